@@ -1,0 +1,102 @@
+"""The folder that holds one embedded platform: its data, its logs and what it knows about itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+PROJECT = Path(__file__).resolve().parent.parent
+"""The checkout."""
+
+DEFAULT = PROJECT / ".local"
+
+
+@dataclass(frozen=True)
+class Home:
+    """One platform's folder. Everything the platform writes is below it; nothing of the user's is touched."""
+
+    path: Path
+
+    @staticmethod
+    def default() -> Home:
+        """`.local` in the checkout, or the folder that SAAS_LOCAL_HOME names."""
+        return Home(Path(os.environ.get("SAAS_LOCAL_HOME") or DEFAULT).resolve())
+
+    def create(self) -> Home:
+        """Make the folder, readable by its owner only: it holds keys."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.chmod(0o700)
+        for folder in (self.bin, self.logs):
+            folder.mkdir(exist_ok=True)
+        return self
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self.path / "kubeconfig"
+
+    @property
+    def bin(self) -> Path:
+        """Programs that a shell finds after `source env`."""
+        return self.path / "bin"
+
+    @property
+    def logs(self) -> Path:
+        """One NAME.log per process."""
+        return self.path / "logs"
+
+    @property
+    def mirrors(self) -> Path:
+        """Which URL prefixes the Git server stands in for; the stack's `mirrorsFile`."""
+        return self.path / "mirrors.yaml"
+
+    @property
+    def git(self) -> Path:
+        """The Git server's bare repositories, OWNER/NAME.git, and its records."""
+        return self.path / "git"
+
+    @property
+    def github_token(self) -> Path:
+        """The token that the Git server's API accepts."""
+        return self.path / "github-token"
+
+    @property
+    def manifest(self) -> Path:
+        """Flux's install manifest, as assembled when the tools were built."""
+        return self.path / "flux-install.yaml"
+
+    @property
+    def pulumi_home(self) -> Path:
+        """PULUMI_HOME: plugins and credentials of this platform only."""
+        return self.path / "pulumi"
+
+    @property
+    def backend(self) -> Path:
+        """The file backend with the stacks' state."""
+        return self.path / "state"
+
+    @property
+    def env(self) -> Path:
+        """Shell lines that make a literal `pulumi` and `kubectl` work here: `source .local/env`."""
+        return self.path / "env"
+
+    def port(self, name: str) -> int:
+        """The loopback port of a service: free when first asked for, recorded, the same ever after."""
+        record = self.path / "ports.json"
+        with FileLock(self.path / "ports.lock"):
+            ports: dict[str, int] = json.loads(record.read_text()) if record.exists() else {}
+            while name not in ports:
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", 0))
+                    candidate = int(probe.getsockname()[1])
+                if candidate not in ports.values():
+                    ports[name] = candidate
+                    partial = record.with_suffix(".partial")
+                    partial.write_text(json.dumps(ports, indent=1))
+                    partial.replace(record)
+            return ports[name]
