@@ -1,0 +1,81 @@
+"""A multi-tenant SaaS on Kubernetes with GitOps: the article, as a program."""
+
+from pathlib import Path
+
+import pulumi
+
+import components
+from model.mirrors import Location, locate
+from model.tenants import location
+
+configuration = components.load(Path(__file__).parent)
+settings, tenants, mirrors = configuration.settings, configuration.tenants, configuration.mirrors
+
+# The cluster, and the teams' repositories on GitHub
+cluster = components.ExistingCluster(
+    settings.cluster,
+    components.ExistingClusterArgs(cluster_name=settings.cluster, kubeconfig=settings.kubeconfig),
+)
+github = components.github_providers(settings.owner, tenants)
+repository = components.InfraRepository(
+    settings.repository,
+    components.InfraRepositoryArgs(
+        owner=settings.owner,
+        name=settings.repository,
+        branch=settings.branch,
+        provider=github[settings.owner],
+    ),
+)
+
+# Bootstrapping: Flux is installed and watches the cluster's folder of the infra repository
+flux = components.FluxInstallation(
+    "flux-system",
+    components.FluxInstallationArgs(install=configuration.flux, provider=cluster.provider),
+)
+infra = locate(f"ssh://git@github.com/{settings.owner}/{settings.repository}", mirrors)
+components.FluxSync(
+    "flux-system",
+    components.FluxSyncArgs(
+        cluster=settings.cluster,
+        branch=settings.branch,
+        location=Location(infra.url, infra.known_hosts or settings.github_known_hosts),
+        lockdown=settings.flux_lockdown,
+        install=configuration.flux,
+        installation=flux,
+        repository=repository,
+        github_provider=github[settings.owner],
+        provider=cluster.provider,
+    ),
+)
+
+# Tenants: each a namespace to which Flux applies the product from its own repository
+spaces = {
+    tenant.name: components.TenantSpace(
+        tenant.name,
+        components.TenantSpaceArgs(
+            tenant=tenant,
+            location=location(tenant, mirrors, settings.github_known_hosts),
+            cluster=settings.cluster,
+            provider=cluster.provider,
+            github_providers=github,
+            reconciled_by=flux.controllers,
+        ),
+    )
+    for tenant in tenants
+}
+
+pulumi.export("cluster", {"name": cluster.cluster_name, "kubeconfig": settings.kubeconfig})
+pulumi.export("kubernetesVersion", cluster.kubernetes_version)
+pulumi.export("fluxVersion", configuration.flux.version)
+pulumi.export("infraRepository", repository.html_url)
+pulumi.export(
+    "tenants",
+    {
+        tenant.name: {"namespace": tenant.name, "source": tenant.source.url, **tenant.source.reference}
+        for tenant in tenants
+    },
+)
+pulumi.export(
+    "deployKeysToRegister",
+    {name: space.public_key for name, space in spaces.items() if space.public_key is not None},
+)

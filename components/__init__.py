@@ -1,0 +1,38 @@
+"""What the stack is made of, one component a file.
+
+configuration   the stack's settings and tenants, checked before anything is registered
+cluster         the Kubernetes cluster and the provider that reaches it
+github          GitHub as the platform team and the product teams use it
+repository      the infra repository and the files in it
+deploy_key      a read-only key: in GitHub and, as Flux's source secret, in the cluster
+flux            Flux: its installation, and the sync with the infra repository
+tenant          one tenant: namespace, reconciler, source and Kustomization
+objects         Kubernetes objects from plain manifests
+"""
+
+from components.cluster import Cluster, ExistingCluster, ExistingClusterArgs
+from components.configuration import Configuration, load
+from components.deploy_key import DeployKey, DeployKeyArgs
+from components.flux import FluxInstallation, FluxInstallationArgs, FluxSync, FluxSyncArgs
+from components.github import github_providers
+from components.repository import InfraRepository, InfraRepositoryArgs
+from components.tenant import TenantSpace, TenantSpaceArgs
+
+__all__ = [
+    "Cluster",
+    "Configuration",
+    "DeployKey",
+    "DeployKeyArgs",
+    "ExistingCluster",
+    "ExistingClusterArgs",
+    "FluxInstallation",
+    "FluxInstallationArgs",
+    "FluxSync",
+    "FluxSyncArgs",
+    "InfraRepository",
+    "InfraRepositoryArgs",
+    "TenantSpace",
+    "TenantSpaceArgs",
+    "github_providers",
+    "load",
+]

@@ -1,0 +1,100 @@
+"""Flux: installed from its manifest, then set to watch the infra repository."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_github as github
+import pulumi_kubernetes as kubernetes
+
+from components.deploy_key import DeployKey, DeployKeyArgs
+from components.objects import KubernetesObject, children
+from components.repository import InfraRepository
+from model import manifests
+from model.flux import Install
+from model.mirrors import Location
+from model.names import FLUX_NAMESPACE, cluster_path, deploy_key_title
+
+
+@dataclass(frozen=True)
+class FluxInstallationArgs:
+    """What to install, where."""
+
+    install: Install
+    provider: kubernetes.Provider
+
+
+class FluxInstallation(pulumi.ComponentResource):
+    """Definitions first, then permissions, then the controllers, which have to become healthy."""
+
+    namespace: KubernetesObject
+    controllers: Sequence[pulumi.Resource]
+    """What everything that Flux reconciles depends on: created after them, deleted before them."""
+
+    def __init__(self, name: str, args: FluxInstallationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("saas:flux:FluxInstallation", name, None, opts)
+        definitions = children(args.install.definitions, self, args.provider, [])
+        permissions = children(args.install.permissions, self, args.provider, definitions)
+        self.controllers = children(args.install.controllers, self, args.provider, permissions)
+        self.namespace = definitions[0]
+        self.register_outputs({"version": args.install.version})
+
+
+@dataclass(frozen=True)
+class FluxSyncArgs:
+    """What Flux watches."""
+
+    cluster: str
+    branch: str
+    location: Location
+    """Where Flux reads the infra repository from."""
+    lockdown: bool
+    install: Install
+    installation: FluxInstallation
+    repository: InfraRepository
+    github_provider: github.Provider
+    provider: kubernetes.Provider
+
+
+class FluxSync(pulumi.ComponentResource):
+    """The cluster's folder in the infra repository, the key to read it, and Flux's watch on it."""
+
+    def __init__(self, name: str, args: FluxSyncArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("saas:flux:FluxSync", name, None, opts)
+        git_repository = manifests.sync_git_repository(args.location.url, args.branch)
+        kustomization = manifests.sync_kustomization(args.cluster, lockdown=args.lockdown)
+        self._commit(args, [git_repository, kustomization])
+        key = DeployKey(
+            name,
+            DeployKeyArgs(
+                title=deploy_key_title(args.branch, cluster_path(args.cluster)),
+                secret=FLUX_NAMESPACE,
+                namespace=FLUX_NAMESPACE,
+                known_hosts=args.location.known_hosts,
+                kubernetes_provider=args.provider,
+                repository=args.repository.repository_name,
+                github_provider=args.github_provider,
+                depends_on=[args.installation.namespace],
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
+        needed = [*args.installation.controllers, *key.ready, args.repository.last_file]
+        for manifest in (git_repository, kustomization):
+            watched = manifests.annotated(manifest, manifests.WAIT_UNTIL_READY)
+            needed = children([watched], self, args.provider, needed)
+        self.register_outputs({"path": cluster_path(args.cluster)})
+
+    @staticmethod
+    def _commit(args: FluxSyncArgs, sync: list[manifests.Manifest]) -> None:
+        folder = f"clusters/{args.cluster}/{FLUX_NAMESPACE}"
+        comment = "Applied by Pulumi; Flux leaves these objects alone. Change the stack, not this file."
+        files = {
+            "gotk-components.yaml": manifests.to_yaml(args.install.objects, comment),
+            "gotk-sync.yaml": manifests.to_yaml(sync, comment),
+        }
+        files["kustomization.yaml"] = manifests.folder_kustomization(list(files))
+        version = f" {args.install.version}" if args.install.version else ""
+        for file, content in files.items():
+            args.repository.add_file(f"{folder}/{file}", content, f"Flux{version} for {args.cluster}: {file}")

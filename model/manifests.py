@@ -1,0 +1,161 @@
+"""The Kubernetes objects of a tenant and of Flux's sync, as Flux's own command line would write them.
+
+One builder makes each object; what Pulumi applies and what is committed to Git both come from it.
+Values that only a deployment can tell (keys) are passed through untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from model.mirrors import Location
+from model.names import FLUX_NAMESPACE, cluster_path
+from model.tenants import Tenant
+
+Manifest = dict[str, Any]
+
+TENANT_LABEL = "toolkit.fluxcd.io/tenant"
+
+NOT_FLUX_BUSINESS = {
+    # Pulumi owns Flux's installation. The infra repository carries a copy for people to read; with these two
+    # annotations Flux neither applies that copy over Pulumi's objects nor deletes them when the copy goes.
+    "kustomize.toolkit.fluxcd.io/ssa": "Ignore",
+    "kustomize.toolkit.fluxcd.io/prune": "disabled",
+}
+
+WAIT_UNTIL_READY = {"pulumi.com/waitFor": "condition=Ready"}
+"""For Flux's own sync, which is ours to get right. Never for a tenant: its repository is somebody else's."""
+
+
+def namespace(tenant: Tenant) -> Manifest:
+    """The tenant's namespace."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": tenant.name, "labels": tenant_labels(tenant)}}
+
+
+def service_account(tenant: Tenant) -> Manifest:
+    """Who Flux is when it applies the tenant's product."""
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _metadata(tenant, tenant.name)}
+
+
+def role_binding(tenant: Tenant) -> Manifest:
+    """What the reconciler may do, inside the tenant's namespace only."""
+    rbac = "rbac.authorization.k8s.io"
+    return {
+        "apiVersion": f"{rbac}/v1",
+        "kind": "RoleBinding",
+        "metadata": _metadata(tenant, f"{tenant.name}-reconciler"),
+        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": tenant.role},
+        "subjects": [
+            {"apiGroup": rbac, "kind": "User", "name": f"gotk:{tenant.name}:reconciler"},
+            {"kind": "ServiceAccount", "name": tenant.name, "namespace": tenant.name},
+        ],
+    }
+
+
+def git_repository(tenant: Tenant, location: Location) -> Manifest:
+    """The product's repository, read from `location`."""
+    spec: Manifest = {"interval": tenant.interval, "ref": dict(tenant.source.reference), "url": location.url}
+    if tenant.source.private:
+        spec["secretRef"] = {"name": tenant.name}
+    return {
+        "apiVersion": "source.toolkit.fluxcd.io/v1",
+        "kind": "GitRepository",
+        "metadata": {"name": tenant.name, "namespace": tenant.name},
+        "spec": spec,
+    }
+
+
+def kustomization(tenant: Tenant) -> Manifest:
+    """Applies the product's folder to the tenant's namespace, as the tenant's service account."""
+    return {
+        "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
+        "kind": "Kustomization",
+        "metadata": {"name": tenant.name, "namespace": tenant.name},
+        "spec": {
+            "interval": tenant.interval,
+            "path": tenant.source.path,
+            "prune": tenant.prune,
+            "serviceAccountName": tenant.name,
+            "sourceRef": {"kind": "GitRepository", "name": tenant.name},
+            "targetNamespace": tenant.name,
+        },
+    }
+
+
+def source_secret(
+    name: str, namespace: str, *, private_key: Any, public_key: Any, known_hosts: str, labels: Mapping[str, str]
+) -> Manifest:
+    """An SSH key in the form that Flux reads."""
+    metadata: Manifest = {"name": name, "namespace": namespace}
+    if labels:
+        metadata["labels"] = dict(labels)
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata,
+        "stringData": {"identity": private_key, "identity.pub": public_key, "known_hosts": known_hosts},
+    }
+
+
+def sync_git_repository(url: str, branch: str) -> Manifest:
+    """The infra repository as Flux watches it."""
+    return {
+        "apiVersion": "source.toolkit.fluxcd.io/v1",
+        "kind": "GitRepository",
+        "metadata": {"name": FLUX_NAMESPACE, "namespace": FLUX_NAMESPACE, "annotations": dict(NOT_FLUX_BUSINESS)},
+        "spec": {"interval": "1m0s", "ref": {"branch": branch}, "secretRef": {"name": FLUX_NAMESPACE}, "url": url},
+    }
+
+
+def sync_kustomization(cluster: str, *, lockdown: bool) -> Manifest:
+    """Applies the cluster's folder of the infra repository.
+
+    Under lockdown Flux acts as a service account that it is told; here it may do all that its controller may.
+    """
+    spec: Manifest = {
+        "interval": "10m0s",
+        "path": cluster_path(cluster),
+        "prune": True,
+        "sourceRef": {"kind": "GitRepository", "name": FLUX_NAMESPACE},
+    }
+    if lockdown:
+        spec["serviceAccountName"] = "kustomize-controller"
+    return {
+        "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
+        "kind": "Kustomization",
+        "metadata": {"name": FLUX_NAMESPACE, "namespace": FLUX_NAMESPACE, "annotations": dict(NOT_FLUX_BUSINESS)},
+        "spec": spec,
+    }
+
+
+def annotated(manifest: Manifest, annotations: Mapping[str, str]) -> Manifest:
+    """The same object with more annotations."""
+    metadata = manifest["metadata"]
+    return {**manifest, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), **annotations}}}
+
+
+def folder_kustomization(resources: Sequence[str]) -> str:
+    """The kustomization.yaml of a folder of the infra repository."""
+    content = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": list(resources)}
+    return yaml.safe_dump(content, sort_keys=False)
+
+
+def to_yaml(manifests: Sequence[Manifest], comment: str) -> str:
+    """One YAML file of several objects, the same text for the same objects."""
+    # libyaml's dumper writes the 270 kB of Flux's manifest in a tenth of the time.
+    documents = (
+        yaml.dump(manifest, Dumper=yaml.CSafeDumper, sort_keys=True, width=1_000_000) for manifest in manifests
+    )
+    return f"# {comment}\n---\n" + "---\n".join(documents)
+
+
+def tenant_labels(tenant: Tenant) -> dict[str, str]:
+    """The label by which Flux tells whose an object is."""
+    return {TENANT_LABEL: tenant.name}
+
+
+def _metadata(tenant: Tenant, name: str) -> Manifest:
+    return {"name": name, "namespace": tenant.name, "labels": tenant_labels(tenant)}

@@ -1,0 +1,40 @@
+"""Names that Kubernetes, Flux and GitHub accept, and the names this project gives."""
+
+from __future__ import annotations
+
+import re
+
+FLUX_NAMESPACE = "flux-system"
+
+TENANT_PATTERN = r"^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$"
+"""Flux's rule for a tenant, which is also Kubernetes' for a namespace (RFC 1123 label, 2 to 63 characters)."""
+
+RESERVED = frozenset({"default", FLUX_NAMESPACE})
+"""Namespaces that are somebody else's; so is every kube-*."""
+
+
+def tenant_name_problem(name: str) -> tuple[str, str] | None:
+    """What is wrong with a tenant's name and what to do; None for a good one."""
+    if name in RESERVED or name.startswith("kube-"):
+        return f"the namespace {name!r} is reserved", "Choose another name."
+    if re.fullmatch(TENANT_PATTERN, name):
+        return None
+    suggestion = re.sub(r"[^a-z0-9]+", "-", name.lower())[:63].strip("-")
+    good = len(suggestion) > 1 and suggestion not in RESERVED and not suggestion.startswith("kube-")
+    rule = "2 to 63 lower-case letters, digits and hyphens, with a letter or digit at both ends"
+    return f"{name!r} cannot name a namespace", f"Write {suggestion} ({rule})." if good else f"Write {rule}."
+
+
+def deploy_key_title(branch: str, path: str) -> str:
+    """The infra repository's deploy key, titled as `flux bootstrap` titles it: namespace-branch-secret-path."""
+    return f"{FLUX_NAMESPACE}-{branch}-{FLUX_NAMESPACE}-{path}"
+
+
+def tenant_key_title(cluster: str, tenant: str) -> str:
+    """A tenant's deploy key on the product's repository. Several clusters may read one product, so it names both."""
+    return f"flux-{cluster}-{tenant}"
+
+
+def cluster_path(cluster: str) -> str:
+    """The cluster's folder in the infra repository, as Flux writes paths."""
+    return f"./clusters/{cluster}"
