@@ -58,7 +58,7 @@ class DeployKey(pulumi.ComponentResource):
         secret = manifests.source_secret(
             args.secret,
             args.namespace,
-            private_key=key.private_key_pem_pkcs8,
+            private_key=pulumi.Output.secret(key.private_key_pem_pkcs8),
             public_key=key.public_key_openssh,
             known_hosts=args.known_hosts,
             labels=args.labels,

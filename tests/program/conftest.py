@@ -1,0 +1,98 @@
+"""A project folder, a cluster that says its version, and a small Flux manifest."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.program import recorder
+from tests.program.recorder import Github, Recording
+
+TENANTS = """\
+defaults: {prune: true, role: admin}
+tenants:
+  - name: alpha
+    source: {url: "ssh://git@github.com/acme/product", branch: main, path: ./kustomize, private: true}
+  - name: beta
+    source: {url: "https://github.com/stefanprodan/podinfo", branch: master, path: ./kustomize}
+"""
+
+CONFIG = {"cluster": "eu", "owner": "acme", "fluxManifest": "install.yaml"}
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Callable[[str], str]]:
+    """Kubeconfigs of clusters that answer to /version with the version asked for."""
+    servers: list[http.server.ThreadingHTTPServer] = []
+
+    def start(version: str) -> str:
+        class Answer(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = json.dumps({"gitVersion": version}).encode()
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "it",
+                "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+                "clusters": [{"name": "it", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+                "users": [{"name": "it", "user": {}}],
+            }
+        )
+
+    yield start
+    for server in servers:
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def modern_cluster(cluster: Callable[[str], str]) -> str:
+    return cluster("v1.36.4")
+
+
+@pytest.fixture(scope="session")
+def manifest() -> str:
+    return (Path(__file__).parent / "install.yaml").read_text()
+
+
+Run = Callable[..., Recording]
+
+
+@pytest.fixture
+def run(tmp_path: Path, modern_cluster: str, manifest: str) -> Run:
+    """Runs the program: run(tenants=…, preview=…, github=…, config={…})."""
+
+    def call(
+        tenants: str = TENANTS,
+        *,
+        config: dict[str, Any] | None = None,
+        preview: bool = False,
+        github: Github | None = None,
+        stack_name: str = "test",
+        kubeconfig: str = modern_cluster,
+        files: dict[str, str] | None = None,
+    ) -> Recording:
+        folder = recorder.project(tmp_path, tenants, manifest, kubeconfig)
+        for name, content in (files or {}).items():
+            (folder / name).write_text(content)
+        given = {"kubeconfig": str(folder / "kubeconfig"), **CONFIG, **(config or {})}
+        return recorder.run(folder, config=given, preview=preview, github=github, stack_name=stack_name)
+
+    return call

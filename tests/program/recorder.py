@@ -1,0 +1,196 @@
+"""Runs the whole `__main__.py` under Pulumi mocks and records what it registers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import runpy
+import shutil
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import yaml
+from pulumi.runtime import config as pulumi_config
+from pulumi.runtime import mocks, rpc, stack
+from pulumi.runtime.proto import resource_pb2
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Registration:
+    """One resource as the program registered it."""
+
+    urn: str
+    type: str
+    name: str
+    parent: str
+    inputs: dict[str, Any]
+    request: resource_pb2.RegisterResourceRequest
+
+    @property
+    def depends_on(self) -> set[str]:
+        return set(self.request.dependencies)
+
+
+class Monitor(mocks.MockMonitor):
+    """Keeps every request; a second resource under one URN is an error, as in the engine."""
+
+    def __init__(self, given: mocks.Mocks) -> None:
+        super().__init__(given)
+        self.registrations: dict[str, Registration] = {}
+        self.outputs: dict[str, Any] = {}
+
+    def make_urn(self, parent: str, type_: str, name: str) -> str:
+        chain = parent.split("::")[2] + "$" if parent and "pulumi:pulumi:Stack" not in parent else ""
+        return "urn:pulumi:" + "::".join([pulumi.get_stack(), pulumi.get_project(), chain + type_, name])
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
+        response = super().RegisterResource(request)
+        if response.urn in self.registrations:
+            raise AssertionError(f"{response.urn} is registered twice")
+        inputs = _plain(rpc.deserialize_properties(request.object, keep_unknowns=True))
+        self.registrations[response.urn] = Registration(
+            response.urn, request.type, request.name, request.parent, inputs, request
+        )
+        return response
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
+        if "pulumi:pulumi:Stack" in request.urn:
+            self.outputs = rpc.deserialize_properties(request.outputs, keep_unknowns=True)
+        return super().RegisterResourceOutputs(request)
+
+
+@dataclass
+class Github:
+    """What GitHub answers: the repositories that exist, each with its properties."""
+
+    repositories: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+class World(mocks.Mocks):
+    """Providers that give back what they were given, with the outputs that only a deployment can tell."""
+
+    def __init__(self, github: Github, preview: bool) -> None:
+        self.github, self.preview = github, preview
+
+    def call(self, args: mocks.MockCallArgs) -> Any:
+        if args.token != "github:index/getRepository:getRepository":
+            raise AssertionError(f"nobody answers {args.token}")
+        return self.github.repositories.get(args.args["fullName"], {"fullName": args.args["fullName"]})
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        state = dict(args.inputs)
+        if args.typ == "tls:index/privateKey:PrivateKey" and not self.preview:
+            state |= {"privateKeyPemPkcs8": "PRIVATE", "publicKeyOpenssh": "ecdsa-sha2-nistp384 AAAA\n"}
+        if args.typ == "github:index/repository:Repository":
+            state |= {"htmlUrl": f"https://github.com/acme/{args.name}"}
+        return ("" if self.preview else f"{args.name}-id"), state
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What one run of the program registered and exported."""
+
+    registrations: dict[str, Registration]
+    outputs: dict[str, Any]
+
+    def of(self, type_: str) -> list[Registration]:
+        return [r for r in self.registrations.values() if r.type == type_]
+
+    def one(self, type_: str, name: str) -> Registration:
+        found = [r for r in self.of(type_) if r.name == name]
+        assert len(found) == 1, f"{len(found)} of {type_} {name}; there are {sorted(r.urn for r in self.of(type_))}"
+        return found[0]
+
+    def needs(self, registration: Registration) -> set[str]:
+        """The URNs of everything that has to exist before it, directly or not."""
+        seen: set[str] = set()
+        waiting = list(registration.depends_on)
+        while waiting:
+            urn = waiting.pop()
+            if urn not in seen:
+                seen.add(urn)
+                waiting += self.registrations[urn].depends_on
+        return seen
+
+
+class ProgramError(Exception):
+    """The program refused to run; what it said."""
+
+
+def run(
+    folder: Path,
+    *,
+    config: dict[str, Any],
+    stack_name: str = "test",
+    preview: bool = False,
+    github: Github | None = None,
+) -> Recording:
+    """Run the program in `folder`, which holds its files. Raises ProgramError where it stops with a message."""
+    monitor = Monitor(World(github or Github(), preview))
+    found: list[BaseException] = []
+
+    def body() -> None:
+        asyncio.set_event_loop(asyncio.new_event_loop())
+        features = set(monitor.GetDeploymentInfo(None).supportedFeatures)
+        # As mocks.set_mocks does, but for the root stack: that is the program's own run, below.
+        pulumi.runtime.configure(
+            mocks.MockSettings(
+                monitor=monitor,
+                monitor_features=features,
+                engine=mocks.MockEngine(None),
+                project="saas-in-eks",
+                stack=stack_name,
+                dry_run=preview,
+                organization="acme",
+                callbacks=None,
+            )
+        )
+        values = {f"saas-in-eks:{key}": _text(value) for key, value in (defaults() | config).items()}
+        pulumi_config.set_all_config(values)
+        program = stack.run_in_stack(lambda: runpy.run_path(str(folder / "__main__.py"), run_name="__main__"))
+        try:
+            asyncio.get_event_loop().run_until_complete(program)
+        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread below
+            found.append(error)
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    for error in found:
+        if isinstance(error, pulumi.RunError):
+            raise ProgramError(str(error)) from error
+        raise error
+    return Recording(monitor.registrations, monitor.outputs)
+
+
+def defaults() -> dict[str, Any]:
+    """The configuration's defaults, from Pulumi.yaml as the engine takes them."""
+    declared = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["config"]
+    return {key: entry["default"] for key, entry in declared.items() if "default" in entry}
+
+
+def project(folder: Path, tenants: str, manifest: str, kubeconfig: str) -> Path:
+    """A copy of the project's own files with other data."""
+    for name in ("__main__.py", "Pulumi.yaml"):
+        shutil.copy(CHECKOUT / name, folder / name)
+    (folder / "tenants.yaml").write_text(tenants)
+    (folder / "install.yaml").write_text(manifest)
+    (folder / "kubeconfig").write_text(kubeconfig)
+    return folder
+
+
+def _plain(value: Any) -> Any:
+    """Without the marks of secrets, which deserializing moves up to what holds them."""
+    value = rpc.unwrap_rpc_secret(value) if isinstance(value, dict) and rpc.is_rpc_secret(value) else value
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,266 @@
+"""What the program registers: order, parents, secrets, names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import yaml
+
+from tests.program.conftest import TENANTS, Run
+from tests.program.recorder import Github, ProgramError, Registration
+
+GIT_REPOSITORY = "kubernetes:source.toolkit.fluxcd.io/v1:GitRepository"
+KUSTOMIZATION = "kubernetes:kustomize.toolkit.fluxcd.io/v1:Kustomization"
+NAMESPACE = "kubernetes:core/v1:Namespace"
+SECRET = "kubernetes:core/v1:Secret"
+DEPLOYMENT = "kubernetes:apps/v1:Deployment"
+DEFINITION = "kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition"
+FILE = "github:index/repositoryFile:RepositoryFile"
+KEY = "github:index/repositoryDeployKey:RepositoryDeployKey"
+REPOSITORY = "github:index/repository:Repository"
+
+
+def test_the_urns_of_a_sample_stack_stay_as_they_are(run: Run) -> None:
+    tenant = "saas:tenant:TenantSpace"
+    key = "saas:repository:DeployKey"
+    urns = {urn.removeprefix("urn:pulumi:test::saas-in-eks::") for urn in run().registrations}
+    about_tenants = {urn for urn in urns if tenant in urn}
+    assert about_tenants == {
+        f"{tenant}::alpha",
+        f"{tenant}${NAMESPACE}::alpha",
+        f"{tenant}$kubernetes:core/v1:ServiceAccount::alpha",
+        f"{tenant}$kubernetes:rbac.authorization.k8s.io/v1:RoleBinding::alpha",
+        f"{tenant}${GIT_REPOSITORY}::alpha",
+        f"{tenant}${KUSTOMIZATION}::alpha",
+        f"{tenant}${key}::alpha",
+        f"{tenant}${key}$tls:index/privateKey:PrivateKey::alpha",
+        f"{tenant}${key}${KEY}::alpha",
+        f"{tenant}${key}${SECRET}::alpha",
+        f"{tenant}::beta",
+        f"{tenant}${NAMESPACE}::beta",
+        f"{tenant}$kubernetes:core/v1:ServiceAccount::beta",
+        f"{tenant}$kubernetes:rbac.authorization.k8s.io/v1:RoleBinding::beta",
+        f"{tenant}${GIT_REPOSITORY}::beta",
+        f"{tenant}${KUSTOMIZATION}::beta",
+    }
+    sync = "saas:flux:FluxSync"
+    folder = "clusters/eu/flux-system"
+    assert urns - about_tenants >= {
+        "saas:cluster:ExistingCluster::eu",
+        "saas:cluster:ExistingCluster$pulumi:providers:kubernetes::eu",
+        "pulumi:providers:github::github-acme",
+        "saas:repository:InfraRepository::saas-in-eks-infra",
+        f"saas:repository:InfraRepository${REPOSITORY}::saas-in-eks-infra",
+        f"saas:repository:InfraRepository${FILE}::{folder}/gotk-components.yaml",
+        f"saas:repository:InfraRepository${FILE}::{folder}/gotk-sync.yaml",
+        f"saas:repository:InfraRepository${FILE}::{folder}/kustomization.yaml",
+        "saas:flux:FluxInstallation::flux-system",
+        f"saas:flux:FluxInstallation${NAMESPACE}::flux-system",
+        f"saas:flux:FluxInstallation${DEPLOYMENT}::source-controller",
+        f"{sync}::flux-system",
+        f"{sync}${key}${SECRET}::flux-system",
+        f"{sync}${GIT_REPOSITORY}::flux-system",
+        f"{sync}${KUSTOMIZATION}::flux-system",
+    }
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_a_preview_registers_what_the_update_registers(run: Run, preview: bool) -> None:
+    recording = run(preview=preview)
+    assert len(recording.registrations) == 47
+    assert len(recording.of(KUSTOMIZATION)) == 3
+
+
+def test_definitions_come_first_then_permissions_then_controllers_then_what_they_reconcile(run: Run) -> None:
+    recording = run()
+    definitions = {r.urn for r in recording.of(DEFINITION)} | {recording.one(NAMESPACE, "flux-system").urn}
+    accounts = [r for r in recording.of("kubernetes:core/v1:ServiceAccount") if "FluxInstallation" in r.urn]
+    controllers = recording.of(DEPLOYMENT)
+    assert len(definitions) == 5
+    assert len(controllers) == len(accounts) == 4
+    assert all(definitions <= account.depends_on for account in accounts)
+    assert all({a.urn for a in accounts} <= controller.depends_on for controller in controllers)
+    for reconciled in (*recording.of(GIT_REPOSITORY), *recording.of(KUSTOMIZATION)):
+        assert {c.urn for c in controllers} <= recording.needs(reconciled), reconciled.urn
+
+
+def test_a_tenant_is_removed_in_the_order_that_lets_flux_prune(run: Run) -> None:
+    recording = run()
+    kustomization = recording.one(KUSTOMIZATION, "alpha")
+    source = recording.one(GIT_REPOSITORY, "alpha")
+    binding = recording.one("kubernetes:rbac.authorization.k8s.io/v1:RoleBinding", "alpha")
+    account = next(r for r in recording.of("kubernetes:core/v1:ServiceAccount") if r.name == "alpha")
+    namespace = recording.one(NAMESPACE, "alpha")
+    assert {source.urn, binding.urn, account.urn} <= kustomization.depends_on
+    assert namespace.urn in source.depends_on & binding.depends_on & account.depends_on
+    assert recording.one(SECRET, "alpha").urn in source.depends_on
+    assert binding.request.deletedWith == account.request.deletedWith == namespace.urn
+
+
+def test_the_infra_repository_outlives_the_stack(run: Run) -> None:
+    repository = run().one(REPOSITORY, "saas-in-eks-infra")
+    assert repository.request.retainOnDelete
+    assert repository.inputs["visibility"] == "private"
+    assert repository.request.importId == ""
+
+
+def test_an_existing_infra_repository_is_adopted(run: Run) -> None:
+    github = Github(
+        {"acme/saas-in-eks-infra": {"name": "saas-in-eks-infra", "visibility": "private", "defaultBranch": "main"}}
+    )
+    assert run(github=github).one(REPOSITORY, "saas-in-eks-infra").request.importId == "saas-in-eks-infra"
+
+
+@pytest.mark.parametrize(
+    ("existing", "said"),
+    [
+        ({"visibility": "public", "defaultBranch": "main"}, "is public"),
+        ({"visibility": "private", "defaultBranch": "trunk"}, "is trunk, not main"),
+    ],
+)
+def test_an_infra_repository_that_does_not_fit_is_not_adopted(run: Run, existing: dict[str, str], said: str) -> None:
+    github = Github({"acme/saas-in-eks-infra": {"name": "saas-in-eks-infra", **existing}})
+    with pytest.raises(ProgramError, match=said):
+        run(github=github)
+
+
+def test_the_deploy_key_is_flux_bootstraps(run: Run) -> None:
+    key = run().one(KEY, "flux-system")
+    assert key.inputs["title"] == "flux-system-main-flux-system-./clusters/eu"
+    assert key.inputs["readOnly"] is True
+    assert key.inputs["key"] == "ecdsa-sha2-nistp384 AAAA"
+
+
+def test_a_private_key_is_a_secret_from_birth(run: Run) -> None:
+    for secret in run().of(SECRET):
+        raw = secret.request.object.fields["stringData"].struct_value.fields["identity"].struct_value
+        assert "4dabf18193072939515e22adb298388d" in raw.fields, "the engine's mark of a secret is missing"
+        assert set(secret.request.additionalSecretOutputs) == {"data", "stringData"}
+
+
+def test_git_holds_what_pulumi_applies(run: Run) -> None:
+    recording = run()
+    folder = "clusters/eu/flux-system"
+    files = {r.inputs["file"]: r.inputs["content"] for r in recording.of(FILE)}
+    assert list(files) == [
+        f"{folder}/{name}" for name in ("gotk-components.yaml", "gotk-sync.yaml", "kustomization.yaml")
+    ]
+    committed = list(yaml.safe_load_all(files[f"{folder}/gotk-components.yaml"]))
+    applied = [r.inputs for r in recording.registrations.values() if "FluxInstallation$" in r.urn]
+    assert sorted(map(_identity, committed)) == sorted(map(_identity, applied))
+    assert all(manifest in applied for manifest in committed)
+    assert yaml.safe_load(files[f"{folder}/kustomization.yaml"])["resources"] == [
+        "gotk-components.yaml",
+        "gotk-sync.yaml",
+    ]
+    for manifest in (*committed, *yaml.safe_load_all(files[f"{folder}/gotk-sync.yaml"])):
+        annotations = manifest["metadata"]["annotations"]
+        assert annotations["kustomize.toolkit.fluxcd.io/ssa"] == "Ignore"
+        assert annotations["kustomize.toolkit.fluxcd.io/prune"] == "disabled"
+
+
+def test_lockdown_is_on_unless_switched_off(run: Run) -> None:
+    locked = _arguments(run().one(DEPLOYMENT, "kustomize-controller"))
+    assert {"--no-cross-namespace-refs=true", "--no-remote-bases=true", "--default-service-account=default"} <= locked
+    open_ = _arguments(run(config={"fluxLockdown": False}).one(DEPLOYMENT, "kustomize-controller"))
+    assert open_ == {"--log-level=info"}
+
+
+def test_only_selected_controllers_are_installed(run: Run) -> None:
+    recording = run(config={"fluxComponents": ["source-controller", "kustomize-controller"]})
+    assert {r.name for r in recording.of(DEPLOYMENT)} == {"source-controller", "kustomize-controller"}
+    assert len(recording.of(DEFINITION)) == 2
+
+
+def test_only_fluxs_own_sync_is_waited_for(run: Run) -> None:
+    recording = run()
+    for registration in (*recording.of(GIT_REPOSITORY), *recording.of(KUSTOMIZATION)):
+        waits = "pulumi.com/waitFor" in registration.inputs["metadata"].get("annotations", {})
+        assert waits == (registration.name == "flux-system"), registration.urn
+
+
+def test_a_mirror_serves_the_same_tenants(run: Run) -> None:
+    mirrors = """\
+mirrors:
+  - {prefix: "ssh://git@github.com/", url: "ssh://git@127.0.0.1:22/", knownHosts: "[127.0.0.1]:22 key"}
+  - {prefix: "https://github.com/", url: "http://127.0.0.1:80/"}
+"""
+    recording = run(config={"mirrorsFile": "mirrors.yaml"}, files={"mirrors.yaml": mirrors})
+    urls = {r.name: r.inputs["spec"]["url"] for r in recording.of(GIT_REPOSITORY)}
+    assert urls == {
+        "flux-system": "ssh://git@127.0.0.1:22/acme/saas-in-eks-infra",
+        "alpha": "ssh://git@127.0.0.1:22/acme/product",
+        "beta": "http://127.0.0.1:80/stefanprodan/podinfo",
+    }
+    assert all(s.inputs["stringData"]["known_hosts"] == "[127.0.0.1]:22 key" for s in recording.of(SECRET))
+    assert recording.one(KEY, "alpha").inputs["repository"] == "product"
+
+
+def test_a_private_product_of_another_owner_gets_its_key_from_that_owner(run: Run) -> None:
+    recording = run(TENANTS.replace("acme/product", "globex/shop"))
+    provider = recording.one("pulumi:providers:github", "github-globex")
+    assert provider.inputs["owner"] == "globex"
+    assert recording.one(KEY, "alpha").request.provider.startswith(provider.urn)
+
+
+def test_a_private_source_elsewhere_shows_the_key_to_register(run: Run) -> None:
+    tenants = TENANTS.replace("github.com/acme/product", "git.example.com/p").replace(
+        "private: true", "private: true, knownHosts: x y"
+    )
+    recording = run(tenants)
+    assert [key.name for key in recording.of(KEY)] == ["flux-system"]
+    assert recording.outputs["deployKeysToRegister"] == {"alpha": "ecdsa-sha2-nistp384 AAAA"}
+
+
+def test_the_outputs_tell_a_person_what_there_is(run: Run) -> None:
+    outputs = run().outputs
+    assert outputs["infraRepository"] == "https://github.com/acme/saas-in-eks-infra"
+    assert outputs["cluster"]["name"] == "eu"
+    assert outputs["kubernetesVersion"] == "v1.36.4"
+    assert outputs["fluxVersion"] == "v2.9.2"
+    assert outputs["tenants"]["beta"] == {
+        "namespace": "beta",
+        "source": "https://github.com/stefanprodan/podinfo",
+        "branch": "master",
+    }
+
+
+def test_a_tenant_costs_five_objects_and_a_private_one_eight(run: Run) -> None:
+    recording = run()
+    objects = [r for r in recording.registrations.values() if r.request.custom]
+    assert len([r for r in objects if r.name == "beta"]) == 5
+    assert len([r for r in objects if r.name == "alpha"]) == 8
+
+
+def test_nothing_is_registered_before_every_mistake_is_reported(run: Run) -> None:
+    tenants = "tenants:\n  - name: Not Good\n    sourc: {}\n  - name: kube-x\n    source: {url: x, branch: main}\n"
+    mirrors = "mirrors:\n  - {prefix: a}\n"
+    with pytest.raises(ProgramError) as refused:
+        run(tenants, config={"owner": "-", "mirrorsFile": "m.yaml"}, files={"m.yaml": mirrors})
+    said = str(refused.value)
+    for part in ("tenants.yaml:2", "tenants.yaml:3", "tenants.yaml:4", "m.yaml:2", "owner", "Did you mean source?"):
+        assert part in said, said
+
+
+def test_a_wrong_digest_stops_before_anything_is_touched(run: Run) -> None:
+    with pytest.raises(ProgramError, match="is not the manifest that was pinned"):
+        run(config={"fluxManifestSha256": "0" * 64})
+
+
+def test_a_manifest_from_the_network_needs_a_digest(run: Run) -> None:
+    with pytest.raises(ProgramError, match="needs its digest"):
+        run(config={"fluxManifest": "https://example.com/install.yaml"})
+
+
+def test_an_old_cluster_is_refused_with_what_to_do(run: Run, cluster: Callable[[str], str]) -> None:
+    with pytest.raises(ProgramError, match=r"runs Kubernetes v1\.32\.9-eks-1; Flux needs 1\.33 or newer\. Upgrade"):
+        run(kubeconfig=cluster("v1.32.9-eks-1"))
+
+
+def _identity(manifest: dict[str, object]) -> tuple[str, str]:
+    return str(manifest["kind"]), str(manifest["metadata"]["name"])  # type: ignore[index]
+
+
+def _arguments(deployment: Registration) -> set[str]:
+    return set(deployment.inputs["spec"]["template"]["spec"]["containers"][0]["args"])
