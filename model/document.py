@@ -66,21 +66,20 @@ def read(path: Path, name: str) -> Document:
 
 def parse(text: str, name: str) -> Document:
     """Parse YAML text; see `read`."""
-    loader = yaml.SafeLoader(text)
+    lines: dict[Place, int] = {(): 1}
+    mistakes: list[Mistake] = []
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        lines: dict[Place, int] = {(): 1}
-        mistakes: list[Mistake] = []
         content = None if node is None else _build(loader, node, (), lines, mistakes, name)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        message = f"not YAML: {error.problem or error}"
         remedy = "Indent with spaces and close every quote and bracket."
-        raise MistakesError([Mistake(name, line, "", message, remedy)]) from None
-    except yaml.YAMLError as error:
+        raise MistakesError([Mistake(name, line, "", f"not YAML: {error.problem or error}", remedy)]) from None
+    except (yaml.YAMLError, ValueError) as error:
         raise MistakesError([Mistake(name, 0, "", f"not YAML: {error}")]) from None
-    finally:
-        loader.dispose()
+    except RecursionError:
+        raise MistakesError([Mistake(name, 0, "", "is nested too deep, or an alias contains itself")]) from None
     if mistakes:
         raise MistakesError(mistakes)
     return Document(name, content, lines)

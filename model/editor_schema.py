@@ -1,0 +1,44 @@
+"""tenants.schema.json, by which editors check and complete tenants.yaml: `python -m model.editor_schema [--check]`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from model.names import TENANT_PATTERN
+from model.tenants import DURATION, REFERENCES, TenantsFile
+
+FILE = Path(__file__).resolve().parent.parent / "tenants.schema.json"
+
+
+def render() -> str:
+    """The schema's text, generated from the model."""
+    schema = TenantsFile.model_json_schema()
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Tenants of the SaaS"}
+    definitions = schema["$defs"]
+    # What the model checks in code, an editor checks too. What defaults may hold, a tenant may leave out.
+    definitions["Tenant"]["required"] = ["name"]
+    definitions["Tenant"]["properties"]["name"]["pattern"] = TENANT_PATTERN
+    definitions["Tenant"]["properties"]["interval"]["pattern"] = DURATION
+    definitions["Source"].pop("required")
+    for kind in ("Source", "DefaultSource"):
+        definitions[kind]["not"] = {
+            "anyOf": [{"required": [one, other]} for i, one in enumerate(REFERENCES) for other in REFERENCES[i + 1 :]]
+        }
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def main() -> int:
+    """Write the file; with --check only say whether it is fresh."""
+    if "--check" not in sys.argv:
+        FILE.write_text(render(), encoding="utf-8")
+        return 0
+    if FILE.exists() and FILE.read_text(encoding="utf-8") == render():
+        return 0
+    sys.stderr.write("tenants.schema.json is stale: run `python -m model.editor_schema`.\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
