@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from model.names import TENANT_PATTERN
 from model.tenants import DURATION, REFERENCES, TenantsFile
@@ -14,9 +15,10 @@ FILE = Path(__file__).resolve().parent.parent / "tenants.schema.json"
 
 def render() -> str:
     """The schema's text, generated from the model."""
-    schema = TenantsFile.model_json_schema()
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Tenants of the SaaS"}
-    definitions = schema["$defs"]
+    generated = TenantsFile.model_json_schema()
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    schema: dict[str, Any] = {"$schema": dialect, **generated, "title": "Tenants of the SaaS"}
+    definitions: dict[str, Any] = schema["$defs"]
     # What the model checks in code, an editor checks too. What defaults may hold, a tenant may leave out.
     definitions["Tenant"]["required"] = ["name"]
     definitions["Tenant"]["properties"]["name"]["pattern"] = TENANT_PATTERN

@@ -155,7 +155,7 @@ def run(
         program = stack.run_in_stack(lambda: runpy.run_path(str(folder / "__main__.py"), run_name="__main__"))
         try:
             asyncio.get_event_loop().run_until_complete(program)
-        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread below
+        except BaseException as error:
             found.append(error)
 
     thread = threading.Thread(target=body)
