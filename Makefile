@@ -1,0 +1,62 @@
+# The two commands: `make up` and `make test`. Both install what they need below .venv and .local.
+.DEFAULT_GOAL := help
+.PHONY: help up status logs down test check unit program engine e2e bench lock tools format
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+SOURCES := __main__.py components model local tests
+
+help:
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+# uv installs the hashed requirements in seconds, and leaves an up-to-date environment alone.
+$(VENV)/installed: requirements.txt requirements-dev.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with make PYTHON=…")'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --require-hashes --no-deps -r requirements-uv.txt
+	$(VENV)/bin/uv pip sync --quiet --python $(RUN) --require-hashes requirements-dev.txt
+	touch $@
+
+up: $(VENV)/installed  ## start the platform on this machine, run `pulumi up`, show the tenants
+	$(RUN) -m local up
+
+status: $(VENV)/installed  ## how the tenants are, and why one is not ready
+	$(RUN) -m local status
+
+logs: $(VENV)/installed  ## what a process wrote: make logs NAME=kustomize-controller
+	$(RUN) -m local logs $(NAME)
+
+down: $(VENV)/installed  ## stop the platform; its data stays
+	$(RUN) -m local down
+
+tools: $(VENV)/installed  ## build the programs that no registry ships
+	$(RUN) -m local.toolchain
+
+test: check engine e2e  ## all tests
+
+check: $(VENV)/installed  ## format, lint, types, unit and program tests: under a minute
+	$(VENV)/bin/ruff format --check --quiet $(SOURCES)
+	$(VENV)/bin/ruff check --quiet $(SOURCES)
+	$(RUN) -m pyright
+	$(RUN) -m model.editor_schema --check
+	$(RUN) -m pytest -q tests/unit tests/program
+
+unit program: $(VENV)/installed
+	$(RUN) -m pytest tests/$@
+
+engine e2e: $(VENV)/installed tools
+	$(RUN) -m pytest tests/$@
+
+bench: $(VENV)/installed tools  ## how long it takes with 1, 10, 100 tenants: make bench TENANTS="1 10 100 1000"
+	$(RUN) -m bench $(TENANTS)
+
+format: $(VENV)/installed  ## format the sources
+	$(VENV)/bin/ruff format $(SOURCES)
+	$(VENV)/bin/ruff check --fix $(SOURCES)
+
+COMPILE := $(VENV)/bin/uv pip compile --quiet --generate-hashes --no-header --no-annotate --universal --python-version 3.11
+lock:  ## compile the pinned requirements from pyproject.toml
+	$(COMPILE) pyproject.toml -o requirements.txt
+	$(COMPILE) pyproject.toml --group dev -o requirements-dev.txt
+	grep '^uv==' requirements-dev.txt | sed 's/ .*//' | $(COMPILE) - -o requirements-uv.txt

@@ -1,0 +1,144 @@
+"""How the platform and its tenants are: what `make up` ends with and `make status` shows at any time."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from local import agent, controlplane, processes
+from local.home import Home
+from local.kubeapi import Api
+from model.manifests import TENANT_LABEL
+from model.names import FLUX_NAMESPACE
+
+SOURCES = "/apis/source.toolkit.fluxcd.io/v1/gitrepositories"
+KUSTOMIZATIONS = "/apis/kustomize.toolkit.fluxcd.io/v1/kustomizations"
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """What Flux says of one source and what it applies: a tenant, or the infra repository."""
+
+    name: str
+    ready: bool
+    revision: str
+    """What was applied last: branch@sha1:commit, shortened; empty before the first time."""
+    objects: int
+    reason: str
+    """Why it is not ready; empty where it is."""
+
+
+def reconciled(api: Api) -> list[Reconciled]:
+    """The infra repository's sync first, then every tenant by name. Empty where Flux is not installed."""
+    sources = _by_namespace(api.get(SOURCES))
+    kustomizations = _by_namespace(api.get(KUSTOMIZATIONS))
+    found = api.get(f"/api/v1/namespaces?labelSelector={TENANT_LABEL}") or {"items": []}
+    tenants = sorted(item["metadata"]["name"] for item in found["items"])
+    names = [FLUX_NAMESPACE, *tenants] if FLUX_NAMESPACE in kustomizations else tenants
+    return [_one(name, sources.get(name), kustomizations.get(name)) for name in names]
+
+
+def wait(api: Api, names: set[str], timeout: float, on_change: Callable[[int], None]) -> dict[str, float]:
+    """Wait until all of these are ready; the seconds (monotonic clock) at which each was first seen so.
+
+    Returns what became ready within `timeout` seconds; `on_change` hears how many are.
+    """
+    seen: dict[str, float] = {}
+    deadline = time.monotonic() + timeout
+    while True:
+        now = time.monotonic()
+        ready = {one.name for one in reconciled(api) if one.ready} & names
+        if ready - seen.keys():
+            seen.update(dict.fromkeys(ready - seen.keys(), now))
+            on_change(len(seen))
+        if names <= seen.keys() or now > deadline:
+            return seen
+        time.sleep(0.25)
+
+
+def remember(home: Home, seconds: Mapping[str, float]) -> None:
+    """Keep how long each tenant took from `pulumi up` to ready; what was ready before keeps its number."""
+    processes.write_atomically(_record(home), json.dumps({**remembered(home), **seconds}, indent=1, sort_keys=True))
+
+
+def remembered(home: Home) -> dict[str, float]:
+    """Seconds from `pulumi up` to ready, by name."""
+    return json.loads(_record(home).read_text()) if _record(home).exists() else {}
+
+
+def show(home: Home, console: Console) -> bool:
+    """Print how things are and why something is not ready. Returns whether all is."""
+    running = processes.running(home)
+    lacking = [name for name in (*controlplane.COMPONENTS, "gitserver", "agent") if name not in running]
+    if lacking:
+        console.print(f"Not running: {', '.join(lacking)}. Start the platform with `make up`.")
+        return False
+    rows = reconciled(controlplane.administrator(home))
+    if not rows:
+        console.print("The platform runs, but Flux is not installed on it. Bootstrap it with `make up`.")
+        return False
+    console.print(table(rows, remembered(home)))
+    for row in rows:
+        if not row.ready:
+            console.print(f"[yellow]{row.name}[/]: {row.reason}", highlight=False)
+    controllers = agent.programs(home)
+    console.print(f"Flux on this machine: {', '.join(sorted(controllers)) or 'nothing runs'}.", highlight=False)
+    return all(row.ready for row in rows)
+
+
+def table(rows: list[Reconciled], seconds: Mapping[str, float]) -> Table:
+    """One line each: ready, revision, objects applied, seconds from `pulumi up` to ready."""
+    drawn = Table()
+    drawn.add_column("tenant")
+    drawn.add_column("ready")
+    drawn.add_column("revision")
+    drawn.add_column("objects", justify="right")
+    drawn.add_column("seconds", justify="right")
+    for row in rows:
+        name = f"{row.name} (infra)" if row.name == FLUX_NAMESPACE else row.name
+        took = f"{seconds[row.name]:.1f}" if row.name in seconds else ""
+        drawn.add_row(name, "[green]yes[/]" if row.ready else "[red]no[/]", row.revision, str(row.objects), took)
+    return drawn
+
+
+def _record(home: Home) -> Any:
+    return home.path / "seconds-to-ready.json"
+
+
+def _by_namespace(answer: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """Objects that are called as their namespace: ours, not what a tenant may have added."""
+    items = (answer or {"items": []})["items"]
+    named = ((item["metadata"]["namespace"], item) for item in items if item["metadata"]["name"] == item["metadata"]["namespace"])
+    return dict(named)
+
+
+def _one(name: str, source: dict[str, Any] | None, kustomization: dict[str, Any] | None) -> Reconciled:
+    for kind, found in (("GitRepository", source), ("Kustomization", kustomization)):
+        if found is None:
+            return Reconciled(name, False, "", 0, f"its {kind} is missing: run `make up`")
+    assert source is not None
+    assert kustomization is not None
+    status = kustomization.get("status", {})
+    reasons = [reason for reason in (_why_not_ready(source), _why_not_ready(kustomization)) if reason]
+    revision = str(status.get("lastAppliedRevision", ""))
+    branch, _, commit = revision.partition("@sha1:")
+    objects = len(status.get("inventory", {}).get("entries", []))
+    return Reconciled(name, not reasons, f"{branch}@{commit[:8]}" if commit else revision, objects, "; ".join(reasons))
+
+
+def _why_not_ready(reconciled: dict[str, Any]) -> str:
+    if reconciled["spec"].get("suspend"):
+        return f"its {reconciled['kind']} is suspended"
+    status = reconciled.get("status", {})
+    condition = next((c for c in status.get("conditions", []) if c["type"] == "Ready"), None)
+    if condition is None or status.get("observedGeneration", 0) < reconciled["metadata"]["generation"]:
+        return f"Flux has not looked at its {reconciled['kind']} yet"
+    if condition["status"] == "True":
+        return ""
+    return f"{reconciled['kind']}: {condition['message']}"
