@@ -1,0 +1,34 @@
+"""One platform for all end-to-end tests, with the article's setup on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.platform import PRIVATE, PUBLIC, Platform, Stack, eventually, running_platform
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    yield from running_platform(tmp_path_factory.mktemp("e2e"))
+
+
+@pytest.fixture(scope="session")
+def article(platform: Platform) -> Iterator[Stack]:
+    """Flux bootstrapped and three tenants, two of them neighbours on one private product."""
+    stack = platform.stack("prod-eu")
+    stack.tenants({"alpha": PRIVATE, "beta": PRIVATE, "gamma": PUBLIC})
+    stack.up()
+    for tenant in ("alpha", "beta", "gamma"):
+        eventually(lambda tenant=tenant: applied(platform, tenant))
+    yield stack
+    stack.destroy()
+
+
+def applied(platform: Platform, tenant: str) -> str:
+    """The commit that Flux applied last for a tenant, or for flux-system; empty while it is not ready."""
+    found = platform.get(f"/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/{tenant}/kustomizations/{tenant}")
+    status = (found or {}).get("status", {})
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", []))
+    return status.get("lastAppliedRevision", "").rpartition(":")[2] if ready else ""

@@ -1,0 +1,301 @@
+"""The article, end to end: bootstrap, tenants, changes by commit, removal."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from local import agent, pulumi
+from tests.e2e.conftest import applied
+from tests.platform import PRIVATE, PUBLIC, Platform, Stack, eventually
+
+FOLDER = "clusters/prod-eu/flux-system"
+
+
+def config_map(name: str, namespace: str | None = None) -> str:
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+    return yaml.safe_dump(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"made": "by a test"}}
+    )
+
+
+def ready_message(platform: Platform, tenant: str) -> str:
+    found = platform.get(f"/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/{tenant}/kustomizations/{tenant}")
+    conditions = (found or {}).get("status", {}).get("conditions", [])
+    return next((c["message"] for c in conditions if c["type"] == "Ready" and c["status"] == "False"), "")
+
+
+def objects_of(platform: Platform, tenant: str) -> dict[str, str]:
+    """The uid of everything in a tenant's namespace that nobody recreates on his own."""
+    kinds = "deployments,services,configmaps,serviceaccounts,rolebindings,secrets,horizontalpodautoscalers"
+    flux = "gitrepositories.source.toolkit.fluxcd.io,kustomizations.kustomize.toolkit.fluxcd.io"
+    template = '{range .items[*]}{.kind}/{.metadata.name}={.metadata.uid}{"\\n"}{end}'
+    lines = platform.kubectl("-n", tenant, "get", f"{kinds},{flux}", "-o", f"jsonpath={template}").splitlines()
+    return dict(line.split("=") for line in lines)
+
+
+def test_flux_is_bootstrapped_and_every_controller_is_healthy(article: Stack, platform: Platform) -> None:
+    found = platform.get("/apis/apps/v1/namespaces/flux-system/deployments")
+    assert found is not None
+    healthy = {item["metadata"]["name"]: item["status"].get("availableReplicas", 0) for item in found["items"]}
+    names = ("source-controller", "kustomize-controller", "helm-controller", "notification-controller")
+    assert healthy == dict.fromkeys(names, 1)
+    assert len(agent.programs(platform.home)) == 4
+    assert applied(platform, "flux-system")
+
+
+def test_the_infra_repository_holds_what_was_asked_for(article: Stack, platform: Platform, tmp_path: Path) -> None:
+    platform.git("clone", platform.repository("acme/saas-in-eks-infra"), "infra", folder=tmp_path)
+    folder = tmp_path / "infra" / FOLDER
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "gotk-components.yaml",
+        "gotk-sync.yaml",
+        "kustomization.yaml",
+    ]
+    sync = list(yaml.safe_load_all((folder / "gotk-sync.yaml").read_text()))
+    assert [document["kind"] for document in sync] == ["GitRepository", "Kustomization"]
+    assert sync[1]["spec"]["path"] == "./clusters/prod-eu"
+    for document in yaml.safe_load_all((folder / "gotk-components.yaml").read_text()):
+        live = platform.kubectl(
+            "get", document["kind"], document["metadata"]["name"], "-n", "flux-system", "-o", "yaml"
+        )
+        assert live
+    message = platform.git("log", "-1", "--format=%s", folder=tmp_path / "infra").stdout
+    assert message == "Flux v2.9.2 for prod-eu: kustomization.yaml\n"
+
+
+def test_a_commit_to_the_clusters_folder_is_applied_by_flux(article: Stack, platform: Platform, tmp_path: Path) -> None:
+    path = "clusters/prod-eu/by-commit/config-map.yaml"
+    commit = platform.push("acme/saas-in-eks-infra", {path: config_map("by-commit", "default")}, tmp_path)
+    reconcile(platform, "flux-system")
+    eventually(lambda: applied(platform, "flux-system") == commit)
+    assert platform.get("/api/v1/namespaces/default/configmaps/by-commit")
+    platform.push("acme/saas-in-eks-infra", {path: None}, tmp_path)
+    reconcile(platform, "flux-system")
+    eventually(lambda: platform.get("/api/v1/namespaces/default/configmaps/by-commit") is None)
+
+
+def test_flux_does_not_touch_what_pulumi_owns(article: Stack, platform: Platform, tmp_path: Path) -> None:
+    platform.git("clone", platform.repository("acme/saas-in-eks-infra"), "infra", folder=tmp_path)
+    path = f"{FOLDER}/gotk-components.yaml"
+    text = (tmp_path / "infra" / path).read_text()
+    open_ = text.replace("--no-cross-namespace-refs=true", "--no-cross-namespace-refs=false")
+    assert open_ != text
+    commit = platform.push("acme/saas-in-eks-infra", {path: open_}, tmp_path)
+    reconcile(platform, "flux-system")
+    eventually(lambda: applied(platform, "flux-system") == commit)
+    deployment = platform.get("/apis/apps/v1/namespaces/flux-system/deployments/kustomize-controller")
+    assert deployment is not None
+    assert "--no-cross-namespace-refs=true" in deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    platform.push("acme/saas-in-eks-infra", {path: text}, tmp_path)
+
+
+def test_a_commit_to_the_product_reaches_every_tenant(article: Stack, platform: Platform, tmp_path: Path) -> None:
+    commit = push_product(platform, {"news.yaml": config_map("news")}, tmp_path)
+    for tenant in ("alpha", "beta"):
+        eventually(lambda tenant=tenant: applied(platform, tenant) == commit)
+        assert platform.get(f"/api/v1/namespaces/{tenant}/configmaps/news")
+    assert platform.get("/api/v1/namespaces/gamma/configmaps/news") is None
+    back = push_product(platform, {"news.yaml": None}, tmp_path)
+    eventually(lambda: applied(platform, "alpha") == applied(platform, "beta") == back)
+    assert platform.get("/api/v1/namespaces/alpha/configmaps/news") is None
+
+
+def test_a_deploy_key_reads_its_repository_and_cannot_push(article: Stack, platform: Platform, tmp_path: Path) -> None:
+    secret = platform.get("/api/v1/namespaces/flux-system/secrets/flux-system")
+    assert secret is not None
+    assert set(secret["data"]) == {"identity", "identity.pub", "known_hosts"}
+    key = tmp_path / "identity"
+    key.write_bytes(base64.b64decode(secret["data"]["identity"]))
+    key.chmod(0o600)
+    url = platform.repository("acme/saas-in-eks-infra")
+    assert platform.git("clone", url, "infra", folder=tmp_path, key=key).returncode == 0
+    (tmp_path / "infra" / "README.md").write_text("mine now")
+    platform.git("commit", "-am", "A change", folder=tmp_path / "infra")
+    refused = platform.git("push", folder=tmp_path / "infra", key=key)
+    assert refused.returncode != 0
+    assert "read only" in refused.stderr
+    other = platform.git("clone", platform.repository("acme/product"), "product", folder=tmp_path, key=key)
+    assert other.returncode != 0
+    assert platform.git("push", folder=tmp_path / "infra").returncode == 0, "even its owner cannot push"
+
+
+def test_a_tenants_reconciler_cannot_touch_another_namespace(
+    article: Stack, platform: Platform, tmp_path: Path
+) -> None:
+    before = objects_of(platform, "gamma")
+    # The product names no namespace of its own kustomization; Flux's targetNamespace would move it otherwise.
+    cluster_wide = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "stolen"}}
+    push_product(platform, {"attack.yaml": yaml.safe_dump(cluster_wide)}, tmp_path)
+    try:
+        eventually(lambda: "forbidden" in ready_message(platform, "alpha"))
+        assert platform.get("/api/v1/namespaces/stolen") is None
+        account = "system:serviceaccount:alpha:alpha"
+        for verb, kind in (("get", "secrets"), ("create", "configmaps"), ("delete", "deployments.apps")):
+            asked = ("auth", "can-i", verb, kind, "--as", account, "-n")
+            assert platform.kubectl(*asked, "gamma", check=False).startswith("no"), (verb, kind)
+            assert platform.kubectl(*asked, "alpha", check=False).startswith("yes"), (verb, kind)
+    finally:
+        back = push_product(platform, {"attack.yaml": None}, tmp_path)
+        eventually(lambda: applied(platform, "alpha") == back)
+    assert objects_of(platform, "gamma") == before
+
+
+def test_a_tenant_cannot_read_from_a_neighbours_source(article: Stack, platform: Platform) -> None:
+    kustomization = {
+        "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
+        "kind": "Kustomization",
+        "metadata": {"name": "borrowed", "namespace": "gamma"},
+        "spec": {
+            "interval": "1m",
+            "path": "./kustomize",
+            "prune": True,
+            "serviceAccountName": "gamma",
+            "targetNamespace": "gamma",
+            "sourceRef": {"kind": "GitRepository", "name": "alpha", "namespace": "alpha"},
+        },
+    }
+    platform.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(kustomization))
+    path = "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/gamma/kustomizations/borrowed"
+
+    def refusal() -> str:
+        conditions = (platform.get(path) or {}).get("status", {}).get("conditions", [])
+        return next((c["reason"] for c in conditions if c["type"] == "Ready" and c["status"] == "False"), "")
+
+    try:
+        assert eventually(refusal) == "AccessDenied"
+    finally:
+        platform.kubectl("-n", "gamma", "delete", "kustomizations.kustomize.toolkit.fluxcd.io", "borrowed")
+
+
+def test_a_removed_tenant_leaves_nothing_behind_and_its_neighbour_untouched(article: Stack, platform: Platform) -> None:
+    neighbour = objects_of(platform, "alpha")
+    keys = len(deploy_keys(platform, "product"))
+    article.tenants({"alpha": PRIVATE, "gamma": PUBLIC})
+    article.up()
+    try:
+        assert platform.get("/api/v1/namespaces/beta") is None
+        everywhere = platform.kubectl("get", "all,gitrepositories,kustomizations,rolebindings", "-A", "-o", "name")
+        assert "beta" not in everywhere
+        assert "flux-prod-eu-beta" not in deploy_keys(platform, "product")
+        assert len(deploy_keys(platform, "product")) == keys - 1
+        assert "beta" not in str(article.exported())
+        assert objects_of(platform, "alpha") == neighbour
+    finally:
+        article.tenants({"alpha": PRIVATE, "beta": PRIVATE, "gamma": PUBLIC})
+        article.up()
+        eventually(lambda: applied(platform, "beta"))
+
+
+def test_switching_the_lockdown_restarts_the_controllers_with_other_arguments(
+    article: Stack, platform: Platform
+) -> None:
+    def arguments() -> list[str]:
+        pods = platform.get("/api/v1/namespaces/flux-system/pods?labelSelector=app=kustomize-controller")
+        running = agent.records(platform.home)
+        assert pods is not None
+        return [
+            word for record in running.values() if "kustomize-controller" in str(record.argv) for word in record.argv
+        ]
+
+    before = dict(agent.programs(platform.home))
+    assert "--no-cross-namespace-refs=true" in arguments()
+    article.configure(fluxLockdown=False)
+    article.up()
+    try:
+        eventually(lambda: "--no-cross-namespace-refs=true" not in arguments())
+        assert agent.programs(platform.home) != before
+    finally:
+        article.configure(fluxLockdown=True)
+        article.up()
+    eventually(lambda: "--no-cross-namespace-refs=true" in arguments())
+
+
+@pytest.mark.parametrize("seconds", [3, 6])
+def test_an_update_that_was_killed_is_carried_on_by_the_next(article: Stack, platform: Platform, seconds: int) -> None:
+    extra = {f"late-{seconds}-{n}": PRIVATE for n in range(6)}
+    article.tenants({"alpha": PRIVATE, "beta": PRIVATE, "gamma": PUBLIC, **extra})
+    neighbour = objects_of(platform, "alpha")
+    command = [
+        str(platform.home.bin / "pulumi"),
+        "up",
+        "--yes",
+        "--skip-preview",
+        "--non-interactive",
+        "--stack",
+        article.name,
+    ]
+    environment = pulumi.environment(platform.home)
+    update = subprocess.Popen(
+        command,
+        cwd=platform.project,
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=sys.stderr,
+    )
+    time.sleep(seconds)  # the fault: somewhere in the middle
+    os.killpg(update.pid, signal.SIGKILL)
+    assert update.wait() == -signal.SIGKILL, "the update was over before it could be killed"
+    pulumi.recover(platform.home, article.name, cwd=platform.project)
+    article.up()
+    article.run("preview", "--expect-no-changes")
+    for tenant in extra:
+        eventually(lambda tenant=tenant: applied(platform, tenant))
+    titles = deploy_keys(platform, "product")
+    assert sorted(titles) == sorted(set(titles)), "a key was left behind"
+    assert objects_of(platform, "alpha") == neighbour
+    article.tenants({"alpha": PRIVATE, "beta": PRIVATE, "gamma": PUBLIC})
+    article.up()
+
+
+def test_destroying_the_stack_leaves_the_repository_and_nothing_else(platform: Platform, article: Stack) -> None:
+    article.destroy()
+    left = article.exported()["deployment"].get("resources", [])
+    assert left == [] or [resource["type"] for resource in left] == ["pulumi:pulumi:Stack"]
+    namespaces = platform.kubectl("get", "namespaces", "-o", "name").split()
+    assert sorted(namespaces) == [
+        f"namespace/{name}" for name in ("default", "kube-node-lease", "kube-public", "kube-system")
+    ]
+    assert "toolkit.fluxcd.io" not in platform.kubectl("get", "customresourcedefinitions,clusterroles", "-o", "name")
+    assert deploy_keys(platform, "product") == deploy_keys(platform, "saas-in-eks-infra") == []
+    eventually(lambda: not agent.programs(platform.home))
+    # The repository is adopted again, with its history.
+    article.up()
+    eventually(lambda: applied(platform, "alpha"))
+
+
+def push_product(platform: Platform, files: dict[str, str | None], folder: Path) -> str:
+    """Add manifests to the product's kustomization, or take them out again (None)."""
+    clone = folder / f"product-{time.monotonic_ns()}"
+    platform.git("clone", platform.repository("acme/product"), str(clone), folder=folder)
+    path = clone / "kustomize" / "kustomization.yaml"
+    content = yaml.safe_load(path.read_text())
+    resources = [name for name in content["resources"] if name not in files]
+    content["resources"] = resources + [name for name, text in files.items() if text is not None]
+    changed = {f"kustomize/{name}": text for name, text in files.items()}
+    return platform.push("acme/product", {**changed, "kustomize/kustomization.yaml": yaml.safe_dump(content)}, folder)
+
+
+def reconcile(platform: Platform, name: str) -> None:
+    """Ask Flux to look now, as `flux reconcile` does; the infra repository is polled once a minute."""
+    stamp = f"reconcile.fluxcd.io/requestedAt={time.time_ns()}"
+    for kind in ("gitrepositories.source.toolkit.fluxcd.io", "kustomizations.kustomize.toolkit.fluxcd.io"):
+        platform.kubectl("-n", name, "annotate", "--overwrite", f"{kind}/{name}", stamp, "--field-manager=flux-client")
+
+
+def deploy_keys(platform: Platform, repository: str) -> list[str]:
+    """The titles of a repository's deploy keys."""
+    from local.gitserver.store import Store
+
+    record = Store(platform.home.git).get("acme", repository)
+    assert record is not None
+    return [key.title for key in record.keys]

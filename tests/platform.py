@@ -1,0 +1,205 @@
+"""An embedded platform of the tests' own, and the program on it through the real `pulumi` command."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from rich.console import Console
+
+from local import __main__ as platform
+from local import controlplane, gitserver, pulumi
+from local.home import PROJECT, Home
+from local.kubeapi import Api
+
+T = TypeVar("T")
+
+PRIVATE = {"url": "ssh://git@github.com/acme/product", "branch": "main", "private": True}
+PUBLIC = {"url": "https://github.com/stefanprodan/podinfo", "branch": "master"}
+DEFAULTS = {"interval": "2s", "prune": True, "role": "admin", "source": {"path": "./kustomize"}}
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the engine did, or in a preview would do, to one resource."""
+
+    op: str
+    type: str
+    name: str
+
+    @staticmethod
+    def parse(metadata: dict[str, Any]) -> Step:
+        return Step(metadata["op"], metadata["type"], metadata["urn"].split("::")[-1])
+
+
+class CommandError(AssertionError):
+    """A command failed; what it said."""
+
+
+class Platform:
+    """The embedded platform in a folder, with the project as a newcomer has it: a clone, and a stack file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = Home(folder / "home")
+        self.project = folder / "project"
+
+    def start(self) -> None:
+        platform.start(self.home, Console(quiet=True))
+        self.project.mkdir(exist_ok=True)
+        for name in ("__main__.py", "Pulumi.yaml", "pyproject.toml"):
+            shutil.copy(PROJECT / name, self.project / name)
+        for name in ("components", "model", ".venv"):
+            if not (self.project / name).exists():
+                (self.project / name).symlink_to(PROJECT / name)
+        if not (self.project / ".local").exists():
+            (self.project / ".local").symlink_to(self.home.path)
+
+    def stop(self) -> None:
+        platform.down(self.home)
+
+    @property
+    def api(self) -> Api:
+        return controlplane.administrator(self.home)
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        return self.api.get(path)
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        command = [str(PROJECT / ".venv/bin/kubectl"), "--kubeconfig", str(self.home.kubeconfig), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, input=stdin)
+        if check and done.returncode:
+            raise CommandError(f"kubectl {' '.join(arguments)}: {done.stderr}")
+        return done.stdout + ("" if check else done.stderr)
+
+    def git(self, *arguments: str, folder: Path, key: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Git as the platform's user, who may push everywhere, or with another key."""
+        identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "init.defaultBranch=main"]
+        environment = {**os.environ, **gitserver.client_environment(self.home, key)}
+        command = ["git", *identity, *arguments]
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+    def repository(self, full_name: str) -> str:
+        return f"ssh://git@127.0.0.1:{self.home.port('git-ssh')}/{full_name}"
+
+    def push(self, full_name: str, files: dict[str, str | None], folder: Path) -> str:
+        """Commit files to a repository's default branch and return the commit; None deletes a file."""
+        clone = folder / f"clone-{time.monotonic_ns()}"
+        self._git("clone", self.repository(full_name), str(clone), folder=folder)
+        for name, content in files.items():
+            path = clone / name
+            if content is None:
+                path.unlink()
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(content)
+        self._git("add", "--all", folder=clone)
+        self._git("commit", "--message", "A change", folder=clone)
+        self._git("push", folder=clone)
+        return self._git("rev-parse", "HEAD", folder=clone).strip()
+
+    def _git(self, *arguments: str, folder: Path) -> str:
+        done = self.git(*arguments, folder=folder)
+        if done.returncode:
+            raise CommandError(f"git {' '.join(arguments)}: {done.stderr}")
+        return done.stdout
+
+    def stack(self, name: str, **config: Any) -> Stack:
+        return Stack(self, name, config)
+
+
+class Stack:
+    """One stack of the program on a platform."""
+
+    def __init__(self, on: Platform, name: str, config: dict[str, Any]) -> None:
+        self.platform, self.name = on, name
+        self.tenants_file = f"tenants-{name}.yaml"
+        self.config: dict[str, Any] = {
+            "cluster": name,
+            "owner": "acme",
+            "kubeconfig": ".local/kubeconfig",
+            "mirrorsFile": ".local/mirrors.yaml",
+            "tenantsFile": self.tenants_file,
+            "fluxManifest": ".local/flux-install.yaml",
+            **config,
+        }
+        self.configure()
+        self.tenants({})
+        pulumi.ensure_stack(on.home, name, cwd=on.project)
+
+    def configure(self, **changes: Any) -> None:
+        """Write the stack's file; what the engine itself added stays."""
+        self.config |= changes
+        path = self.platform.project / f"Pulumi.{self.name}.yaml"
+        content = yaml.safe_load(path.read_text()) if path.exists() else {}
+        content["config"] = {f"saas-in-eks:{key}": value for key, value in self.config.items()}
+        path.write_text(yaml.safe_dump(content))
+
+    def tenants(self, sources: dict[str, dict[str, Any]], **defaults: Any) -> None:
+        """Write the tenants' file: a source for each name."""
+        content = {
+            "defaults": {**DEFAULTS, **defaults},
+            "tenants": [{"name": name, "source": source} for name, source in sources.items()],
+        }
+        (self.platform.project / self.tenants_file).write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        home, project = self.platform.home, self.platform.project
+        done = pulumi.run(home, [*arguments, "--stack", self.name], cwd=project, stream=False, check=False)
+        if check and done.returncode:
+            raise CommandError(f"pulumi {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
+        return done
+
+    def _steps(self, *arguments: str) -> list[Step]:
+        log = self.platform.project / f"events-{time.monotonic_ns()}.json"
+        self.run(*arguments, "--event-log", str(log))
+        events = [json.loads(line) for line in log.read_text().splitlines()]
+        return [Step.parse(e["resourcePreEvent"]["metadata"]) for e in events if "resourcePreEvent" in e]
+
+    def up(self) -> list[Step]:
+        """Every step that is not "same"."""
+        return changes(self._steps("up", "--yes", "--skip-preview"))
+
+    def preview(self) -> list[Step]:
+        return changes(self._steps("preview"))
+
+    def destroy(self) -> list[Step]:
+        return changes(self._steps("destroy", "--yes", "--skip-preview"))
+
+    def exported(self) -> dict[str, Any]:
+        """The state as it is stored."""
+        return json.loads(self.run("stack", "export").stdout)
+
+    def outputs(self) -> dict[str, Any]:
+        return json.loads(self.run("stack", "output", "--json").stdout)
+
+
+def changes(steps: list[Step]) -> list[Step]:
+    return [step for step in steps if step.op not in ("same", "read", "refresh")]
+
+
+def eventually(look: Callable[[], T], timeout: float = 60, every: float = 0.2) -> T:
+    """What `look` returns once that is truthy. Fails with the last answer where it never is."""
+    deadline = time.monotonic() + timeout
+    while not (answer := look()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s; the last answer was {answer!r}")
+        time.sleep(every)
+    return answer
+
+
+def running_platform(folder: Path) -> Iterator[Platform]:
+    """A platform that is stopped at the end, whatever happens."""
+    on = Platform(folder)
+    try:
+        on.start()
+        yield on
+    finally:
+        on.stop()
