@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-SOURCES := __main__.py components model local tests
+SOURCES := __main__.py components model local tests bench
 
 help:
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -39,6 +39,7 @@ check: $(VENV)/installed  ## format, lint, types, unit and program tests: under 
 	$(VENV)/bin/ruff format --check --quiet $(SOURCES)
 	$(VENV)/bin/ruff check --quiet $(SOURCES)
 	$(RUN) -m pyright
+	$(RUN) -m pyright -p pyrightconfig.platform.json
 	$(RUN) -m model.editor_schema --check
 	$(RUN) -m pytest -q tests/unit tests/program
 

@@ -49,6 +49,11 @@ class ExistingCluster(Cluster):
             kubeconfig=args.kubeconfig,
             cluster_identifier=args.cluster_name,
             enable_server_side_apply=True,
+            # An update that was killed may have made objects that the state does not know: take them up, don't fail.
+            upsert_existing_objects=True,
+            # A key that changes is changed in its Secret: a replacement would leave Flux without one for a moment.
+            enable_secret_mutable=True,
+            enable_config_map_mutable=True,
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({"kubernetesVersion": self.kubernetes_version})

@@ -31,13 +31,15 @@ class FluxInstallation(pulumi.ComponentResource):
 
     namespace: KubernetesObject
     controllers: Sequence[pulumi.Resource]
-    """What everything that Flux reconciles depends on: created after them, deleted before them."""
+    """The Deployments. What Flux reconciles depends on them: created after them, deleted before them."""
 
     def __init__(self, name: str, args: FluxInstallationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:flux:FluxInstallation", name, None, opts)
         definitions = children(args.install.definitions, self, args.provider, [])
         permissions = children(args.install.permissions, self, args.provider, definitions)
-        self.controllers = children(args.install.controllers, self, args.provider, permissions)
+        workloads = children(args.install.controllers, self, args.provider, permissions)
+        pairs = zip(args.install.controllers, workloads, strict=True)
+        self.controllers = [resource for manifest, resource in pairs if manifest["kind"] == "Deployment"]
         self.namespace = definitions[0]
         self.register_outputs({"version": args.install.version})
 

@@ -32,7 +32,7 @@ class InfraRepository(pulumi.ComponentResource):
         self._args = args
         full_name = f"{args.owner}/{args.name}"
         existing = github.get_repository(full_name=full_name, opts=pulumi.InvokeOptions(provider=args.provider))
-        adopted = existing.name == args.name
+        adopted = bool(existing.node_id)  # a repository that is missing is no error, and has no id
         if adopted and existing.visibility == "public":
             raise pulumi.RunError(
                 f"github.com/{full_name} is public. Make it private: it describes the whole platform."

@@ -26,7 +26,9 @@ def main() -> int:
     parser.set_defaults(home=Home.default())
     commands = parser.add_subparsers(dest="command", required=True)
     up_command = commands.add_parser("up", help="start everything, bootstrap Flux, wait until the tenants are ready")
-    up_command.add_argument("--platform-only", action="store_true", help="start everything, but leave `pulumi up` to you")
+    up_command.add_argument(
+        "--platform-only", action="store_true", help="start everything, but leave `pulumi up` to you"
+    )
     commands.add_parser("status", help="how the platform and its tenants are, and why something is not ready")
     logs_command = commands.add_parser("logs", help="what a process wrote; without a name, which there are")
     logs_command.add_argument("name", nargs="?")
@@ -67,7 +69,9 @@ def up(home: Home, console: Console, *, platform_only: bool) -> int:
     """Start everything, run `pulumi up`, wait for the tenants and show them."""
     started = time.monotonic()
     start(home, console)
-    console.print(f"The platform runs ({time.monotonic() - started:.1f} s): Kubernetes at {controlplane.server_url(home)}.")
+    console.print(
+        f"The platform runs ({time.monotonic() - started:.1f} s): Kubernetes at {controlplane.server_url(home)}."
+    )
     if platform_only:
         console.print(f"Next: source {home.env}, then `pulumi up --stack {STACK}`.", highlight=False)
         return 0
@@ -81,7 +85,10 @@ def up(home: Home, console: Console, *, platform_only: bool) -> int:
     names = {one.name for one in status.reconciled(api)}
     with console.status("Waiting until the tenants are ready") as waiting:
         seen = status.wait(
-            api, names, READY_SECONDS, lambda count: waiting.update(f"{count} of {len(names)} tenants and infra are ready")
+            api,
+            names,
+            READY_SECONDS,
+            lambda count: waiting.update(f"{count} of {len(names)} tenants and infra are ready"),
         )
     status.remember(home, {name: moment - began for name, moment in seen.items() if name not in ready_before})
     all_ready = status.show(home, console)

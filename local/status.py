@@ -114,7 +114,11 @@ def _record(home: Home) -> Any:
 def _by_namespace(answer: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
     """Objects that are called as their namespace: ours, not what a tenant may have added."""
     items = (answer or {"items": []})["items"]
-    named = ((item["metadata"]["namespace"], item) for item in items if item["metadata"]["name"] == item["metadata"]["namespace"])
+    named = (
+        (item["metadata"]["namespace"], item)
+        for item in items
+        if item["metadata"]["name"] == item["metadata"]["namespace"]
+    )
     return dict(named)
 
 

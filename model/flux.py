@@ -41,9 +41,9 @@ class Install:
     definitions: tuple[Manifest, ...]
     """The namespace and the CustomResourceDefinitions."""
     permissions: tuple[Manifest, ...]
-    """Service accounts, roles, bindings, network policies, services, quotas."""
+    """Service accounts, roles, bindings, network policies, quotas."""
     controllers: tuple[Manifest, ...]
-    """The Deployments."""
+    """The Deployments, and the Services: those are waited for until a controller stands behind them."""
 
     @property
     def objects(self) -> tuple[Manifest, ...]:
@@ -107,12 +107,13 @@ def parse(text: str, name: str, components: Sequence[str], *, lockdown: bool) ->
     return Install(
         version=next(_versions(objects), ""),
         definitions=tuple(sorted((m for m in objects if m["kind"] in DEFINITIONS), key=_definition_order)),
-        permissions=tuple(m for m in objects if m["kind"] not in (*DEFINITIONS, "Deployment")),
-        controllers=tuple(m for m in objects if m["kind"] == "Deployment"),
+        permissions=tuple(m for m in objects if m["kind"] not in (*DEFINITIONS, *WORKLOADS)),
+        controllers=tuple(m for m in objects if m["kind"] in WORKLOADS),
     )
 
 
 DEFINITIONS = ("Namespace", "CustomResourceDefinition")
+WORKLOADS = ("Deployment", "Service")
 
 
 def _definition_order(manifest: Manifest) -> int:

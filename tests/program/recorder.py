@@ -152,9 +152,12 @@ def run(
         )
         values = {f"saas-in-eks:{key}": _text(value) for key, value in (defaults() | config).items()}
         pulumi_config.set_all_config(values)
-        program = stack.run_in_stack(lambda: runpy.run_path(str(folder / "__main__.py"), run_name="__main__"))
+
+        def program() -> None:
+            runpy.run_path(str(folder / "__main__.py"), run_name="__main__")
+
         try:
-            asyncio.get_event_loop().run_until_complete(program)
+            asyncio.get_event_loop().run_until_complete(stack.run_in_stack(program))
         except BaseException as error:
             found.append(error)
 

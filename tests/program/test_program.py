@@ -68,7 +68,7 @@ def test_the_urns_of_a_sample_stack_stay_as_they_are(run: Run) -> None:
 @pytest.mark.parametrize("preview", [False, True])
 def test_a_preview_registers_what_the_update_registers(run: Run, preview: bool) -> None:
     recording = run(preview=preview)
-    assert len(recording.registrations) == 47
+    assert len(recording.registrations) == 48
     assert len(recording.of(KUSTOMIZATION)) == 3
 
 
@@ -81,6 +81,9 @@ def test_definitions_come_first_then_permissions_then_controllers_then_what_they
     assert len(controllers) == len(accounts) == 4
     assert all(definitions <= account.depends_on for account in accounts)
     assert all({a.urn for a in accounts} <= controller.depends_on for controller in controllers)
+    # A Service is waited for until a pod stands behind it: a controller that waited for it would wait forever.
+    service = recording.one("kubernetes:core/v1:Service", "source-controller")
+    assert all(service.urn not in recording.needs(controller) for controller in controllers)
     for reconciled in (*recording.of(GIT_REPOSITORY), *recording.of(KUSTOMIZATION)):
         assert {c.urn for c in controllers} <= recording.needs(reconciled), reconciled.urn
 
@@ -107,7 +110,14 @@ def test_the_infra_repository_outlives_the_stack(run: Run) -> None:
 
 def test_an_existing_infra_repository_is_adopted(run: Run) -> None:
     github = Github(
-        {"acme/saas-in-eks-infra": {"name": "saas-in-eks-infra", "visibility": "private", "defaultBranch": "main"}}
+        {
+            "acme/saas-in-eks-infra": {
+                "nodeId": "R_1",
+                "name": "saas-in-eks-infra",
+                "visibility": "private",
+                "defaultBranch": "main",
+            }
+        }
     )
     assert run(github=github).one(REPOSITORY, "saas-in-eks-infra").request.importId == "saas-in-eks-infra"
 
@@ -120,7 +130,7 @@ def test_an_existing_infra_repository_is_adopted(run: Run) -> None:
     ],
 )
 def test_an_infra_repository_that_does_not_fit_is_not_adopted(run: Run, existing: dict[str, str], said: str) -> None:
-    github = Github({"acme/saas-in-eks-infra": {"name": "saas-in-eks-infra", **existing}})
+    github = Github({"acme/saas-in-eks-infra": {"nodeId": "R_1", "name": "saas-in-eks-infra", **existing}})
     with pytest.raises(ProgramError, match=said):
         run(github=github)
 

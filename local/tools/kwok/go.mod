@@ -2,6 +2,8 @@ module saas-in-eks.local/tools/kwok
 
 go 1.26.0
 
+// Same versions as in the kubernetes and flux modules, so that their compiled packages serve here too.
+
 tool sigs.k8s.io/kwok/cmd/kwok
 
 require (

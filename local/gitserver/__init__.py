@@ -1,0 +1,129 @@
+"""The embedded platform's Git server, standing in for GitHub. It listens on loopback only.
+
+It serves Git over SSH with deploy keys, public repositories over HTTP, and the part of GitHub's REST API that a Pulumi
+program of this project uses.
+
+    SSH   ssh://git@127.0.0.1:PORT/OWNER/NAME     a deploy key opens its repository, `id_user` opens all
+    HTTP  http://127.0.0.1:PORT/OWNER/NAME        public repositories, reading only
+    API   http://127.0.0.1:PORT/api/v3            with the token in the platform's folder
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+import sys
+from pathlib import Path
+
+from local.home import PROJECT, Home
+
+PRODUCT = PROJECT / "local" / "product"
+"""The sample product, as it is first committed to each seeded repository."""
+
+READY_SECONDS = 30.0
+
+
+def start(home: Home) -> None:
+    """Start the Git server unless it runs, wait until both its ports answer, and write down what it mirrors.
+
+    Raises what `local.processes.start` raises if it does not come up.
+    """
+    from local import processes  # not needed by the process itself
+
+    home.create()
+    argv = [sys.executable, "-m", "local.gitserver", "--home", str(home.path)]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    processes.start(home, "gitserver", argv, env=environment, ready=lambda: _answers(home), timeout=READY_SECONDS)
+    write_mirrors(home)
+
+
+def _answers(home: Home) -> bool:
+    for name, greeting in (("git-ssh", b""), ("git-http", b"HEAD /api/v3/user HTTP/1.0\r\n\r\n")):
+        try:
+            with socket.create_connection(("127.0.0.1", home.port(name)), timeout=2) as connection:
+                connection.sendall(greeting)
+                if not connection.recv(4).startswith((b"SSH-", b"HTTP")):
+                    return False
+        except OSError:
+            return False
+    return True
+
+
+def seed(home: Home) -> list[str]:
+    """Make the repositories of the sample product that are not there yet, and return which were made.
+
+    `acme/product` is private, with the default branch main; `stefanprodan/podinfo` is public, with master. Repositories
+    that exist stay as they are: people push to them. The server may be running or not.
+    """
+    from local.gitserver import commits
+    from local.gitserver.store import AlreadyExistsError, Store
+
+    home.create()
+    store = Store(home.git)
+    person = commits.Person("Product team", "product@acme.example")
+    files: dict[str, bytes | None] = {
+        str(path.relative_to(PRODUCT)): path.read_bytes() for path in sorted(PRODUCT.rglob("*")) if path.is_file()
+    }
+    made: list[str] = []
+    for owner, name, branch, private in (
+        ("acme", "product", "main", True),
+        ("stefanprodan", "podinfo", "master", False),
+    ):
+        if store.get(owner, name) is not None:
+            continue
+
+        def first_commit(path: Path, branch: str = branch) -> None:
+            commits.commit_files(path, branch, files, "Start the product", person, person, parent=None)
+
+        settings = {"private": private, "description": "Sample product of the embedded platform"}
+        try:
+            store.create(owner, name, settings, default_branch=branch, first_commit=first_commit)
+        except AlreadyExistsError:
+            continue
+        made.append(f"{owner}/{name}")
+    return made
+
+
+def known_hosts(home: Home) -> str:
+    """The server's host key as a line for known_hosts. The key is made when the server first starts."""
+    kind, key = (home.git / "ssh_host_key.pub").read_text().split()[:2]
+    return f"[127.0.0.1]:{home.port('git-ssh')} {kind} {key}\n"
+
+
+def write_mirrors(home: Home) -> None:
+    """Write `home.mirrors`: which URL prefixes this server stands in for, and its host key."""
+    import yaml
+
+    content = {
+        "mirrors": [
+            {
+                "prefix": "ssh://git@github.com/",
+                "url": f"ssh://git@127.0.0.1:{home.port('git-ssh')}/",
+                "knownHosts": known_hosts(home),
+            },
+            {"prefix": "https://github.com/", "url": f"http://127.0.0.1:{home.port('git-http')}/"},
+        ]
+    }
+    partial = home.mirrors.with_name(home.mirrors.name + ".partial")
+    partial.write_text("# Written when the Git server starts.\n" + yaml.safe_dump(content, sort_keys=False))
+    partial.replace(home.mirrors)
+
+
+def client_environment(home: Home, key: Path | None = None) -> dict[str, str]:
+    """What to add to the environment so that `git` reaches this server over SSH: as the platform's user, who may push
+    everywhere, or with another private key.
+
+    Git then reads neither the user's Git nor SSH configuration, and needs no OpenSSH.
+    """
+    # -P: the client's own folder is no place to find modules in.
+    client = [sys.executable, "-P", str(PROJECT / "local" / "gitserver" / "ssh_client.py")]
+    return {
+        "GIT_SSH_COMMAND": shlex.join(client),
+        "GIT_SSH_VARIANT": "ssh",
+        "GITSERVER_KEY": str(key or home.git / "id_user"),
+        "GITSERVER_KNOWN_HOSTS": str(home.git / "known_hosts"),
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+    }

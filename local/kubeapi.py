@@ -1,0 +1,88 @@
+"""A few plain requests to the API server while a platform comes up; loading a full client takes longer than they do."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FIELD_MANAGER = "saas-in-eks-local"
+
+
+class ApiError(RuntimeError):
+    """The API server refused a request. The message is its own."""
+
+
+@dataclass(frozen=True)
+class Api:
+    """A server and the identity that it is asked under."""
+
+    server: str
+    tls: ssl.SSLContext
+
+    @staticmethod
+    def connect(port: int, authority: Path, client: Path) -> Api:
+        """The server on a loopback port, trusted by its authority's certificate."""
+        tls = ssl.create_default_context(cafile=authority)
+        tls.load_cert_chain(client)
+        return Api(f"https://127.0.0.1:{port}", tls)
+
+    def answers(self, path: str) -> bool:
+        """Whether a health endpoint says that all is well. False also while nobody listens yet."""
+        try:
+            with self._open(urllib.request.Request(self.server + path)):  # noqa: S310 - always https
+                return True
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        """An object, or None if there is none. Raises ApiError, and OSError if the server can't be reached."""
+        try:
+            return self._request("GET", path)
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise _explained(error) from error
+
+    def create(self, path: str, value: dict[str, Any]) -> None:
+        """Create an object, in the collection at `path`. Raises ApiError."""
+        try:
+            self._request("POST", path, value)
+        except urllib.error.HTTPError as error:
+            raise _explained(error) from error
+
+    def apply(self, path: str, value: dict[str, Any]) -> None:
+        """Make an object be as given (server-side apply): nothing changes if it already is. Raises ApiError."""
+        try:
+            self._request("PATCH", f"{path}?fieldManager={FIELD_MANAGER}&force=true", value)
+        except urllib.error.HTTPError as error:
+            raise _explained(error) from error
+
+    def _request(self, method: str, path: str, value: dict[str, Any] | None = None) -> dict[str, Any]:
+        data = None if value is None else json.dumps(value).encode()
+        kind = "application/apply-patch+yaml" if method == "PATCH" else "application/json"
+        request = urllib.request.Request(  # noqa: S310 - always https
+            self.server + path, data, {"Content-Type": kind}, method=method
+        )
+        with self._open(request) as response:
+            return json.load(response)
+
+    def _open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        # Never through a proxy that the environment names: the server is on this machine.
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.tls)
+        )
+        return opener.open(request, timeout=10)
+
+
+def _explained(error: urllib.error.HTTPError) -> ApiError:
+    body = error.read().decode(errors="replace")
+    try:
+        return ApiError(f"{error.url}: {json.loads(body)['message']}")
+    except (ValueError, KeyError):
+        return ApiError(f"{error.url}: {error.code} {body}")

@@ -1,0 +1,246 @@
+"""Kubernetes objects as Pulumi sends them: protobuf structs whose leaves may be secret or not known yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf import struct_pb2
+
+Path = tuple[str | int, ...]
+
+_SIGNATURE = "4dabf18193072939515e22adb298388d"
+_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the protocol's marker of a secret, itself no secret
+_UNKNOWNS = frozenset(
+    {
+        "04da6b54-80e4-46f7-96ec-b56ff0331ba9",  # string, and anything else nowadays
+        "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7",  # boolean
+        "3eeb2bf0-c639-47a8-9e75-3b44932eb421",  # number
+        "6a19a0b0-7e62-4c92-b797-7f8e31da9cc2",  # array
+        "dd056dcd-154b-4c76-9bd3-c8f88648b5ff",  # object
+    }
+)
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A value that must never show: not in state, not in logs."""
+
+    value: Any
+
+    def __repr__(self) -> str:
+        return "[secret]"
+
+
+class Unknown:
+    """A value that exists only once something else was made."""
+
+    def __repr__(self) -> str:
+        return "[unknown]"
+
+
+UNKNOWN = Unknown()
+
+
+def from_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
+    """An object, with `Secret` and `UNKNOWN` where the engine marks them."""
+    return {key: from_value(value) for key, value in struct.fields.items()}
+
+
+def from_value(value: struct_pb2.Value) -> Any:
+    """One value, as `from_struct` reads them."""
+    kind = value.WhichOneof("kind")
+    if kind == "string_value":
+        text = value.string_value
+        return UNKNOWN if text in _UNKNOWNS else text
+    if kind == "struct_value":
+        fields = value.struct_value.fields
+        if _SIGNATURE in fields and fields[_SIGNATURE].string_value == _SECRET:
+            return Secret(from_value(fields["value"]))
+        return {key: from_value(item) for key, item in fields.items()}
+    if kind == "list_value":
+        return [from_value(item) for item in value.list_value.values]
+    if kind == "number_value":
+        number = value.number_value
+        # Structs know only doubles, Kubernetes mostly integers.
+        return int(number) if number.is_integer() else number
+    if kind == "bool_value":
+        return value.bool_value
+    return None
+
+
+def to_struct(data: dict[str, Any]) -> struct_pb2.Struct:
+    """The inverse of `from_struct`."""
+    struct = struct_pb2.Struct()
+    for key, item in data.items():
+        _fill(struct.fields[key], item)
+    return struct
+
+
+def to_value(item: Any) -> struct_pb2.Value:
+    """One value, as `to_struct` writes them."""
+    value = struct_pb2.Value()
+    _fill(value, item)
+    return value
+
+
+def _fill(target: struct_pb2.Value, item: Any) -> None:
+    if isinstance(item, str):
+        target.string_value = item
+    elif isinstance(item, bool):
+        target.bool_value = item
+    elif isinstance(item, dict):
+        fields = target.struct_value.fields
+        # An empty struct would otherwise not be set at all.
+        target.struct_value.SetInParent()
+        for key, value in item.items():
+            _fill(fields[key], value)
+    elif isinstance(item, list):
+        target.list_value.SetInParent()
+        for value in item:
+            _fill(target.list_value.values.add(), value)
+    elif item is None:
+        target.null_value = struct_pb2.NULL_VALUE
+    elif isinstance(item, Secret):
+        _fill(target.struct_value.fields[_SIGNATURE], _SECRET)
+        _fill(target.struct_value.fields["value"], item.value)
+    elif isinstance(item, Unknown):
+        target.string_value = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+    else:
+        target.number_value = item
+
+
+def plain(item: Any) -> Any:
+    """The value without its secret marks."""
+    if isinstance(item, Secret):
+        return plain(item.value)
+    if isinstance(item, dict):
+        return {key: plain(value) for key, value in item.items()}
+    if isinstance(item, list):
+        return [plain(value) for value in item]
+    return item
+
+
+def has_unknown(item: Any) -> bool:
+    """Whether anything in it is not known yet."""
+    if isinstance(item, Secret):
+        return has_unknown(item.value)
+    if isinstance(item, dict):
+        return any(has_unknown(value) for value in item.values())
+    if isinstance(item, list):
+        return any(has_unknown(value) for value in item)
+    return item is UNKNOWN
+
+
+def mark_secrets(item: Any, like: Any) -> Any:
+    """The plain value, secret at the paths at which `like` is secret."""
+    if isinstance(like, Secret):
+        return Secret(item)
+    if isinstance(item, dict) and isinstance(like, dict):
+        return {key: mark_secrets(value, like.get(key)) for key, value in item.items()}
+    if isinstance(item, list) and isinstance(like, list):
+        rest = [None] * (len(item) - len(like))
+        return [mark_secrets(value, pattern) for value, pattern in zip(item, [*like, *rest], strict=False)]
+    return item
+
+
+def secret_texts(item: Any) -> Iterator[str]:
+    """Every string below a secret mark."""
+    if isinstance(item, Secret):
+        yield from _texts(item.value)
+    elif isinstance(item, dict):
+        for value in item.values():
+            yield from secret_texts(value)
+    elif isinstance(item, list):
+        for value in item:
+            yield from secret_texts(value)
+
+
+def _texts(item: Any) -> Iterator[str]:
+    if isinstance(item, Secret):
+        yield from _texts(item.value)
+    elif isinstance(item, dict):
+        for value in item.values():
+            yield from _texts(value)
+    elif isinstance(item, list):
+        for value in item:
+            yield from _texts(value)
+    elif isinstance(item, str) and item:
+        yield item
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """The text with every secret of four characters or more made unreadable."""
+    for secret in sorted(set(secrets), key=len, reverse=True):
+        # Shorter ones ("1", "yes") are part of ordinary words and would only make the text unreadable.
+        if len(secret) >= 4:
+            text = text.replace(secret, "[secret]")
+    return text
+
+
+def get(item: Any, *path: str | int) -> Any:
+    """The value at a path below dicts and lists, seen through secret marks; None where there is none."""
+    for step in path:
+        if isinstance(item, Secret):
+            item = item.value
+        if isinstance(item, dict) and isinstance(step, str):
+            item = item.get(step)
+        elif isinstance(item, list) and isinstance(step, int) and step < len(item):
+            item = item[step]
+        else:
+            return None
+    return item
+
+
+def text_field(struct: struct_pb2.Struct, key: str) -> str:
+    """A top-level string of a struct, empty if there is none. (Indexing `fields` would add what is missing.)"""
+    return struct.fields[key].string_value if key in struct.fields else ""
+
+
+def path_text(path: Path) -> str:
+    """A path as Pulumi writes it: `spec.containers[0]`, `metadata.labels["app.kubernetes.io/name"]`."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif step and not set(step) & set('.[]"'):
+            text += f".{step}" if text else step
+        else:
+            quoted = step.replace("\\", "\\\\").replace('"', '\\"')
+            text += f'["{quoted}"]'
+    return text
+
+
+def parse_path(text: str) -> Path:
+    """The inverse of `path_text`; `*` stays a step that matches every index or key."""
+    path: list[str | int] = []
+    position = 0
+    while position < len(text):
+        if text[position] == "[":
+            if text[position + 1 : position + 2] == '"':
+                end = position + 2
+                step = ""
+                while end < len(text) and text[end] != '"':
+                    end += text[end] == "\\"
+                    step += text[end : end + 1]
+                    end += 1
+                path.append(step)
+                position = end + 2
+            else:
+                end = text.index("]", position)
+                index = text[position + 1 : end]
+                path.append(int(index) if index.isdigit() else index)
+                position = end + 1
+        elif text[position] == ".":
+            position += 1
+        else:
+            end = min((at for at in (text.find(".", position), text.find("[", position)) if at >= 0), default=len(text))
+            path.append(text[position:end])
+            position = end
+    return tuple(path)
+
+
+def covers(pattern: Path, path: Path) -> bool:
+    """Whether the path is at or below the pattern, in which `*` matches any one step."""
+    return len(pattern) <= len(path) and all(p in ("*", s) for p, s in zip(pattern, path, strict=False))

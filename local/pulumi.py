@@ -1,0 +1,261 @@
+"""The `pulumi` command for one platform: its own home, plugins, backend and environment; nothing of the user's."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+
+from local.home import PROJECT, Home
+
+PASSPHRASE = "local"  # noqa: S105 - well known, see environment()
+
+_STAND_INS = {"kubernetes": "pulumi-kubernetes", "tls": "pulumi-tls", "github": "pulumi-github"}
+"""Plugin -> the Python package whose version it has to have."""
+
+_LANGUAGE_HOST = "pulumi-language-python"
+_MARK = "# stand-in of this project"
+
+_FORGOTTEN = ("PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_STACK", "PULUMI_API")
+"""The user's own, that would lead a command elsewhere."""
+
+
+class PulumiError(Exception):
+    """A `pulumi` command failed or can't be run; the text says what to do."""
+
+
+def install(home: Home, tools: Mapping[str, Path]) -> None:
+    """Put `pulumi`, its plugins and the other programs in place, and write the env file. Idempotent.
+
+    A Pulumi that brings its own language host is an official distribution, which downloads official plugins by itself.
+    It only gets a stand-in for github, as the platform's Git server stands in for GitHub. Any other Pulumi gets
+    stand-ins for all plugins.
+    """
+    home.create()
+    for name, program in tools.items():
+        _link(home.bin / name, program)
+    kubectl = Path(sys.executable).with_name("kubectl")
+    if "kubectl" not in tools and kubectl.exists():
+        _link(home.bin / "kubectl", kubectl)
+    official = (tools["pulumi"].resolve().with_name(_LANGUAGE_HOST)).exists()
+    for plugin, package in _STAND_INS.items():
+        # Under its exact version, so that the engine neither looks for another nor warns about one found on PATH.
+        folder = home.pulumi_home / "plugins" / f"resource-{plugin}-v{metadata.version(package)}"
+        _stand_in(folder, f"pulumi-resource-{plugin}", f"local.plugins.{plugin}", official and plugin != "github")
+    _stand_in(_language_folder(home), _LANGUAGE_HOST, "local.plugins.language_python", official)
+    home.backend.mkdir(exist_ok=True)
+    _write_env(home)
+
+
+def _stand_in(folder: Path, name: str, module: str, official: bool) -> None:
+    """Have the plugin, unless the official one is to be used: then what an earlier Pulumi needed goes."""
+    if not official:
+        _script(folder / name, module)
+    elif (folder / name).exists() and _MARK.encode() in (folder / name).read_bytes()[:200]:
+        shutil.rmtree(folder)
+
+
+def _language_folder(home: Home) -> Path:
+    return home.pulumi_home / "plugins" / f"language-python-v{metadata.version('pulumi')}"
+
+
+def environment(home: Home) -> dict[str, str]:
+    """The environment for commands on this platform: the caller's, with what leads them here.
+
+    The passphrase is well known on purpose: it makes the stack's settings file, which is in Git, work in every clone.
+    What it encrypts is the state, in a folder that only its owner can read.
+    """
+    variables = {key: value for key, value in os.environ.items() if key not in _FORGOTTEN}
+    variables |= _variables(home)
+    variables["PATH"] = f"{home.bin}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    if home.github_token.exists():
+        variables["GITHUB_TOKEN"] = home.github_token.read_text().strip()
+    return variables
+
+
+def _variables(home: Home) -> dict[str, str]:
+    variables = {
+        "PULUMI_HOME": str(home.pulumi_home),
+        "PULUMI_BACKEND_URL": home.backend.as_uri(),
+        "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        # Plugins of the user's own on PATH would go before those installed here.
+        "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
+        "KUBECONFIG": str(home.kubeconfig),
+        "GITHUB_BASE_URL": f"http://127.0.0.1:{home.port('git-http')}/api/v3/",
+    }
+    if _language_folder(home).exists():
+        variables["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
+    return variables
+
+
+def _write_env(home: Home) -> None:
+    folder = shlex.quote(str(home.bin))
+    lines = [
+        "# Makes `pulumi` and `kubectl` work on the embedded platform: source this file.",
+        *(f"unset {name}" for name in _FORGOTTEN),
+        *(f"export {name}={shlex.quote(value)}" for name, value in _variables(home).items()),
+        f'export GITHUB_TOKEN="$(cat {shlex.quote(str(home.github_token))} 2>/dev/null)"',
+        f'case ":$PATH:" in *:{folder}:*) ;; *) export PATH={folder}:"$PATH" ;; esac',
+    ]
+    _write(home.env, "\n".join(lines) + "\n", mode=0o600)
+
+
+def run(
+    home: Home,
+    args: Sequence[str],
+    *,
+    cwd: Path = PROJECT,
+    stream: bool = True,
+    check: bool = True,
+    extra: dict[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run `pulumi ARGS` on this platform in a project's folder, never asking anything.
+
+    With `stream` its output goes to the terminal, otherwise into the result. `extra` adds environment variables. Raises
+    PulumiError if `check` and the command fails.
+    """
+    program = home.bin / "pulumi"
+    if not program.exists():
+        raise PulumiError(f"there is no {program}: run `make up` first")
+    command = [str(program), *args, "--non-interactive"]
+    result = subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment(home) | (extra or {}),
+        text=True,
+        check=False,
+        stdout=None if stream else subprocess.PIPE,
+        stderr=None if stream else subprocess.PIPE,
+    )
+    if check and result.returncode != 0:
+        said = "" if stream else f":\n{result.stdout}{result.stderr}"
+        raise PulumiError(
+            f"`pulumi {shlex.join(args)}` failed with exit code {result.returncode}{said}\n"
+            f"To look into it: `source {home.env}`, then run the same command by hand"
+        )
+    return result
+
+
+def ensure_stack(home: Home, stack: str = "local", *, cwd: Path = PROJECT) -> None:
+    """Make the stack in this platform's backend unless it is there."""
+    if not _state(home, stack, cwd).exists():
+        run(home, ["stack", "init", stack], cwd=cwd, stream=False)
+
+
+def recover(home: Home, stack: str = "local", *, cwd: Path = PROJECT) -> list[str]:
+    """Clean up after a `pulumi` that was killed; what was done, in sentences (empty: there was nothing to do).
+
+    Removes locks whose process is gone. Forgets creations that were under way: the next `pulumi up` repeats them and
+    takes over what they may have made (for that, the Kubernetes provider needs `upsert_existing_objects`). Changes and
+    deletions that were under way are looked up, so the platform has to be running. Raises PulumiError if another
+    `pulumi` is at work on the stack.
+    """
+    done = []
+    locks = _locks(home, stack, cwd)
+    for path in locks:
+        owner = json.loads(path.read_text())
+        if _is_alive(owner):
+            raise PulumiError(
+                f"another pulumi works on stack {stack} (process {owner['pid']} of {owner['username']} on "
+                f"{owner['hostname']}): wait until it ends, or end it"
+            )
+    if locks:
+        run(home, ["cancel", stack, "--yes"], cwd=cwd, stream=False)
+        done.append("Removed the lock of a pulumi that was killed.")
+    if pending := _pending_operations(_state(home, stack, cwd)):
+        # Creations are forgotten. What was being changed or deleted is looked up, as it may be either way by now.
+        targets = [urn for urn, kind in pending if kind != "creating"] or [_root_urn(stack, cwd)]
+        options = [option for urn in targets for option in ("--target", urn)]
+        run(
+            home,
+            ["refresh", "--stack", stack, "--yes", "--skip-preview", "--clear-pending-creates", *options],
+            cwd=cwd,
+            stream=False,
+        )
+        names = ", ".join(urn.split("::")[-1] for urn, _ in pending[:5]) + (", ..." if len(pending) > 5 else "")
+        done.append(f"Cleared up {len(pending)} operations that were cut short: {names}.")
+    return done
+
+
+def _pending_operations(state: Path) -> list[tuple[str, str]]:
+    """URN and kind (creating, updating, deleting, reading) of what was under way."""
+    if not state.exists():
+        return []
+    latest = json.loads(state.read_text()).get("checkpoint", {}).get("latest") or {}
+    operations = latest.get("pending_operations") or []
+    return [(operation["resource"]["urn"], operation["type"]) for operation in operations]
+
+
+def _root_urn(stack: str, cwd: Path) -> str:
+    project = _project_name(cwd)
+    return f"urn:pulumi:{stack}::{project}::pulumi:pulumi:Stack::{project}-{stack}"
+
+
+def _project_name(cwd: Path) -> str:
+    for line in (cwd / "Pulumi.yaml").read_text().splitlines():
+        if line.startswith("name:"):
+            return line.removeprefix("name:").split("#")[0].strip().strip("\"'")
+    raise PulumiError(f"{cwd / 'Pulumi.yaml'} names no project: add a line `name: ...`")
+
+
+def _state(home: Home, stack: str, cwd: Path) -> Path:
+    return home.backend / ".pulumi" / "stacks" / _project_name(cwd) / f"{stack}.json"
+
+
+def _locks(home: Home, stack: str, cwd: Path) -> list[Path]:
+    return sorted((home.backend / ".pulumi" / "locks").glob(f"*/{_project_name(cwd)}/{stack}/*.json"))
+
+
+def _is_alive(owner: dict[str, str]) -> bool:
+    """Whether the process that a lock names still runs. One on another machine is taken to run."""
+    if owner["hostname"] != socket.gethostname():
+        return True
+    try:
+        started = psutil.Process(int(owner["pid"])).create_time()
+    except psutil.NoSuchProcess:
+        return False
+    # A process that is younger than the lock only has the same number.
+    return started <= datetime.fromisoformat(owner["timestamp"]).timestamp() + 1
+
+
+def _link(link: Path, target: Path) -> None:
+    if link.is_symlink() and link.readlink() == target:
+        return
+    partial = link.with_name(f"{link.name}.partial")
+    partial.unlink(missing_ok=True)
+    partial.symlink_to(target)
+    partial.replace(link)
+
+
+def _script(path: Path, module: str) -> None:
+    """A program that runs a module of this checkout with this Python.
+
+    A shell script, because the kernel limits how long the path in a `#!` line may be. With -P nothing is imported from
+    the folder that the engine starts it in, and without PYTHONPATH nothing of this checkout by programs it starts.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    start = (
+        f"import sys, runpy; sys.path.insert(0, {str(PROJECT)!r}); "
+        f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+    )
+    command = f'exec {shlex.quote(sys.executable)} -P -c {shlex.quote(start)} "$@"'
+    _write(path, f"#!/bin/sh\n{_MARK}\n{command}\n", mode=0o755)
+
+
+def _write(path: Path, text: str, *, mode: int) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    partial.touch(mode=mode)
+    partial.chmod(mode)
+    partial.write_text(text)
+    partial.replace(path)

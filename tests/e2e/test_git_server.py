@@ -1,0 +1,265 @@
+"""The Git server as a process of its own, used with the real `git`."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import os
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import psutil
+import pytest
+import yaml
+
+from local import gitserver, processes
+from local.home import Home
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A running server with the seeded repositories, started by a user whose own Git configuration is broken."""
+    user = tmp_path_factory.mktemp("user")
+    (user / ".gitconfig").write_text("this is [not configuration\n")
+    home = Home(tmp_path_factory.mktemp("home"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(user))
+        gitserver.start(home)
+        gitserver.seed(home)
+    yield home
+    processes.stop(home, "gitserver")
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> tuple[Path, str]:
+    """A new key pair: the private key's path and the public key's text."""
+    return make_key(tmp_path / "id_test")
+
+
+def make_key(path: Path) -> tuple[Path, str]:
+    made = asyncssh.generate_private_key("ssh-ed25519")
+    path.write_bytes(made.export_private_key())
+    path.chmod(0o600)
+    return path, made.export_public_key().decode().strip()
+
+
+def git(home: Home, *arguments: str | Path, key: Path | None = None) -> subprocess.CompletedProcess[str]:
+    identity = {f"GIT_{who}_{what}": "t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    return subprocess.run(
+        ["git", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **identity, **gitserver.client_environment(home, key)},
+        timeout=60,
+    )
+
+
+def ssh_url(home: Home, path: str) -> str:
+    return f"ssh://git@127.0.0.1:{home.port('git-ssh')}/{path}"
+
+
+def http_url(home: Home, path: str) -> str:
+    return f"http://127.0.0.1:{home.port('git-http')}/{path}"
+
+
+def api(home: Home, method: str, path: str, body: dict[str, Any] | None = None, *, token: str | None = None) -> Any:
+    """(status, JSON) of the API's answer."""
+    request = urllib.request.Request(
+        http_url(home, f"api/v3/{path}"),
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {token or home.github_token.read_text().strip()}"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return response.status, json.loads(response.read() or "null")
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read() or "null")
+
+
+def add_key(home: Home, repository: str, text: str, *, read_only: bool) -> int:
+    status, made = api(home, "POST", f"repos/{repository}/keys", {"title": "t", "key": text, "read_only": read_only})
+    assert status == 201, made
+    return int(made["id"])
+
+
+def commit_and_push(home: Home, clone: Path, key: Path | None = None) -> subprocess.CompletedProcess[str]:
+    (clone / "new.txt").write_text(os.urandom(8).hex())
+    assert git(home, "-C", clone, "add", ".").returncode == 0
+    assert git(home, "-C", clone, "commit", "-m", "Change").returncode == 0
+    return git(home, "-C", clone, "push", key=key)
+
+
+def test_the_platforms_user_clones_and_pushes_the_product(home: Home, tmp_path: Path) -> None:
+    cloned = git(home, "clone", ssh_url(home, "acme/product"), tmp_path / "product")
+    assert cloned.returncode == 0, cloned.stderr
+    assert (tmp_path / "product" / "kustomize" / "kustomization.yaml").exists()
+    pushed = commit_and_push(home, tmp_path / "product")
+    assert pushed.returncode == 0, pushed.stderr
+
+
+def test_seeding_again_keeps_what_was_pushed(home: Home, tmp_path: Path) -> None:
+    git(home, "clone", ssh_url(home, "acme/product"), tmp_path / "product")
+    commit_and_push(home, tmp_path / "product")
+    tip = git(home, "ls-remote", ssh_url(home, "acme/product"), "main").stdout
+    assert gitserver.seed(home) == []
+    assert git(home, "ls-remote", ssh_url(home, "acme/product"), "main").stdout == tip
+
+
+def test_a_read_only_key_clones_and_cannot_push(home: Home, tmp_path: Path, key: tuple[Path, str]) -> None:
+    add_key(home, "acme/product", key[1], read_only=True)
+    cloned = git(home, "clone", ssh_url(home, "acme/product.git"), tmp_path / "product", key=key[0])
+    assert cloned.returncode == 0, cloned.stderr
+    pushed = commit_and_push(home, tmp_path / "product", key=key[0])
+    assert pushed.returncode != 0
+    assert "ERROR: The key you are authenticating with has been marked as read only." in pushed.stderr
+
+
+def test_a_key_that_may_write_pushes(home: Home, tmp_path: Path, key: tuple[Path, str]) -> None:
+    add_key(home, "acme/product", key[1], read_only=False)
+    git(home, "clone", ssh_url(home, "acme/product"), tmp_path / "product", key=key[0])
+    pushed = commit_and_push(home, tmp_path / "product", key=key[0])
+    assert pushed.returncode == 0, pushed.stderr
+
+
+@pytest.mark.parametrize(
+    "path", ["stefanprodan/podinfo", "acme/nope", "acme/../acme/product", "../git/acme/product.git", "acme/product/x"]
+)
+def test_a_key_opens_nothing_but_its_repository(home: Home, key: tuple[Path, str], path: str) -> None:
+    number = add_key(home, "acme/product", key[1], read_only=True)
+    assert git(home, "ls-remote", ssh_url(home, "acme/product"), key=key[0]).returncode == 0
+    refused = git(home, "ls-remote", ssh_url(home, path), key=key[0])
+    assert "ERROR: Repository not found." in refused.stderr
+    api(home, "DELETE", f"repos/acme/product/keys/{number}")
+
+
+def test_an_unknown_key_is_not_let_in(home: Home, key: tuple[Path, str]) -> None:
+    assert "Permission denied" in git(home, "ls-remote", ssh_url(home, "acme/product"), key=key[0]).stderr
+
+
+def test_a_deleted_key_opens_nothing_any_more(home: Home, key: tuple[Path, str]) -> None:
+    number = add_key(home, "acme/product", key[1], read_only=True)
+    assert git(home, "ls-remote", ssh_url(home, "acme/product"), key=key[0]).returncode == 0
+    assert api(home, "DELETE", f"repos/acme/product/keys/{number}")[0] == 204
+    assert "Permission denied" in git(home, "ls-remote", ssh_url(home, "acme/product"), key=key[0]).stderr
+
+
+def test_a_key_in_use_anywhere_is_refused(home: Home, key: tuple[Path, str]) -> None:
+    add_key(home, "acme/product", key[1], read_only=True)
+    body = {"title": "t", "key": key[1] + " comment", "read_only": True}
+    status, answer = api(home, "POST", "repos/stefanprodan/podinfo/keys", body)
+    assert (status, answer["errors"][0]["message"]) == (422, "key is already in use")
+
+
+def test_only_git_is_served_over_ssh(home: Home) -> None:
+    client = gitserver.client_environment(home)
+    command = [*client["GIT_SSH_COMMAND"].split(), "-p", str(home.port("git-ssh")), "git@127.0.0.1"]
+    for asked in ("id", "git-upload-archive '/acme/product'", "git-upload-pack '/acme/product'; id", ""):
+        environment = {**os.environ, **client}
+        done = subprocess.run([*command, asked], env=environment, input="", capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("ERROR: ")
+
+
+def test_a_public_repository_is_read_over_http_and_nothing_else_is(home: Home, tmp_path: Path) -> None:
+    cloned = git(home, "clone", http_url(home, "stefanprodan/podinfo"), tmp_path / "podinfo")
+    assert cloned.returncode == 0, cloned.stderr
+    assert git(home, "-C", tmp_path / "podinfo", "branch", "--show-current").stdout == "master\n"
+    assert "403" in commit_and_push(home, tmp_path / "podinfo").stderr
+    assert "not found" in git(home, "ls-remote", http_url(home, "acme/product")).stderr
+
+
+def test_a_shallow_fetch_of_one_commit_works_as_flux_does_it(home: Home, tmp_path: Path) -> None:
+    git(home, "init", tmp_path / "shallow")
+    tip = git(home, "ls-remote", ssh_url(home, "acme/product"), "main").stdout.split()[0]
+    for url in (ssh_url(home, "acme/product"), ssh_url(home, "acme/product.git")):
+        fetched = git(home, "-C", tmp_path / "shallow", "fetch", "--depth=1", url, tip)
+        assert fetched.returncode == 0, fetched.stderr
+
+
+def test_the_api_wants_the_platforms_token(home: Home) -> None:
+    assert api(home, "GET", "user", token="wrong") == (
+        401,
+        {"message": "Bad credentials", "documentation_url": "https://docs.github.com/rest", "status": "401"},
+    )
+    assert api(home, "GET", "user")[0] == 200
+    assert home.github_token.stat().st_mode & 0o777 == 0o600
+    assert (home.git / "id_user").stat().st_mode & 0o777 == 0o600
+
+
+def test_many_clones_at_once_all_succeed(home: Home, tmp_path: Path) -> None:
+    def clone(number: int) -> int:
+        source = ssh_url(home, "acme/product") if number % 2 else http_url(home, "stefanprodan/podinfo")
+        return git(home, "clone", "-q", source, tmp_path / str(number)).returncode
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(clone, range(32))) == {0}
+
+
+def test_clients_that_vanish_do_not_hold_up_others(home: Home, tmp_path: Path) -> None:
+    client = gitserver.client_environment(home)
+    command = [*client["GIT_SSH_COMMAND"].split(), "-p", str(home.port("git-ssh")), "git@127.0.0.1"]
+    vanishing: list[subprocess.Popen[bytes]] = []
+    for number in range(12):  # more than the server runs at a time
+        arguments = [*command, "git-upload-pack '/acme/product'"]
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(arguments, env={**os.environ, **client}, stdin=pipe, stdout=pipe)
+        vanishing.append(process)
+        if number < 8:
+            assert process.stdout is not None
+            assert process.stdout.read(4)  # Git waits for what this client wants
+    for process in vanishing:
+        process.kill()
+        process.communicate()
+    cloned = git(home, "clone", ssh_url(home, "acme/product"), tmp_path / "product")
+    assert cloned.returncode == 0, cloned.stderr
+    server = psutil.Process(processes.running(home)["gitserver"])
+    _, alive = psutil.wait_procs(server.children(), timeout=10)
+    assert alive == []
+
+
+def test_files_written_at_once_are_all_kept(home: Home) -> None:
+    assert api(home, "POST", "orgs/acme/repos", {"name": "busy", "auto_init": True})[0] == 201
+
+    def write(number: int) -> int:
+        body = {"message": f"File {number}", "content": "aGVsbG8="}
+        return api(home, "PUT", f"repos/acme/busy/contents/files/{number}.txt", body)[0]
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(write, range(16))) == {201}
+    assert len(api(home, "GET", "repos/acme/busy/contents/files")[1]) == 16
+
+
+def test_a_killed_server_comes_back_as_it_was(home: Home, tmp_path: Path, key: tuple[Path, str]) -> None:
+    add_key(home, "acme/product", key[1], read_only=True)
+    git(home, "clone", ssh_url(home, "acme/product"), tmp_path / "product")
+    commit_and_push(home, tmp_path / "product")
+    before = git(home, "ls-remote", ssh_url(home, "acme/product"), key=key[0]).stdout
+    mirrors = home.mirrors.read_text()
+    assert before
+    server = psutil.Process(processes.running(home)["gitserver"])
+    server.send_signal(signal.SIGKILL)
+    server.wait(10)
+    gitserver.start(home)
+    assert git(home, "ls-remote", ssh_url(home, "acme/product"), key=key[0]).stdout == before
+    assert home.mirrors.read_text() == mirrors
+
+
+def test_it_listens_on_loopback_only(home: Home) -> None:
+    process = psutil.Process(processes.running(home)["gitserver"])
+    listening = {each.laddr for each in process.net_connections() if each.status == psutil.CONN_LISTEN}
+    assert listening == {("127.0.0.1", home.port("git-ssh")), ("127.0.0.1", home.port("git-http"))}
+
+
+def test_the_mirrors_name_urls_that_open_the_same_repositories(home: Home, tmp_path: Path) -> None:
+    mirrors = {each["prefix"]: each for each in yaml.safe_load(home.mirrors.read_text())["mirrors"]}
+    over_ssh, over_http = mirrors["ssh://git@github.com/"], mirrors["https://github.com/"]
+    assert git(home, "ls-remote", over_ssh["url"] + "acme/product").stdout
+    assert git(home, "ls-remote", over_http["url"] + "stefanprodan/podinfo").stdout
+    assert over_ssh["knownHosts"].startswith(f"[127.0.0.1]:{home.port('git-ssh')} ecdsa-sha2-nistp256 ")

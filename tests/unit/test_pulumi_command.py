@@ -1,0 +1,108 @@
+"""The `pulumi` command of one platform: what it is given, and what a killed one leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from local import pulumi
+from local.home import Home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home with a space").create()
+
+
+def make_program(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('#!/bin/sh\necho "$@" >> "$0.calls"\n')
+    path.chmod(0o755)
+    return path
+
+
+def stand_ins(home: Home) -> set[str]:
+    return {path.name for path in home.pulumi_home.glob("plugins/*/pulumi-*")}
+
+
+def test_a_built_pulumi_gets_stand_ins_for_everything(home: Home, tmp_path: Path) -> None:
+    pulumi.install(home, {"pulumi": make_program(tmp_path / "built" / "pulumi")})
+    plugins = {f"pulumi-resource-{name}" for name in ("kubernetes", "github", "tls")}
+    assert stand_ins(home) == {*plugins, "pulumi-language-python"}
+    assert pulumi.environment(home)["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] == "true"
+
+
+def test_an_official_pulumi_gets_only_the_stand_in_for_github(home: Home, tmp_path: Path) -> None:
+    pulumi.install(home, {"pulumi": make_program(tmp_path / "built" / "pulumi")})
+    official = make_program(tmp_path / "official" / "pulumi")
+    make_program(tmp_path / "official" / "pulumi-language-python")
+    link = tmp_path / "bin" / "pulumi"
+    link.parent.mkdir()
+    link.symlink_to(official)
+    pulumi.install(home, {"pulumi": link})
+    assert stand_ins(home) == {"pulumi-resource-github"}
+    assert "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION" not in pulumi.environment(home)
+
+
+def test_the_env_file_says_the_same_as_environment(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_ACCESS_TOKEN", "the user's own")
+    home.github_token.write_text("t0ken\n")
+    pulumi.install(home, {"pulumi": make_program(tmp_path / "built" / "pulumi")})
+    command = ["sh", "-c", f". '{home.env}' && env -0"]
+    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    sourced = dict(line.split("=", 1) for line in listing.split("\0") if line)
+    mine = pulumi.environment(home)
+    assert "PULUMI_ACCESS_TOKEN" not in mine
+    ours = {name for name in mine if name.startswith(("PULUMI_", "GITHUB_"))} | {"PATH", "KUBECONFIG"}
+    assert {name: sourced.get(name) for name in ours} == {name: mine[name] for name in ours}
+    assert "PULUMI_ACCESS_TOKEN" not in sourced
+
+
+@pytest.fixture
+def locked(home: Home, tmp_path: Path) -> tuple[Path, Path]:
+    """A project whose stack is locked, and the lock."""
+    pulumi.install(home, {"pulumi": make_program(tmp_path / "built" / "pulumi")})
+    (tmp_path / "Pulumi.yaml").write_text("name: sample # the project\nruntime: python\n")
+    lock = home.backend / ".pulumi/locks/organization/sample/local/id.json"
+    lock.parent.mkdir(parents=True)
+    return tmp_path, lock
+
+
+def write_lock(lock: Path, pid: int, age: timedelta = timedelta()) -> None:
+    stamp = (datetime.now(UTC) - age).isoformat()
+    lock.write_text(json.dumps({"pid": pid, "hostname": socket.gethostname(), "username": "me", "timestamp": stamp}))
+
+
+def test_a_lock_whose_process_is_gone_is_cancelled(home: Home, locked: tuple[Path, Path]) -> None:
+    project, lock = locked
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    write_lock(lock, gone.pid)
+    assert pulumi.recover(home, cwd=project)
+    assert "cancel local" in (home.bin / "pulumi.calls").read_text()
+
+
+def test_a_process_that_only_has_the_same_number_holds_no_lock(home: Home, locked: tuple[Path, Path]) -> None:
+    project, lock = locked
+    write_lock(lock, os.getpid(), age=timedelta(days=30))
+    assert pulumi.recover(home, cwd=project)
+
+
+def test_a_pulumi_that_runs_keeps_its_lock(home: Home, locked: tuple[Path, Path]) -> None:
+    project, lock = locked
+    write_lock(lock, os.getpid())
+    with pytest.raises(pulumi.PulumiError, match="another pulumi works on stack local"):
+        pulumi.recover(home, cwd=project)
+
+
+def test_a_failing_command_says_how_to_look_into_it(home: Home, locked: tuple[Path, Path]) -> None:
+    project, _ = locked
+    (home.bin / "pulumi").resolve().write_text("#!/bin/sh\necho why >&2\nexit 3\n")
+    with pytest.raises(pulumi.PulumiError, match=r"(?s)exit code 3.*why.*source"):
+        pulumi.run(home, ["up"], cwd=project, stream=False)
