@@ -152,7 +152,9 @@ class Stack:
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         home, project = self.platform.home, self.platform.project
-        done = pulumi.run(home, [*arguments, "--stack", self.name], cwd=project, stream=False, check=False)
+        extra = {"PULUMI_DEBUG_COMMANDS": "true"}  # knows --event-log, as the Automation API uses it
+        command = [*arguments, "--stack", self.name]
+        done = pulumi.run(home, command, cwd=project, stream=False, check=False, extra=extra)
         if check and done.returncode:
             raise CommandError(f"pulumi {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
         return done

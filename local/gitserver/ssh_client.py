@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import concurrent.futures
 import os
 import sys
+import threading
 
 import asyncssh
 
 KEY = "GITSERVER_KEY"
 """Environment variable: path of the private key."""
+CHUNK_BYTES = 64 * 1024
 KNOWN_HOSTS = "GITSERVER_KNOWN_HOSTS"
 """Environment variable: path of a known_hosts file."""
 
@@ -32,15 +35,39 @@ async def _run(user: str, host: str, port: int, command: str) -> int:
         x509_trusted_certs=None,
         gss_host=None,
     ) as connection:
-        done = await connection.run(
+        process: asyncssh.SSHClientProcess[bytes] = await connection.create_process(
             command,
             env={"GIT_PROTOCOL": protocol} if protocol else {},
-            stdin=sys.stdin.buffer,
             stdout=sys.stdout.buffer,
             stderr=sys.stderr.buffer,
             encoding=None,
         )
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=_forward_input, args=(process, loop), daemon=True).start()
+        done = await process.wait()
         return 255 if done.exit_status is None else done.exit_status
+
+
+def _forward_input(process: asyncssh.SSHClientProcess[bytes], loop: asyncio.AbstractEventLoop) -> None:
+    """Send standard input, at the pace the other end takes it. A thread of its own works for files and pipes alike."""
+
+    async def send(chunk: bytes) -> None:
+        if process.is_closing():
+            return
+        if not chunk:
+            process.stdin.write_eof()
+            return
+        process.stdin.write(chunk)
+        await process.stdin.drain()
+
+    while True:
+        chunk = os.read(0, CHUNK_BYTES)
+        try:
+            asyncio.run_coroutine_threadsafe(send(chunk), loop).result()
+        except (RuntimeError, OSError, asyncssh.Error, concurrent.futures.CancelledError):
+            return  # the other end has finished; what it said is on its way to standard error
+        if not chunk:
+            return
 
 
 def main() -> None:

@@ -7,6 +7,10 @@ errors.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import local.plugins.without_sdk  # noqa: F401 - before anything else: see there
+
+# isort: split
 import os
 from collections.abc import Iterable
 

@@ -14,13 +14,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from local.plugins import protocol  # first: see there
-
-# isort: split
 import grpc
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
+from local.plugins import protocol
 from local.plugins.kubernetes.values import UNKNOWN, Secret, from_struct, has_unknown, plain, to_struct
 
 THREADS = 16

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import local.plugins.without_sdk  # noqa: F401 - before anything else: see there
+
+# isort: split
 import base64
 import hashlib
 from collections.abc import Iterable
 
-from local.plugins.provider import Kind, Property, StandIn, Values, serve
-
-# isort: split
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from local.plugins.provider import Kind, Property, StandIn, Values, serve
 
 VERSION = "5.6.2"
 _CURVES = {"P224": ec.SECP224R1, "P256": ec.SECP256R1, "P384": ec.SECP384R1, "P521": ec.SECP521R1}

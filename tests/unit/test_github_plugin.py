@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pulumi  # noqa: F401 - before the plugin, which otherwise leaves the SDK unloaded
 import pytest
 from aiohttp import web
 from pulumi.runtime.proto import provider_pb2 as wire

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pulumi  # noqa: F401 - before the plugin, which otherwise leaves the SDK unloaded
 import pytest
 from cryptography.hazmat.primitives import serialization
 from pulumi.runtime.proto import provider_pb2 as wire
