@@ -39,7 +39,6 @@ components.FluxSync(
         cluster=settings.cluster,
         branch=settings.branch,
         location=Location(infra.url, infra.known_hosts or settings.github_known_hosts),
-        lockdown=settings.flux_lockdown,
         install=configuration.flux,
         installation=flux,
         repository=repository,

@@ -52,7 +52,6 @@ class FluxSyncArgs:
     branch: str
     location: Location
     """Where Flux reads the infra repository from."""
-    lockdown: bool
     install: Install
     installation: FluxInstallation
     repository: InfraRepository
@@ -66,7 +65,7 @@ class FluxSync(pulumi.ComponentResource):
     def __init__(self, name: str, args: FluxSyncArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:flux:FluxSync", name, None, opts)
         git_repository = manifests.sync_git_repository(args.location.url, args.branch)
-        kustomization = manifests.sync_kustomization(args.cluster, lockdown=args.lockdown)
+        kustomization = manifests.sync_kustomization(args.cluster)
         self._commit(args, [git_repository, kustomization])
         key = DeployKey(
             name,

@@ -9,10 +9,12 @@ import shutil
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -92,7 +94,7 @@ def _variables(home: Home) -> dict[str, str]:
         # Plugins of the user's own on PATH would go before those installed here.
         "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
         "KUBECONFIG": str(home.kubeconfig),
-        "GITHUB_BASE_URL": f"http://127.0.0.1:{home.port('git-http')}/api/v3/",
+        "GITHUB_BASE_URL": _github_url(home),
     }
     if _language_folder(home).exists():
         variables["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
@@ -174,27 +176,51 @@ def recover(home: Home, stack: str = "local", *, cwd: Path = PROJECT) -> list[st
         run(home, ["cancel", stack, "--yes"], cwd=cwd, stream=False)
         done.append("Removed the lock of a pulumi that was killed.")
     if pending := _pending_operations(_state(home, stack, cwd)):
+        _remove_made_keys(home, pending)
         # Creations are forgotten. What was being changed or deleted is looked up, as it may be either way by now.
-        targets = [urn for urn, kind in pending if kind != "creating"] or [_root_urn(stack, cwd)]
-        options = [option for urn in targets for option in ("--target", urn)]
+        urns = [operation["resource"]["urn"] for operation in pending if operation["type"] != "creating"]
+        options = [option for urn in urns or [_root_urn(stack, cwd)] for option in ("--target", urn)]
         run(
             home,
             ["refresh", "--stack", stack, "--yes", "--skip-preview", "--clear-pending-creates", *options],
             cwd=cwd,
             stream=False,
         )
-        names = ", ".join(urn.split("::")[-1] for urn, _ in pending[:5]) + (", ..." if len(pending) > 5 else "")
-        done.append(f"Cleared up {len(pending)} operations that were cut short: {names}.")
+        names = [operation["resource"]["urn"].split("::")[-1] for operation in pending]
+        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        done.append(f"Cleared up {len(pending)} operations that were cut short: {shown}.")
     return done
 
 
-def _pending_operations(state: Path) -> list[tuple[str, str]]:
-    """URN and kind (creating, updating, deleting, reading) of what was under way."""
+def _pending_operations(state: Path) -> list[dict[str, Any]]:
+    """What was under way: each with its type (creating, updating, deleting, reading) and its resource."""
     if not state.exists():
         return []
     latest = json.loads(state.read_text()).get("checkpoint", {}).get("latest") or {}
-    operations = latest.get("pending_operations") or []
-    return [(operation["resource"]["urn"], operation["type"]) for operation in operations]
+    return latest.get("pending_operations") or []
+
+
+def _remove_made_keys(home: Home, pending: Sequence[dict[str, Any]]) -> None:
+    """Delete the deploy keys that exist although their creation was cut short; the next `pulumi up` makes them again.
+
+    GitHub takes a key once only, so it would refuse them, and no state knows their ids.
+    """
+    from local.gitserver.store import Store
+
+    for operation in pending:
+        resource = operation["resource"]
+        if operation["type"] == "creating" and resource["type"].endswith(":RepositoryDeployKey"):
+            found = Store(home.git).key(" ".join(str(resource["inputs"]["key"]).split()[:2]))
+            if found:
+                repository, key = found
+                url = f"{_github_url(home)}repos/{repository.full_name}/keys/{key.id}"
+                headers = {"Authorization": f"Bearer {home.github_token.read_text().strip()}"}
+                request = urllib.request.Request(url, method="DELETE", headers=headers)  # noqa: S310 - our own server
+                urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10).close()
+
+
+def _github_url(home: Home) -> str:
+    return f"http://127.0.0.1:{home.port('git-http')}/api/v3/"
 
 
 def _root_urn(stack: str, cwd: Path) -> str:

@@ -110,24 +110,23 @@ def sync_git_repository(url: str, branch: str) -> Manifest:
     }
 
 
-def sync_kustomization(cluster: str, *, lockdown: bool) -> Manifest:
-    """Applies the cluster's folder of the infra repository.
+def sync_kustomization(cluster: str) -> Manifest:
+    """Applies the cluster's folder of the infra repository, as an account that may do all that its controller may.
 
-    Under lockdown Flux acts as a service account that it is told; here it may do all that its controller may.
+    Under lockdown Flux needs to be told such an account. It is named without lockdown too: a controller that is locked
+    down later would else meet a Kustomization without one, and fail on it for a minute.
     """
-    spec: Manifest = {
-        "interval": "10m0s",
-        "path": cluster_path(cluster),
-        "prune": True,
-        "sourceRef": {"kind": "GitRepository", "name": FLUX_NAMESPACE},
-    }
-    if lockdown:
-        spec["serviceAccountName"] = "kustomize-controller"
     return {
         "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
         "kind": "Kustomization",
         "metadata": {"name": FLUX_NAMESPACE, "namespace": FLUX_NAMESPACE, "annotations": dict(NOT_FLUX_BUSINESS)},
-        "spec": spec,
+        "spec": {
+            "interval": "10m0s",
+            "path": cluster_path(cluster),
+            "prune": True,
+            "serviceAccountName": "kustomize-controller",
+            "sourceRef": {"kind": "GitRepository", "name": FLUX_NAMESPACE},
+        },
     }
 
 

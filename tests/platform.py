@@ -17,6 +17,7 @@ from rich.console import Console
 
 from local import __main__ as platform
 from local import controlplane, gitserver, pulumi
+from local.gitserver.store import Store
 from local.home import PROJECT, Home
 from local.kubeapi import Api
 
@@ -121,6 +122,8 @@ class Stack:
     def __init__(self, on: Platform, name: str, config: dict[str, Any]) -> None:
         self.platform, self.name = on, name
         self.tenants_file = f"tenants-{name}.yaml"
+        self.applied = ""
+        """What the last update was given."""
         self.config: dict[str, Any] = {
             "cluster": name,
             "owner": "acme",
@@ -165,9 +168,20 @@ class Stack:
         events = [json.loads(line) for line in log.read_text().splitlines()]
         return [Step.parse(e["resourcePreEvent"]["metadata"]) for e in events if "resourcePreEvent" in e]
 
+    @property
+    def changed(self) -> bool:
+        """Whether the files say something else than at the last update."""
+        return self.applied != self._given()
+
+    def _given(self) -> str:
+        return json.dumps(self.config) + (self.platform.project / self.tenants_file).read_text()
+
     def up(self) -> list[Step]:
         """Every step that is not "same"."""
-        return changes(self._steps("up", "--yes", "--skip-preview"))
+        self.applied = "unknown, if this fails"
+        steps = changes(self._steps("up", "--yes", "--skip-preview"))
+        self.applied = self._given()
+        return steps
 
     def preview(self) -> list[Step]:
         return changes(self._steps("preview"))
@@ -195,6 +209,13 @@ def eventually(look: Callable[[], T], timeout: float = 60, every: float = 0.2) -
             raise AssertionError(f"not within {timeout} s; the last answer was {answer!r}")
         time.sleep(every)
     return answer
+
+
+def deploy_keys(platform: Platform, repository: str) -> list[str]:
+    """The titles of a repository's deploy keys."""
+    record = Store(platform.home.git).get("acme", repository)
+    assert record is not None
+    return [key.title for key in record.keys]
 
 
 def running_platform(folder: Path) -> Iterator[Platform]:

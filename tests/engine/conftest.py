@@ -30,6 +30,6 @@ def stack(up_stack: Stack) -> Stack:
     """The same stack, brought back to its two tenants and its first configuration."""
     up_stack.tenants({"alpha": PRIVATE, "beta": PUBLIC})
     up_stack.configure(fluxManifest=".local/flux-install.yaml", kubeconfig=".local/kubeconfig", fluxLockdown=True)
-    if up_stack.preview():
+    if up_stack.changed:
         up_stack.up()
     return up_stack

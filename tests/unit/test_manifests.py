@@ -36,12 +36,8 @@ def test_a_tenant_is_what_the_article_creates_by_hand() -> None:
 
 def test_the_sync_is_what_bootstrap_commits() -> None:
     url = "ssh://git@github.com/acme/saas-in-eks-infra"
-    made = [manifests.sync_git_repository(url, "main"), manifests.sync_kustomization("prod-eu", lockdown=True)]
+    made = [manifests.sync_git_repository(url, "main"), manifests.sync_kustomization("prod-eu")]
     assert made == golden("sync.yaml")
-
-
-def test_without_lockdown_the_sync_names_no_account() -> None:
-    assert "serviceAccountName" not in manifests.sync_kustomization("prod-eu", lockdown=False)["spec"]
 
 
 def test_a_private_source_names_its_secret_and_a_revision_of_any_kind() -> None:
