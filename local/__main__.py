@@ -125,12 +125,13 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _next(home: Home) -> str:
+    product = f"ssh://git@127.0.0.1:{home.port('git-ssh')}/acme/product"
     return f"""Try next:
   source {home.env}
   pulumi preview --stack {STACK} --expect-no-changes
-  edit tenants.yaml, then `make up` again; `make status` at any time
-  python -m local.gitserver clone acme/product, change kustomize/, push: Flux applies it within a minute
-  kubectl get pods --all-namespaces"""
+  kubectl get pods --all-namespaces
+  git clone {product}    change kustomize/, commit, push: Flux applies it within a minute
+  edit tenants.yaml, then make up again; make status at any time"""
 
 
 if __name__ == "__main__":

@@ -104,13 +104,24 @@ def _variables(home: Home) -> dict[str, str]:
 def _write_env(home: Home) -> None:
     folder = shlex.quote(str(home.bin))
     lines = [
-        "# Makes `pulumi` and `kubectl` work on the embedded platform: source this file.",
+        "# Makes `pulumi`, `kubectl` and `git` work on the embedded platform: source this file.",
         *(f"unset {name}" for name in _FORGOTTEN),
         *(f"export {name}={shlex.quote(value)}" for name, value in _variables(home).items()),
         f'export GITHUB_TOKEN="$(cat {shlex.quote(str(home.github_token))} 2>/dev/null)"',
+        *(f"export {name}={shlex.quote(value)}" for name, value in _git_variables(home).items()),
         f'case ":$PATH:" in *:{folder}:*) ;; *) export PATH={folder}:"$PATH" ;; esac',
     ]
     _write(home.env, "\n".join(lines) + "\n", mode=0o600)
+
+
+def _git_variables(home: Home) -> dict[str, str]:
+    """For `git` over SSH as the platform's user, who may push everywhere; nothing until the Git server has started."""
+    from local import gitserver
+
+    if not gitserver.user_key(home).exists():
+        return {}
+    variables = gitserver.client_environment(home)
+    return {name: value for name, value in variables.items() if name.startswith(("GIT_SSH", "GITSERVER"))}
 
 
 def run(

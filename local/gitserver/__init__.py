@@ -110,6 +110,11 @@ def write_mirrors(home: Home) -> None:
     partial.replace(home.mirrors)
 
 
+def user_key(home: Home) -> Path:
+    """The private key of the platform's user, who may push everywhere."""
+    return home.git / "id_user"
+
+
 def client_environment(home: Home, key: Path | None = None) -> dict[str, str]:
     """What to add to the environment so that `git` reaches this server over SSH: as the platform's user, who may push
     everywhere, or with another private key.
@@ -121,7 +126,7 @@ def client_environment(home: Home, key: Path | None = None) -> dict[str, str]:
     return {
         "GIT_SSH_COMMAND": shlex.join(client),
         "GIT_SSH_VARIANT": "ssh",
-        "GITSERVER_KEY": str(key or home.git / "id_user"),
+        "GITSERVER_KEY": str(key or user_key(home)),
         "GITSERVER_KNOWN_HOSTS": str(home.git / "known_hosts"),
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
