@@ -22,22 +22,17 @@ from typing import TYPE_CHECKING
 from local.toolchain import cache, golang
 from local.toolchain.catalogue import MODULES, requirements
 from local.toolchain.errors import ToolchainError
+from model.names import FLUX_NAMESPACE
+from model.settings import CONTROLLERS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-COMPONENTS = (
-    "source-controller",
-    "kustomize-controller",
-    "helm-controller",
-    "notification-controller",
-    "image-reflector-controller",
-    "image-automation-controller",
-)
+COMPONENTS = CONTROLLERS
 """In the order of Flux's own default and extra components. source-watcher is left out: in a manifest that has it,
 kustomize- and helm-controller get a feature gate too, so it would change what those who don't want it install."""
 
-NAMESPACE = "flux-system"
+NAMESPACE = FLUX_NAMESPACE
 
 _FLUX = "github.com/fluxcd/flux2/v2"
 _MODULE = MODULES / "manifests"
