@@ -12,7 +12,7 @@ from model.tenants import Tenant
 def github_providers(owner: str, tenants: Sequence[Tenant]) -> dict[str, github.Provider]:
     """A provider for each owner whose repositories get a deploy key: the platform's, and the private products'.
 
-    The token comes from the environment (GITHUB_TOKEN), as the provider reads it: it is in no state.
+    The token comes from the environment (GITHUB_TOKEN), as the provider reads it. The state holds it encrypted.
     """
     products = {
         tenant.source.github_repository[0]
