@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,10 @@ PROJECT = Path(__file__).resolve().parent.parent
 """The checkout."""
 
 DEFAULT = PROJECT / ".local"
+
+
+PORTS = range(20_000, 32_768)
+"""Below the range from which Linux takes ports for outgoing connections: those would be lost to any program."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +96,20 @@ class Home:
         with FileLock(self.path / "ports.lock"):
             ports: dict[str, int] = json.loads(record.read_text()) if record.exists() else {}
             while name not in ports:
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", 0))
-                    candidate = int(probe.getsockname()[1])
-                if candidate not in ports.values():
+                candidate = random.choice(PORTS)  # noqa: S311 - only to keep platforms apart
+                if candidate not in ports.values() and _is_free(candidate):
                     ports[name] = candidate
                     partial = record.with_suffix(".partial")
                     partial.write_text(json.dumps(ports, indent=1))
                     partial.replace(record)
             return ports[name]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
