@@ -1,0 +1,59 @@
+"""`python -m bench [TENANTS ...]`: the figures of docs/benchmark.md, for each number of tenants."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.engine import Measured, measure, seconds
+from local.home import PROJECT
+from tests.platform import running_platform
+
+RUNS = 3
+
+
+def main() -> None:
+    """Measure and print."""
+    counts = [int(word) for word in sys.argv[1:]] or [1, 10, 100]
+    progress, console = Console(stderr=True), Console(soft_wrap=True)
+    with tempfile.TemporaryDirectory(prefix="bench-") as place:
+        for on in running_platform(Path(place)):
+            for count in counts:
+                progress.print(f"{count} tenants: the program alone")
+                alone = _alone(count, on.home.kubeconfig)
+                found = measure(on, count, Path(place), lambda what, n=count: progress.print(f"{n} tenants: {what}"))
+                _show(console, found, alone)
+
+
+def _alone(count: int, kubeconfig: Path) -> tuple[float, float]:
+    """Seconds of the program and of the flat one under mocks, the better of some runs in turn."""
+
+    def run(kind: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "bench.alone", kind, str(count), str(kubeconfig)]
+        return subprocess.run(command, cwd=PROJECT, input=given, text=True, capture_output=True, check=True)
+
+    resources = run("resources").stdout
+    took = [(seconds(lambda: run("program")), seconds(lambda: run("flat", resources))) for _ in range(RUNS)]
+    return min(program for program, _ in took), min(flat for _, flat in took)
+
+
+def _show(console: Console, found: Measured, alone: tuple[float, float]) -> None:
+    drawn = Table(title=f"{found.tenants} tenants, seconds")
+    for column in ("what", "program", "floor", "ratio"):
+        drawn.add_column(column, justify="left" if column == "what" else "right")
+    rows = {"program alone, under mocks": alone}
+    rows |= {what: (took, found.floor.get(what, 0.0)) for what, took in found.program.items()}
+    for what, (took, floor) in rows.items():
+        drawn.add_row(what, f"{took:.1f}", f"{floor:.1f}" if floor else "", f"{took / floor:.2f}" if floor else "")
+    console.print(drawn)
+    memory = ", ".join(f"{name} {megabytes:.0f}" for name, megabytes in sorted(found.memory.items()))
+    console.print(f"Resident memory, MB: {memory}", highlight=False)
+
+
+if __name__ == "__main__":
+    main()
