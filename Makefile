@@ -33,9 +33,9 @@ down: $(VENV)/installed  ## stop the platform; its data stays
 tools: $(VENV)/installed  ## build the programs that no registry ships
 	$(RUN) -m local.toolchain
 
-# The two slow tiers use a platform of their own each, so they run side by side.
 test: check tools  ## all tests
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=line engine e2e
+	@echo "Engine and end-to-end tests, side by side, each on a platform of its own: about seven minutes on two cores."
+	$(MAKE) --no-print-directory --jobs=2 engine e2e
 
 check: $(VENV)/installed  ## format, lint, types, unit and program tests: under a minute
 	$(VENV)/bin/ruff format --check --quiet $(SOURCES)
@@ -49,7 +49,7 @@ unit program: $(VENV)/installed
 	$(RUN) -m pytest -q tests/$@
 
 engine e2e: $(VENV)/installed tools
-	$(RUN) -m pytest -v tests/$@
+	$(RUN) -m pytest -q tests/$@
 
 bench: $(VENV)/installed tools  ## how long it takes with 1, 10, 100 tenants: make bench TENANTS="1 10 100 1000"
 	$(RUN) -m bench $(TENANTS)
