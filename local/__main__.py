@@ -81,15 +81,10 @@ def up(home: Home, console: Console, *, platform_only: bool) -> int:
     api = controlplane.administrator(home)
     ready_before = {one.name for one in status.reconciled(api) if one.ready}
     began = time.monotonic()
+    watch = status.Watch(api)
     pulumi.run(home, ["up", "--stack", STACK, "--yes", "--skip-preview"])
-    names = {one.name for one in status.reconciled(api)}
-    with console.status("Waiting until the tenants are ready") as waiting:
-        seen = status.wait(
-            api,
-            names,
-            READY_SECONDS,
-            lambda count: waiting.update(f"{count} of {len(names)} tenants and infra are ready"),
-        )
+    with console.status("Waiting until the tenants are ready"):
+        seen = watch.finish(READY_SECONDS)
     status.remember(home, {name: moment - began for name, moment in seen.items() if name not in ready_before})
     all_ready = status.show(home, console)
     if all_ready:

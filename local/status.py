@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,22 +45,37 @@ def reconciled(api: Api) -> list[Reconciled]:
     return [_one(name, sources.get(name), kustomizations.get(name)) for name in names]
 
 
-def wait(api: Api, names: set[str], timeout: float, on_change: Callable[[int], None]) -> dict[str, float]:
-    """Wait until all of these are ready; the seconds (monotonic clock) at which each was first seen so.
+class Watch:
+    """Notes when each tenant is first seen ready, beside an update: some are while others are still being made."""
 
-    Returns what became ready within `timeout` seconds; `on_change` hears how many are.
-    """
-    seen: dict[str, float] = {}
-    deadline = time.monotonic() + timeout
-    while True:
-        now = time.monotonic()
-        ready = {one.name for one in reconciled(api) if one.ready} & names
-        if ready - seen.keys():
-            seen.update(dict.fromkeys(ready - seen.keys(), now))
-            on_change(len(seen))
-        if names <= seen.keys() or now > deadline:
-            return seen
-        time.sleep(0.25)
+    def __init__(self, api: Api) -> None:
+        """Begin to look."""
+        self._api = api
+        self._seen: dict[str, float] = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def finish(self, timeout: float) -> dict[str, float]:
+        """Once all are ready, or `timeout` seconds have passed: when (monotonic clock) each was first seen so."""
+        deadline = time.monotonic() + timeout
+        rows = reconciled(self._api)
+        while not all(row.ready for row in rows) and time.monotonic() < deadline:
+            time.sleep(0.25)
+            rows = reconciled(self._api)
+        self._ended.set()
+        self._thread.join()
+        self._note(rows)
+        return self._seen
+
+    def _look(self) -> None:
+        while not self._ended.wait(0.25):
+            self._note(reconciled(self._api))
+
+    def _note(self, rows: list[Reconciled]) -> None:
+        for row in rows:
+            if row.ready:
+                self._seen.setdefault(row.name, time.monotonic())
 
 
 def remember(home: Home, seconds: Mapping[str, float]) -> None:
