@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -14,7 +15,7 @@ from rich.table import Table
 
 from local import agent, controlplane, processes
 from local.home import Home
-from local.kubeapi import Api
+from local.kubeapi import Api, ApiError
 from model.manifests import TENANT_LABEL
 from model.names import FLUX_NAMESPACE
 
@@ -70,7 +71,9 @@ class Watch:
 
     def _look(self) -> None:
         while not self._ended.wait(0.25):
-            self._note(reconciled(self._api))
+            # A kind that was defined a moment ago is not served yet: look again. `finish` reports what stays wrong.
+            with contextlib.suppress(ApiError):
+                self._note(reconciled(self._api))
 
     def _note(self, rows: list[Reconciled]) -> None:
         for row in rows:
