@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,11 @@ RUNS = 3
 
 def main() -> None:
     """Measure and print."""
-    counts = [int(word) for word in sys.argv[1:]] or [1, 10, 100]
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "tenants", nargs="*", type=_count, default=[1, 10, 100], help="how many tenants to measure with"
+    )
+    counts: list[int] = parser.parse_args().tenants
     progress, console = Console(stderr=True), Console(soft_wrap=True)
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
         for on in running_platform(Path(place)):
@@ -28,6 +33,13 @@ def main() -> None:
                 alone = _alone(count, on.home.kubeconfig)
                 found = measure(on, count, Path(place), lambda what, n=count: progress.print(f"{n} tenants: {what}"))
                 _show(console, found, alone)
+
+
+def _count(word: str) -> int:
+    count = int(word)
+    if count < 1:
+        raise argparse.ArgumentTypeError("one tenant at least")
+    return count
 
 
 def _alone(count: int, kubeconfig: Path) -> tuple[float, float]:
@@ -43,16 +55,19 @@ def _alone(count: int, kubeconfig: Path) -> tuple[float, float]:
 
 
 def _show(console: Console, found: Measured, alone: tuple[float, float]) -> None:
-    drawn = Table(title=f"{found.tenants} tenants, seconds")
+    drawn = Table(title=f"{found.tenants} tenants, seconds", title_justify="left")
     for column in ("what", "program", "floor", "ratio"):
         drawn.add_column(column, justify="left" if column == "what" else "right")
-    rows = {"program alone, under mocks": alone}
-    rows |= {what: (took, found.floor.get(what, 0.0)) for what, took in found.program.items()}
+    rows: dict[str, tuple[float, float | None]] = {"alone, under mocks": alone}
+    rows |= {what: (took, found.floor.get(what)) for what, took in found.program.items()}
     for what, (took, floor) in rows.items():
-        drawn.add_row(what, f"{took:.1f}", f"{floor:.1f}" if floor else "", f"{took / floor:.2f}" if floor else "")
+        compared = ("", "") if floor is None else (f"{floor:.1f}", f"{took / floor:.2f}" if floor >= 0.05 else "")
+        drawn.add_row(what, f"{took:.1f}", *compared)
     console.print(drawn)
     memory = ", ".join(f"{name} {megabytes:.0f}" for name, megabytes in sorted(found.memory.items()))
     console.print(f"Resident memory, MB: {memory}", highlight=False)
+    for tenant, composition in found.resources.items():
+        console.print(f"Resources of {tenant}: {composition}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -1,48 +1,41 @@
-"""The real engine on an embedded platform, beside a flat program that registers as many plain ConfigMaps."""
+"""The real engine and Flux on an embedded platform, each step beside its floor."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from bench import workload
-from local import processes, pulumi, status
+from bench import flat, workload
+from bench.workload import Key
+from local import processes, status
 from local.agent import programs
-from local.home import PROJECT
+from local.gitserver.store import DeployKey, Store, new_id, now
 from model import mirrors
-from tests.platform import Platform, eventually
+from tests.platform import PUBLIC, Platform, Stack, eventually
 
 READY_SECONDS = 1800.0
 
-FLAT = '''\
-"""As many ConfigMaps as the program has resources for its tenants, in one namespace, with nothing between them."""
-import pulumi
-import pulumi_kubernetes as kubernetes
-from components.objects import KubernetesObject
-count = int(pulumi.Config().require("count"))
-provider = kubernetes.Provider("flat", kubeconfig=".local/kubeconfig", cluster_identifier="flat")
-opts = pulumi.ResourceOptions(provider=provider)
-for n in range(count):
-    metadata = {"name": f"flat-{n}", "namespace": "default", "labels": {"bench": "flat"}}
-    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"n": str(n)}}
-    KubernetesObject(f"flat-{n}", manifest, opts)
-'''
+PUBLIC_REPOSITORY = "stefanprodan/podinfo"
+TO_READY = "until all are ready"
+FROM_OBJECTS = "of that, after the objects exist"
 
 
 @dataclass
 class Measured:
-    """Seconds, by what was measured; and megabytes, by process."""
+    """Seconds, by what was measured; resources; and megabytes, by process."""
 
     tenants: int
     program: dict[str, float] = field(default_factory=dict[str, float])
     floor: dict[str, float] = field(default_factory=dict[str, float])
     memory: dict[str, float] = field(default_factory=dict[str, float])
+    resources: dict[str, str] = field(default_factory=dict[str, str])
 
 
 def seconds(action: Callable[[], object]) -> float:
@@ -52,110 +45,150 @@ def seconds(action: Callable[[], object]) -> float:
     return time.monotonic() - began
 
 
-def ready(on: Platform, count: int) -> bool:
-    """Whether that many tenants are ready."""
-    rows = [row for row in status.reconciled(on.api) if row.name.startswith("tenant-")]
-    return len(rows) == count and all(row.ready for row in rows)
-
-
 def measure(on: Platform, count: int, folder: Path, say: Callable[[str], None]) -> Measured:
     """Everything that needs an engine, for that many tenants. The platform is left as it was found."""
     found = Measured(count)
+    sources = workload.sources(count)
     stack = on.stack(f"bench-{count}")
-    stack.tenants({})
     say("bootstrapping Flux")
-    stack.up()
-    say("first update")
-    bench = workload.sources(count)
-    stack.tenants(bench, interval=workload.INTERVAL)
+    _update(stack, {})
+    base = _registered(stack)
+    say("first up")
     began = time.monotonic()
-    stack.up()
-    found.program["tenants' first up"] = time.monotonic() - began
-    eventually(lambda: ready(on, count), timeout=READY_SECONDS)
-    found.program["up to all ready"] = time.monotonic() - began
+    found.program["first up"] = _update(stack, sources)
+    found.program |= _until_ready(on, count, began)
+    registered = _registered(stack)
+    found.resources = {name: _composition(registered, name) for name in _samples(sources)}
+    say("no-op preview")
     found.program["no-op preview"] = seconds(lambda: stack.run("preview", "--expect-no-changes"))
-    say("push")
-    found.program |= _push(on, bench, folder)
+    say("git push")
+    found.program |= _pushes(on, [name for name, source in sources.items() if source is PUBLIC], folder)
     found.memory = _memory(on)
     say("adding one tenant")
-    stack.tenants({**bench, "added": workload.PUBLIC}, interval=workload.INTERVAL)
-    found.program["add one tenant"] = seconds(stack.up)
-    say("removing them")
-    stack.tenants({})
-    found.program["remove all tenants"] = seconds(stack.up)
+    found.program["adding one tenant"] = _update(stack, {**sources, "added": PUBLIC})
+    more = _custom(_registered(stack)) - _custom(registered)
+    eventually(lambda: _ready(on, count + 1), timeout=READY_SECONDS)
+    say("destroy")
+    found.program["destroy"] = seconds(lambda: stack.run("destroy", "--yes", "--skip-preview"))
+    say("bootstrapping Flux again, for kubectl")
+    _update(stack, {})
     say("kubectl")
-    found.floor["up to all ready"] = _kubectl(on, count)
-    stack.destroy()
+    found.floor |= _kubectl(on, count)
+    stack.run("destroy", "--yes", "--skip-preview")
     say("the flat program")
-    found.floor |= _flat(on, count, sum(8 if source.get("private") else 5 for source in bench.values()))
+    found.floor |= flat.measure(on, count, _custom(base), _custom(registered) - _custom(base), more)
     return found
 
 
-def _push(on: Platform, bench: dict[str, dict[str, object]], folder: Path) -> dict[str, float]:
-    """From the push of a product commit to applied, with Flux asked to look as `flux reconcile` does."""
-    names = [name for name, source in bench.items() if source is workload.PUBLIC]
-    commit = on.push("stefanprodan/podinfo", {"CHANGELOG.md": f"{time.time_ns()}\n"}, folder)
+def _update(stack: Stack, sources: dict[str, dict[str, Any]]) -> float:
+    stack.tenants(sources, interval=workload.INTERVAL)
+    return seconds(lambda: stack.run("up", "--yes", "--skip-preview"))
+
+
+def _ready(on: Platform, count: int) -> bool:
+    rows = [row for row in status.reconciled(on.api) if row.name != "flux-system"]
+    return len(rows) == count and all(row.ready for row in rows)
+
+
+def _until_ready(on: Platform, count: int, began: float) -> dict[str, float]:
+    """From `began`, and from now, when the objects exist."""
+    exist = time.monotonic()
+    eventually(lambda: _ready(on, count), timeout=READY_SECONDS)
+    end = time.monotonic()
+    return {TO_READY: end - began, FROM_OBJECTS: end - exist}
+
+
+def _pushes(on: Platform, names: Sequence[str], folder: Path) -> dict[str, float]:
+    """From `git push` to applied, with Flux asked to look right after, as `flux reconcile` asks."""
+    one, every = names[:1], list(names)
+    asked_one = ("-n", one[0], f"gitrepositories/{one[0]}")
+    return {
+        "git push to applied, one tenant": _push(on, one, asked_one, folder),
+        "git push to applied, all its tenants": _push(on, every, ("-A", "--all", "gitrepositories"), folder),
+    }
+
+
+def _push(on: Platform, names: Sequence[str], asked: Sequence[str], folder: Path) -> float:
+    clone = folder / f"product-{time.monotonic_ns()}"
+
+    def git(*arguments: str, within: Path = clone) -> str:
+        done = on.git(*arguments, folder=within)
+        if done.returncode:
+            raise RuntimeError(f"git {' '.join(arguments)}: {done.stderr}")
+        return done.stdout.strip()
+
+    git("clone", on.repository(PUBLIC_REPOSITORY), str(clone), within=folder)
+    (clone / "kustomize/CHANGES.md").write_text(f"{time.time_ns()}\n")
+    git("add", "--all")
+    git("commit", "--message", "A change")
+    commit = git("rev-parse", "HEAD")[:8]
+
+    def applied() -> bool:
+        rows = status.reconciled(on.api)
+        return {row.name for row in rows if row.ready and row.revision.endswith(commit)} >= set(names)
+
     began = time.monotonic()
-    stamp = f"reconcile.fluxcd.io/requestedAt={time.time_ns()}"
-    for name in names[:1] if len(names) > 1 else names:
-        on.kubectl("-n", name, "annotate", "--overwrite", f"gitrepositories/{name}", stamp)
-    eventually(
-        lambda: any(r.name == names[0] and commit[:8] in r.revision for r in status.reconciled(on.api)), every=0.05
-    )
-    one = time.monotonic() - began
-    on.kubectl("annotate", "--overwrite", "-A", "--all", "gitrepositories", stamp)
-    eventually(
-        lambda: {r.name for r in status.reconciled(on.api) if commit[:8] in r.revision} >= set(names),
-        timeout=READY_SECONDS,
-    )
-    return {"git push to one tenant": one, "git push to all tenants": time.monotonic() - began}
+    git("push")
+    on.kubectl("annotate", "--overwrite", *asked, f"reconcile.fluxcd.io/requestedAt={time.time_ns()}")
+    eventually(applied, timeout=READY_SECONDS, every=0.05)
+    return time.monotonic() - began
 
 
-def _kubectl(on: Platform, count: int) -> float:
+def _kubectl(on: Platform, count: int) -> dict[str, float]:
     """`kubectl apply --server-side` of the same objects, until all are ready. They are removed again."""
-    rules = mirrors.load(on.home.mirrors, "mirrors.yaml")
-    text = workload.tenant_objects(count, rules)
-    began = time.monotonic()
-    on.kubectl("apply", "--server-side", "-f", "-", stdin=text)
-    eventually(lambda: ready(on, count), timeout=READY_SECONDS)
-    took = time.monotonic() - began
-    on.kubectl("delete", "kustomizations", "-A", "--field-selector", "metadata.namespace!=flux-system")
-    on.kubectl("delete", "namespaces", "-l", "toolkit.fluxcd.io/tenant")
+    made = workload.keys(count)
+    text = workload.tenant_objects(count, mirrors.load(on.home.mirrors, "mirrors.yaml"), made)
+    with _deploy_keys(on, made):
+        began = time.monotonic()
+        on.kubectl("apply", "--server-side", "-f", "-", stdin=text)
+        took = _until_ready(on, count, began)
+        on.kubectl("delete", "kustomizations", "-A", "--field-selector", "metadata.namespace!=flux-system")
+        on.kubectl("delete", "namespaces", "-l", "toolkit.fluxcd.io/tenant")
     return took
 
 
-def _flat(on: Platform, count: int, resources: int) -> dict[str, float]:
-    """The same engine, backend and plugin, with as many ConfigMaps."""
-    project = on.project.with_name("flat")
-    project.mkdir(exist_ok=True)
-    for name in ("components", "model", ".venv", ".local"):
-        if not (project / name).exists():
-            (project / name).symlink_to((on.project / name).readlink())
-    shutil.copy(PROJECT / "pyproject.toml", project)
-    (project / "__main__.py").write_text(FLAT)
-    options = {"name": "python", "options": {"toolchain": "pip", "virtualenv": ".venv", "typechecker": "pyright"}}
-    (project / "Pulumi.yaml").write_text(json.dumps({"name": "flat", "runtime": options}))
-    name = f"flat-{count}"
+@contextmanager
+def _deploy_keys(on: Platform, made: Sequence[Key]) -> Iterator[None]:
+    """With these keys on the product's repository. What kubectl takes does not include making them."""
+    store = Store(on.home.git)
+    before = store.get("acme", "product")
+    assert before is not None, "the platform's Git server has no acme/product"
+    keys = [DeployKey(new_id(), f"bench-{key.tenant}", key.public, True, now()) for key in made]
+    store.save(replace(before, keys=(*before.keys, *keys)))
+    try:
+        yield
+    finally:
+        store.save(before)
 
-    def run(*arguments: str) -> float:
-        return seconds(lambda: pulumi.run(on.home, [*arguments, "--stack", name], cwd=project, stream=False))
 
-    pulumi.ensure_stack(on.home, name, cwd=project)
-    run("config", "set", "count", "0")
-    run(
-        "up", "--yes", "--skip-preview"
-    )  # as the program's first update was: Flux, and the type check, were there before
-    run("config", "set", "count", str(resources))
-    took = {"tenants' first up": run("up", "--yes", "--skip-preview"), "no-op preview": run("preview")}
-    run("config", "set", "count", str(resources + 5))
-    took["add one tenant"] = run("up", "--yes", "--skip-preview")
-    run("config", "set", "count", "0")
-    took["remove all tenants"] = run("up", "--yes", "--skip-preview")
-    run("destroy", "--yes", "--skip-preview")
-    return took
+def _registered(stack: Stack) -> list[dict[str, Any]]:
+    """The stack's resources, without the stack itself and the providers."""
+    resources = json.loads(stack.run("stack", "export").stdout)["deployment"].get("resources", [])
+    return [resource for resource in resources if not resource["type"].startswith("pulumi:")]
+
+
+def _custom(resources: Sequence[dict[str, Any]]) -> int:
+    return sum(bool(resource["custom"]) for resource in resources)
+
+
+def _samples(sources: dict[str, dict[str, Any]]) -> list[str]:
+    """The first public tenant and the first private one."""
+    return [
+        next(name for name, source in sources.items() if bool(source.get("private")) == private)
+        for private in (False, True)
+        if any(bool(source.get("private")) == private for source in sources.values())
+    ]
+
+
+def _composition(resources: Sequence[dict[str, Any]], tenant: str) -> str:
+    """How many resources of which kinds one tenant takes; all of them are called as it is."""
+    own = [resource for resource in resources if str(resource["urn"]).endswith(f"::{tenant}")]
+    kinds = ", ".join(str(resource["type"]).rpartition(":")[2] for resource in own if resource["custom"])
+    return f"{_custom(own)} and {len(own) - _custom(own)} components: {kinds}"
 
 
 def _memory(on: Platform) -> dict[str, float]:
-    """Resident megabytes of each process of the platform."""
-    running = {**processes.running(on.home), **programs(on.home)}
+    """Resident megabytes of each process of the platform, Flux's controllers without their pods' suffix."""
+    flux = {pod.rsplit("-", 2)[0]: pid for pod, pid in programs(on.home).items()}
+    running = {**processes.running(on.home), **flux}
     return {name: psutil.Process(pid).memory_info().rss / 1e6 for name, pid in running.items()}

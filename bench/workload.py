@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from model import document, manifests, mirrors, tenants
 from tests.platform import PRIVATE, PUBLIC
@@ -15,30 +19,60 @@ INTERVAL = "10m0s"
 """Long, so that polling does not blur what is measured."""
 
 
-def sources(count: int, *, private: bool = True) -> dict[str, dict[str, Any]]:
+@dataclass(frozen=True)
+class Key:
+    """A tenant's deploy key, of the kind that the program makes."""
+
+    tenant: str
+    private_pem: str
+    public: str
+
+
+def sources(count: int) -> dict[str, dict[str, Any]]:
     """A source for each tenant."""
-    return {f"tenant-{n:04}": PRIVATE if private and n % 10 == 9 else PUBLIC for n in range(count)}
+    return {f"tenant-{n:04}": PRIVATE if n % 10 == 9 else PUBLIC for n in range(count)}
 
 
-def tenants_yaml(count: int, *, private: bool = True) -> str:
+def tenants_yaml(count: int) -> str:
     """The file for that many tenants."""
     defaults = {"interval": INTERVAL, "prune": True, "role": "admin", "source": {"path": "./kustomize"}}
-    entries = [{"name": name, "source": source} for name, source in sources(count, private=private).items()]
+    entries = [{"name": name, "source": source} for name, source in sources(count).items()]
     return yaml.safe_dump({"defaults": defaults, "tenants": entries}, sort_keys=False)
 
 
-def tenant_objects(count: int, mirror: tuple[mirrors.Mirror, ...]) -> str:
-    """The same tenants, public ones, as YAML for kubectl: exactly the objects that the program applies."""
+def keys(count: int) -> list[Key]:
+    """A new key for each private tenant."""
+    return [_key(name) for name, source in sources(count).items() if source.get("private")]
+
+
+def _key(tenant: str) -> Key:
+    made = ec.generate_private_key(ec.SECP384R1())
+    pkcs8 = serialization.PrivateFormat.PKCS8
+    private = made.private_bytes(serialization.Encoding.PEM, pkcs8, serialization.NoEncryption())
+    openssh = serialization.PublicFormat.OpenSSH
+    public = made.public_key().public_bytes(serialization.Encoding.OpenSSH, openssh)
+    return Key(tenant, private.decode(), public.decode())
+
+
+def tenant_objects(count: int, rules: Sequence[mirrors.Mirror], given: Sequence[Key]) -> str:
+    """The same tenants as YAML for kubectl: the objects that the program applies, from the same builders."""
+    by_tenant = {key.tenant: key for key in given}
     made: list[manifests.Manifest] = []
-    for tenant in tenants.parse(document.parse(tenants_yaml(count, private=False), "bench"), mirror):
-        location = tenants.location(tenant, mirror, "")
-        made += [
-            manifests.namespace(tenant),
-            manifests.service_account(tenant),
-            manifests.role_binding(tenant),
-            manifests.git_repository(tenant, location),
-            manifests.kustomization(tenant),
-        ]
+    for tenant in tenants.parse(document.parse(tenants_yaml(count), "bench"), rules):
+        location = tenants.location(tenant, rules, "")
+        made += [manifests.namespace(tenant), manifests.service_account(tenant), manifests.role_binding(tenant)]
+        if key := by_tenant.get(tenant.name):
+            made.append(
+                manifests.source_secret(
+                    tenant.name,
+                    tenant.name,
+                    private_key=key.private_pem,
+                    public_key=key.public,
+                    known_hosts=location.known_hosts,
+                    labels=manifests.tenant_labels(tenant),
+                )
+            )
+        made += [manifests.git_repository(tenant, location), manifests.kustomization(tenant)]
     return manifests.to_yaml(made, "tenants")
 
 

@@ -1,0 +1,66 @@
+"""The engine's floor: a program of nothing but ConfigMaps, with the same CLI, backend, virtualenv and plugin."""
+
+from __future__ import annotations
+
+import time
+
+from local import pulumi
+from tests.platform import Platform
+
+PROGRAM = '''\
+"""As many ConfigMaps as the real stack has resources, in one namespace, with nothing between them."""
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+provider = kubernetes.Provider(
+    "flat", kubeconfig=".local/kubeconfig", cluster_identifier="flat", enable_server_side_apply=True
+)
+for n in range(int(pulumi.Config().require("count"))):
+    kubernetes.core.v1.ConfigMap(
+        f"flat-{n}",
+        metadata={"name": f"flat-{n}", "namespace": "default", "labels": {"bench": "flat"}},
+        data={"text": "x" * 200},
+        opts=pulumi.ResourceOptions(provider=provider),
+    )
+'''
+
+PROJECT = """\
+name: flat
+runtime:
+  name: python
+  options: {toolchain: pip, virtualenv: .venv, typechecker: pyright}
+"""
+
+
+def measure(on: Platform, count: int, base: int, tenants: int, one: int) -> dict[str, float]:
+    """Seconds of each command.
+
+    `base` resources stand before, as Flux does; then `tenants` come in one update, `one` more in another; then all go.
+    """
+    folder = on.project.with_name("flat")
+    folder.mkdir(exist_ok=True)
+    for name in (".venv", ".local"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to((on.project / name).readlink())
+    (folder / "__main__.py").write_text(PROGRAM)
+    (folder / "Pulumi.yaml").write_text(PROJECT)
+    stack = f"flat-{count}"
+
+    def run(*arguments: str) -> float:
+        began = time.monotonic()
+        pulumi.run(on.home, [*arguments, "--stack", stack], cwd=folder, stream=False)
+        return time.monotonic() - began
+
+    def up(resources: int) -> float:
+        run("config", "set", "count", str(resources))
+        return run("up", "--yes", "--skip-preview")
+
+    pulumi.ensure_stack(on.home, stack, cwd=folder)
+    up(base)  # the type check too is done before, as it is for the program
+    return {
+        "first up": up(base + tenants),
+        "no-op preview": run("preview", "--expect-no-changes"),
+        "adding one tenant": up(base + tenants + one),
+        "destroy": run("destroy", "--yes", "--skip-preview"),
+    }
