@@ -58,7 +58,7 @@ def load(folder: Path) -> Configuration:
             selected, lockdown = stack.flux_components, stack.flux_lockdown
             install = collect(lambda: flux.parse(text, stack.flux_manifest, selected, lockdown=lockdown))
         kubeconfig = folder / Path(stack.kubeconfig).expanduser()
-        if not kubeconfig.is_file():
+        if stack.aws is None and not kubeconfig.is_file():
             remedy = "Name the kubeconfig of the cluster; for the embedded platform run `make up`."
             found.append(source.mistake(("kubeconfig",), f"there is no file {stack.kubeconfig}", remedy))
     if found or stack is None or rules is None or entries is None or install is None:
@@ -69,7 +69,12 @@ def load(folder: Path) -> Configuration:
 def _stack_document(folder: Path) -> Document:
     """The configuration as the engine gives it, with the lines of the stack's file where that says it."""
     config = pulumi.Config()
-    readers: dict[Any, Callable[[str], Any]] = {bool: config.get_bool, list: config.get_object, str: config.get}
+    readers: dict[Any, Callable[[str], Any]] = {
+        bool: config.get_bool,
+        list: config.get_object,
+        dict: config.get_object,
+        str: config.get,
+    }
     name = f"Pulumi.{pulumi.get_stack()}.yaml"
     lines: dict[Place, int] = {}
     if (folder / name).is_file():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import AfterValidator, Field
 
+from model.aws import AwsSettings, combinations
 from model.document import Document
 from model.mistakes import MistakesError, nearest
 from model.schema import Model, validated, wrong
@@ -76,6 +77,7 @@ class Settings(Model):
 
     cluster: Annotated[str, AfterValidator(_cluster)]
     kubeconfig: str = Field(min_length=1)
+    aws: AwsSettings | None = None
     tenants_file: str = Field(alias="tenantsFile", min_length=1)
     mirrors_file: str = Field(alias="mirrorsFile")
     owner: Annotated[str, AfterValidator(_owner)]
@@ -96,15 +98,26 @@ class Settings(Model):
 def keys() -> dict[str, Any]:
     """Each key of the configuration with the type of its values."""
     fields = Settings.model_fields.items()
-    return {field.alias or name: get_origin(field.annotation) or field.annotation or str for name, field in fields}
+    return {field.alias or name: _kind(field.annotation) for name, field in fields}
+
+
+def _kind(annotation: Any) -> Any:
+    """str, bool or list; dict for settings of their own."""
+    kinds = [kind for kind in get_args(annotation) or (annotation,) if isinstance(kind, type)]
+    if any(issubclass(kind, Model) for kind in kinds):
+        return dict
+    return get_origin(annotation) or annotation or str
 
 
 def parse(source: Document) -> Settings:
     """The configuration of a stack. Raises MistakesError with all that is wrong."""
     settings = validated(Settings, source)
+    found = list(combinations(settings.aws, source, ("aws",))) if settings.aws else []
     over_http = settings.flux_manifest.startswith(("https://", "http://"))
     if over_http and not settings.flux_manifest_sha256:
         message = "a manifest from the network needs its digest"
         remedy = "Download and read it, then set fluxManifestSha256 to what `sha256sum` prints for it."
-        raise MistakesError([source.mistake(("fluxManifest",), message, remedy)])
+        found.append(source.mistake(("fluxManifest",), message, remedy))
+    if found:
+        raise MistakesError(found)
     return settings

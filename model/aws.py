@@ -1,0 +1,379 @@
+"""The AWS side of a stack: `saas-in-eks:aws` in its configuration. The defaults are what production should have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import IPv4Network
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from model.aws_facts import ADDONS, GATEWAY_ENDPOINTS, INTERFACE_ENDPOINTS, REGIONS, STANDARD_SUPPORT
+from model.document import Document, Place
+from model.mistakes import Mistake, nearest
+from model.schema import Model, wrong
+
+MAXIMUM_ZONES = 6
+PRIVATE_BITS, PUBLIC_BITS = 3, 6
+"""By how much a subnet's prefix is longer than the network's: /19 and /22 in a /16."""
+
+LOG_RETENTION_DAYS = (
+    1,
+    3,
+    5,
+    7,
+    14,
+    30,
+    60,
+    90,
+    120,
+    150,
+    180,
+    365,
+    400,
+    545,
+    731,
+    1096,
+    1827,
+    2192,
+    2557,
+    2922,
+    3288,
+    3653,
+)
+
+
+def _region(value: str) -> str:
+    if value not in REGIONS:
+        raise wrong(f"{value!r} is no region of AWS", nearest(value, REGIONS))
+    return value
+
+
+def _account(value: str) -> str:
+    if not re.fullmatch(r"[0-9]{12}", value):
+        raise wrong(f"{value!r} is no AWS account", 'Write its twelve digits in quotes: "123456789012".')
+    return value
+
+
+def _cidr(value: str) -> str:
+    try:
+        network = IPv4Network(value)
+    except ValueError:
+        try:
+            remedy = f"Write {IPv4Network(value, strict=False)}."
+        except ValueError:
+            remedy = "Write an IPv4 network such as 10.0.0.0/16."
+        raise wrong(f"{value!r} is no network", remedy) from None
+    return str(network)
+
+
+def _vpc_cidr(value: str) -> str:
+    network = IPv4Network(_cidr(value))
+    if not 16 <= network.prefixlen <= 22:
+        remedy = "Write a network from /16 (65,536 addresses) to /22 (1,024)."
+        raise wrong(f"{value} is not of a size that this network can be divided from", remedy)
+    if not network.is_private and not network.subnet_of(IPv4Network("100.64.0.0/10")):
+        raise wrong(f"{value} belongs to the internet", "Write a private network, within 10.0.0.0/8 or 172.16.0.0/12.")
+    return value
+
+
+def _allowed(value: str) -> str:
+    if IPv4Network(_cidr(value)).prefixlen < 8:
+        raise wrong(
+            f"{value} opens the cluster's endpoint to most of the internet",
+            "Name the networks that need it, such as your office's 203.0.113.0/24.",
+        )
+    return value
+
+
+def _zones(value: Sequence[str]) -> Sequence[str]:
+    if bad := next((zone for zone in value if not re.fullmatch(r"[a-f]", zone)), None):
+        raise wrong(
+            f"{bad!r} is no zone's letter", "Write letters, as in [a, b, c] for eu-west-1a, eu-west-1b, eu-west-1c."
+        )
+    if len(set(value)) != len(value):
+        raise wrong("a zone is there twice", "Name each zone once.")
+    if not 2 <= len(value) <= MAXIMUM_ZONES:
+        raise wrong("EKS needs subnets in two zones at least", f"Name 2 to {MAXIMUM_ZONES} zones; three are usual.")
+    return value
+
+
+def _version(value: str) -> str:
+    if value not in STANDARD_SUPPORT:
+        known = ", ".join(f"{version} (until {end})" for version, end in STANDARD_SUPPORT.items())
+        raise wrong(f"EKS has no Kubernetes {value} in standard support", f"Write one of {known}, in quotes.")
+    return value
+
+
+def _endpoint(value: str) -> str:
+    if value not in (*GATEWAY_ENDPOINTS, *INTERFACE_ENDPOINTS):
+        raise wrong(f"no endpoint is known for {value!r}", nearest(value, (*GATEWAY_ENDPOINTS, *INTERFACE_ENDPOINTS)))
+    return value
+
+
+def _addons(value: Mapping[str, str]) -> Mapping[str, str]:
+    for name, version in value.items():
+        if name not in ADDONS:
+            raise wrong(f"{name!r} is no add-on that this cluster can have", nearest(name, ADDONS))
+        if not re.fullmatch(r"v\d+\.\d+\.\d+-eksbuild\.\d+", version):
+            command = f"aws eks describe-addon-versions --addon-name {name}"
+            remedy = f"Write one that `{command}` lists, such as v1.2.3-eksbuild.1."
+            raise wrong(f"{version!r} is no version of an EKS add-on", remedy)
+    return value
+
+
+def _log_days(value: int) -> int:
+    if value not in LOG_RETENTION_DAYS:
+        near = min(LOG_RETENTION_DAYS, key=lambda days: abs(days - value))
+        raise wrong(f"CloudWatch cannot keep logs for {value} days", f"Write {near}, or another number that it offers.")
+    return value
+
+
+def arn(value: str) -> str:
+    """Check the form of an ARN. Raises pydantic's error with what to write."""
+    if not re.fullmatch(r"arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:([0-9]{12}|aws)?:\S+", value):
+        raise wrong(f"{value!r} is no ARN", "Write it as AWS shows it: arn:aws:iam::123456789012:role/NAME.")
+    return value
+
+
+def _principal(value: str) -> str:
+    if not re.fullmatch(r"arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/\S+", arn(value)):
+        remedy = (
+            "Write the ARN of an IAM role: arn:aws:iam::123456789012:role/NAME (for SSO, the role below aws-reserved/)."
+        )
+        raise wrong(f"{value!r} is neither a role nor a user", remedy)
+    return value
+
+
+def _identifier(prefix: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(rf"{prefix}-[0-9a-f]{{8,17}}", value):
+            raise wrong(
+                f"{value!r} is not an id that AWS gives", f"Write it as AWS shows it: {prefix}-0123456789abcdef0."
+            )
+        return value
+
+    return AfterValidator(check)
+
+
+def _repository_name(value: str) -> str:
+    if not re.fullmatch(r"(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*", value) or len(value) > 200:
+        raise wrong(
+            f"{value!r} cannot name an ECR repository", "Write lower-case letters, digits, and . _ - / between them."
+        )
+    return value
+
+
+def _tag_filter(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._*-]{1,128}", value) or value.count("*") > 2:
+        raise wrong(f"{value!r} is no filter for tags", "Write a tag with at most two *, such as dev-*.")
+    if value.strip("*") == "":
+        raise wrong("this would make every tag mutable", "Name the tags that may move, such as latest or dev-*.")
+    return value
+
+
+def _url(value: str) -> str:
+    if not re.fullmatch(r"https://[^\s#*]+|http://localhost(:\d+)?(/[^\s#*]*)?", value):
+        raise wrong(f"{value!r} is not a URL that Cognito redirects to", "Write https://HOST/PATH without * and #.")
+    return value
+
+
+def _domain(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", value) or re.search("aws|amazon|cognito", value):
+        remedy = "Write lower-case letters, digits and hyphens, without the words aws, amazon and cognito."
+        raise wrong(f"{value!r} cannot be the prefix of a Cognito domain", remedy)
+    return value
+
+
+def _scope(value: Mapping[str, str]) -> Mapping[str, str]:
+    for name in value:
+        if not re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", name):
+            raise wrong(f"{name!r} cannot name a scope", "Write letters, digits and . _ : -, such as orders.read.")
+    return value
+
+
+Cidr = Annotated[str, AfterValidator(_cidr)]
+LogDays = Annotated[int, AfterValidator(_log_days)]
+Arn = Annotated[str, AfterValidator(arn)]
+Principal = Annotated[str, AfterValidator(_principal)]
+SubnetId = Annotated[str, _identifier("subnet")]
+
+
+class ExistingNetworkSettings(Model):
+    """A VPC that somebody else provisioned."""
+
+    vpc: Annotated[str, _identifier("vpc")]
+    private_subnets: list[SubnetId] = Field(alias="privateSubnets", min_length=2)
+    public_subnets: list[SubnetId] = Field(default=[], alias="publicSubnets")
+
+
+class NetworkSettings(Model):
+    """The cluster's VPC."""
+
+    cidr: Annotated[str, AfterValidator(_vpc_cidr)] = "10.0.0.0/16"
+    zones: Annotated[list[str], AfterValidator(_zones)] = ["a", "b", "c"]
+    """Letters of the region's zones. Append to widen; the subnets of the others stay as they are."""
+    reserved: list[Cidr] = []
+    """Networks that must stay reachable: offices, VPNs, peers. The VPC may not overlap them."""
+    nat: Literal["single", "perZone", "none"] = "perZone"
+    endpoints: list[Annotated[str, AfterValidator(_endpoint)]] = ["s3"]
+    flow_log_days: LogDays | Literal[0] = Field(default=90, alias="flowLogDays")
+    """How long flow logs are kept; 0 for no flow logs."""
+    existing: ExistingNetworkSettings | None = None
+
+
+class NodeSettings(Model):
+    """The managed node group."""
+
+    instance_types: list[str] = Field(default=["m7g.large"], alias="instanceTypes", min_length=1)
+    minimum: int = Field(default=3, ge=0)
+    maximum: int = Field(default=9, ge=1)
+    disk_gib: int = Field(default=50, alias="diskGib", ge=20, le=16384)
+    capacity: Literal["onDemand", "spot"] = "onDemand"
+    release: str = ""
+    """The AMI's release, such as 1.36.1-20261110; empty for the newest when the group is made or upgraded."""
+
+
+class ClusterSettings(Model):
+    """The EKS cluster."""
+
+    adopt: bool = False
+    """Use the EKS cluster of this name that exists, and leave it as it is."""
+    version: Annotated[str, AfterValidator(_version)] = "1.36"
+    compute: Literal["nodes", "auto"] = "nodes"
+    nodes: NodeSettings = NodeSettings()
+    public_access: list[Annotated[str, AfterValidator(_allowed)]] = Field(default=[], alias="publicAccess")
+    """Networks that may reach the API server over the internet; empty for none."""
+    administrators: list[Principal] = []
+    viewers: list[Principal] = []
+    log_days: LogDays = Field(default=90, alias="logDays")
+    addons: Annotated[dict[str, str], AfterValidator(_addons)] = {}
+    """Versions of EKS add-ons. Those that the cluster cannot do without have to be named."""
+    deletion_protection: bool = Field(default=True, alias="deletionProtection")
+
+
+class RegistrySettings(Model):
+    """ECR repositories for the products' images."""
+
+    repositories: list[Annotated[str, AfterValidator(_repository_name)]] = []
+    mutable_tags: list[Annotated[str, AfterValidator(_tag_filter)]] = Field(
+        default=[], alias="mutableTags", max_length=5
+    )
+    """Tags that may be moved to another image; all others are immutable."""
+    keep_releases: int = Field(default=100, alias="keepReleases", ge=10)
+    """How many tagged images stay. Choose more than can be running at a time."""
+    untagged_days: int = Field(default=14, alias="untaggedDays", ge=1)
+
+
+class IdentitySettings(Model):
+    """The Cognito user pool of the SaaS."""
+
+    plan: Literal["LITE", "ESSENTIALS", "PLUS"] = "ESSENTIALS"
+    mfa: Literal["OFF", "OPTIONAL", "ON"] = "OPTIONAL"
+    domain: Annotated[str, AfterValidator(_domain)]
+    callback_urls: list[Annotated[str, AfterValidator(_url)]] = Field(alias="callbackUrls", min_length=1)
+    logout_urls: list[Annotated[str, AfterValidator(_url)]] = Field(default=[], alias="logoutUrls")
+    scopes: Annotated[dict[str, str], AfterValidator(_scope)] = {}
+    """Scopes of the SaaS' API, each with what it permits."""
+
+
+class AwsSettings(Model):
+    """Everything that a stack has on AWS."""
+
+    region: Annotated[str, AfterValidator(_region)]
+    account: Annotated[str, AfterValidator(_account)]
+    """The account that the stack lives in; credentials for another one are refused."""
+    network: NetworkSettings = NetworkSettings()
+    cluster: ClusterSettings = ClusterSettings()
+    registry: RegistrySettings | None = None
+    identity: IdentitySettings | None = None
+
+    @property
+    def partition(self) -> str:
+        """The ARNs' second field."""
+        return "aws"
+
+
+def private_subnet(network: NetworkSettings, index: int) -> str:
+    """The private subnet of the network's zone with this index: an eighth of the network."""
+    return str(list(IPv4Network(network.cidr).subnets(PRIVATE_BITS))[index])
+
+
+def public_subnet(network: NetworkSettings, index: int) -> str:
+    """The public subnet of the network's zone with this index: an eighth of the network's last eighth."""
+    last = list(IPv4Network(network.cidr).subnets(PRIVATE_BITS))[-1]
+    return str(list(last.subnets(PUBLIC_BITS - PRIVATE_BITS))[index])
+
+
+def service_cidr(network: NetworkSettings) -> str:
+    """Where EKS puts the cluster's services: 172.20.0.0/16, unless the VPC itself lies there."""
+    there = IPv4Network("172.16.0.0/12")
+    return "10.100.0.0/16" if IPv4Network(network.cidr).overlaps(there) else "172.20.0.0/16"
+
+
+def combinations(settings: AwsSettings, source: Document, base: Place) -> Iterator[Mistake]:
+    """What is wrong between values that are right by themselves; `base` is where the settings stand in the document."""
+    network, cluster = settings.network, settings.cluster
+    yield from _unused(network, source, (*base, "network"), {"existing"} if network.existing else set())
+    yield from _unused(cluster, source, (*base, "cluster"), {"adopt", "version"} if cluster.adopt else set())
+    if cluster.adopt and "network" in settings.model_fields_set:
+        message, remedy = "an adopted cluster has its network", "Remove network."
+        yield source.mistake((*base, "network"), message, remedy)
+    own = IPv4Network(network.cidr)
+    for index, reserved in enumerate(network.reserved):
+        if own.overlaps(IPv4Network(reserved)):
+            message = f"the VPC's {network.cidr} overlaps {reserved}"
+            yield source.mistake((*base, "network", "reserved", index), message, "Choose another cidr for the VPC.")
+        elif IPv4Network(service_cidr(network)).overlaps(IPv4Network(reserved)):
+            message = f"the cluster's services, at {service_cidr(network)}, overlap {reserved}"
+            remedy = "Hosts there would be out of the pods' reach: choose another network for one of them."
+            yield source.mistake((*base, "network", "reserved", index), message, remedy)
+    if network.nat == "none" and not network.existing and not cluster.adopt:
+        needed = {"s3", "ecr.api", "ecr.dkr", "sts", "ec2", "eks", "eks-auth", "logs"}
+        if lacking := sorted(needed - set(network.endpoints)):
+            message = "without NAT the nodes reach AWS through endpoints only"
+            yield source.mistake((*base, "network", "nat"), message, f"Add to endpoints: {', '.join(lacking)}.")
+    if cluster.nodes.minimum > cluster.nodes.maximum:
+        message = f"the minimum of {cluster.nodes.minimum} is above the maximum of {cluster.nodes.maximum}"
+        yield source.mistake((*base, "cluster", "nodes", "minimum"), message, "Swap them or correct one.")
+    arms = {_is_arm(kind) for kind in cluster.nodes.instance_types}
+    if len(arms) > 1:
+        message = "one node group cannot mix processors"
+        remedy = "Name instance types of one kind: Graviton, such as m7g.large, or Intel and AMD, such as m7i.large."
+        yield source.mistake((*base, "cluster", "nodes", "instanceTypes"), message, remedy)
+    if not cluster.adopt:
+        required = () if cluster.compute == "auto" else ("vpc-cni", "coredns", "kube-proxy", "eks-pod-identity-agent")
+        if lacking := [name for name in required if name not in cluster.addons]:
+            message = f"the version of {', '.join(lacking)} is not pinned"
+            example = (
+                f"aws eks describe-addon-versions --kubernetes-version {cluster.version} --addon-name {lacking[0]}"
+            )
+            yield source.mistake((*base, "cluster", "addons"), message, f"Add it; `{example}` lists them.")
+    for kind in ("administrators", "viewers"):
+        for index, principal in enumerate(getattr(cluster, kind)):
+            if f"::{settings.account}:" not in principal:
+                message = f"{principal} is of another account than {settings.account}"
+                yield source.mistake((*base, "cluster", kind, index), message, "Name a role of the stack's account.")
+    if both := sorted(set(cluster.administrators) & set(cluster.viewers)):
+        message = f"{both[0]} is an administrator already"
+        yield source.mistake((*base, "cluster", "viewers"), message, "Name it once.")
+
+
+def _unused(settings: Model, source: Document, place: Place, sensible: set[str]) -> Iterator[Mistake]:
+    """What is set although only `sensible` has a meaning; nothing where that is empty."""
+    for name in sorted(settings.model_fields_set - sensible if sensible else ()):
+        key = type(settings).model_fields[name].alias or name
+        message = f"what exists is used as it is, so {key} would do nothing"
+        yield source.mistake((*place, key), message, f"Remove {key}.")
+
+
+def processor(instance_type: str) -> str:
+    """The AMI type of Amazon Linux 2023 that an instance type needs."""
+    return "AL2023_ARM_64_STANDARD" if _is_arm(instance_type) else "AL2023_x86_64_STANDARD"
+
+
+def _is_arm(instance_type: str) -> bool:
+    # The letter after the generation's number tells: m7g, c8gn, t4g are Graviton; a1 was the first.
+    family = instance_type.split(".")[0]
+    return family == "a1" or re.fullmatch(r"[a-z]+\d+g[a-z]*", family) is not None
