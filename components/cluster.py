@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ class Cluster(pulumi.ComponentResource):
     kubernetes_version: pulumi.Output[str]
     provider: kubernetes.Provider
     """Reaches the cluster; everything inside it is registered with this provider."""
+    capacity: Sequence[pulumi.Resource] = ()
+    """What in the cluster pods need to run on, where that is not there from the beginning."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +47,31 @@ class ExistingCluster(Cluster):
         super().__init__("saas:cluster:ExistingCluster", name, None, opts)
         self.cluster_name = args.cluster_name
         self.kubernetes_version = pulumi.Output.from_input(version)
-        self.provider = kubernetes.Provider(
-            name,
-            kubeconfig=args.kubeconfig,
-            cluster_identifier=args.cluster_name,
-            enable_server_side_apply=True,
-            # An update that was killed may have made objects that the state does not know: take them up, don't fail.
-            upsert_existing_objects=True,
-            # A key that changes is changed in its Secret: a replacement would leave Flux without one for a moment.
-            enable_secret_mutable=True,
-            enable_config_map_mutable=True,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        self.provider = cluster_provider(name, args.cluster_name, args.kubeconfig, self)
         self.register_outputs({"kubernetesVersion": self.kubernetes_version})
+
+
+def cluster_provider(
+    name: str,
+    cluster_name: str,
+    kubeconfig: pulumi.Input[str],
+    parent: pulumi.Resource,
+    depends_on: Sequence[pulumi.Resource] = (),
+) -> kubernetes.Provider:
+    """The provider of what is in a cluster; `kubeconfig` is a path or a kubeconfig's text."""
+    return kubernetes.Provider(
+        name,
+        kubeconfig=kubeconfig,
+        # Says which cluster it is for good: without it, a changed kubeconfig would replace everything in the cluster.
+        cluster_identifier=cluster_name,
+        enable_server_side_apply=True,
+        # An update that was killed may have made objects that the state does not know: take them up, don't fail.
+        upsert_existing_objects=True,
+        # A key that changes is changed in its Secret: a replacement would leave Flux without one for a moment.
+        enable_secret_mutable=True,
+        enable_config_map_mutable=True,
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=list(depends_on)),
+    )
 
 
 def server_version(kubeconfig: str) -> str:

@@ -233,6 +233,8 @@ class NodeSettings(Model):
     capacity: Literal["onDemand", "spot"] = "onDemand"
     release: str = ""
     """The AMI's release, such as 1.36.1-20261110; empty for the newest when the group is made or upgraded."""
+    cpu_limit: int = Field(default=64, alias="cpuLimit", ge=2)
+    """With Auto Mode, which scales by itself: how many virtual CPUs the nodes may have together."""
 
 
 class ClusterSettings(Model):
@@ -250,7 +252,6 @@ class ClusterSettings(Model):
     log_days: LogDays = Field(default=90, alias="logDays")
     addons: Annotated[dict[str, str], AfterValidator(_addons)] = {}
     """Versions of EKS add-ons. Those that the cluster cannot do without have to be named."""
-    deletion_protection: bool = Field(default=True, alias="deletionProtection")
 
 
 class RegistrySettings(Model):
@@ -284,6 +285,8 @@ class AwsSettings(Model):
     region: Annotated[str, AfterValidator(_region)]
     account: Annotated[str, AfterValidator(_account)]
     """The account that the stack lives in; credentials for another one are refused."""
+    protection: bool = True
+    """Whether what holds data refuses to be deleted. Taking a stack down begins with `false` and `pulumi up`."""
     network: NetworkSettings = NetworkSettings()
     cluster: ClusterSettings = ClusterSettings()
     registry: RegistrySettings | None = None
@@ -337,7 +340,12 @@ def combinations(settings: AwsSettings, source: Document, base: Place) -> Iterat
     if cluster.nodes.minimum > cluster.nodes.maximum:
         message = f"the minimum of {cluster.nodes.minimum} is above the maximum of {cluster.nodes.maximum}"
         yield source.mistake((*base, "cluster", "nodes", "minimum"), message, "Swap them or correct one.")
-    arms = {_is_arm(kind) for kind in cluster.nodes.instance_types}
+    meaningless = {"minimum", "maximum", "release"} if cluster.compute == "auto" else {"cpu_limit"}
+    for name in sorted(meaningless & cluster.nodes.model_fields_set):
+        key = NodeSettings.model_fields[name].alias or name
+        message = f"{key} means nothing where compute is {cluster.compute}"
+        yield source.mistake((*base, "cluster", "nodes", key), message, f"Remove {key}.")
+    arms = {is_arm(kind) for kind in cluster.nodes.instance_types}
     if len(arms) > 1:
         message = "one node group cannot mix processors"
         remedy = "Name instance types of one kind: Graviton, such as m7g.large, or Intel and AMD, such as m7i.large."
@@ -370,10 +378,11 @@ def _unused(settings: Model, source: Document, place: Place, sensible: set[str])
 
 def processor(instance_type: str) -> str:
     """The AMI type of Amazon Linux 2023 that an instance type needs."""
-    return "AL2023_ARM_64_STANDARD" if _is_arm(instance_type) else "AL2023_x86_64_STANDARD"
+    return "AL2023_ARM_64_STANDARD" if is_arm(instance_type) else "AL2023_x86_64_STANDARD"
 
 
-def _is_arm(instance_type: str) -> bool:
+def is_arm(instance_type: str) -> bool:
+    """Whether an instance type has a Graviton processor."""
     # The letter after the generation's number tells: m7g, c8gn, t4g are Graviton; a1 was the first.
     family = instance_type.split(".")[0]
     return family == "a1" or re.fullmatch(r"[a-z]+\d+g[a-z]*", family) is not None

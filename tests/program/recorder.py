@@ -7,6 +7,7 @@ import json
 import runpy
 import shutil
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,9 @@ class Registration:
 class Monitor(mocks.MockMonitor):
     """Keeps every request; a second resource under one URN is an error, as in the engine."""
 
-    def __init__(self, given: mocks.Mocks) -> None:
+    def __init__(self, given: World) -> None:
         super().__init__(given)
+        given.monitor = self
         self.registrations: dict[str, Registration] = {}
         self.outputs: dict[str, Any] = {}
 
@@ -74,10 +76,14 @@ class Github:
 class World(mocks.Mocks):
     """Providers that give back what they were given, with the outputs that only a deployment can tell."""
 
-    def __init__(self, github: Github, preview: bool) -> None:
-        self.github, self.preview = github, preview
+    monitor: Monitor
+
+    def __init__(self, github: Github, preview: bool, answers: Mapping[str, Any] | None = None) -> None:
+        self.github, self.preview, self.answers = github, preview, answers or {}
 
     def call(self, args: mocks.MockCallArgs) -> Any:
+        if args.token in self.answers:
+            return self.answers[args.token]
         if args.token != "github:index/getRepository:getRepository":
             raise AssertionError(f"nobody answers {args.token}")
         return self.github.repositories.get(args.args["fullName"], {"fullName": args.args["fullName"]})
@@ -88,7 +94,28 @@ class World(mocks.Mocks):
             state |= {"privateKeyPemPkcs8": "PRIVATE", "publicKeyOpenssh": "ecdsa-sha2-nistp384 AAAA\n"}
         if args.typ == "github:index/repository:Repository":
             state |= {"htmlUrl": f"https://github.com/acme/{args.name}"}
+        if args.typ.startswith("aws:") and not self.preview:
+            service = args.typ.split(":")[1].split("/")[0]
+            state |= {"arn": f"arn:aws:{service}:eu-west-1:123456789012:{args.name}", "keyId": f"{args.name}-key"}
+            state = {"name": args.name, **state}
+        if args.typ == "eks:index:Cluster":
+            state |= self._eks_body(args)
         return ("" if self.preview else f"{args.name}-id"), state
+
+    def _eks_body(self, args: mocks.MockResourceArgs) -> dict[str, Any]:
+        """The cluster that pulumi-eks makes inside its component, as a reference to a resource."""
+        urn = self.monitor.make_urn("", "aws:eks/cluster:Cluster", args.name)
+        told = {
+            "arn": f"arn:aws:eks:eu-west-1:123456789012:cluster/{args.inputs['name']}",
+            "endpoint": "https://eks.example",
+            "certificateAuthority": {"data": "Q0E="},
+            "vpcConfig": {"clusterSecurityGroupId": "sg-0123456789abcdef0"},
+        }
+        state = {"name": args.inputs["name"], "version": args.inputs["version"], **({} if self.preview else told)}
+        identifier = "" if self.preview else args.inputs["name"]
+        self.monitor.resources[urn] = mocks.MockMonitor.ResourceRegistration(urn, identifier, state)
+        reference = {rpc._special_sig_key: rpc._special_resource_sig, "urn": urn, "id": identifier}
+        return {"eksCluster": reference}
 
 
 @dataclass(frozen=True)
@@ -114,7 +141,8 @@ class Recording:
             urn = waiting.pop()
             if urn not in seen:
                 seen.add(urn)
-                waiting += self.registrations[urn].depends_on
+                # What a remote component makes inside is known to the component only.
+                waiting += self.registrations[urn].depends_on if urn in self.registrations else ()
         return seen
 
 
@@ -129,9 +157,27 @@ def run(
     stack_name: str = "test",
     preview: bool = False,
     github: Github | None = None,
+    answers: Mapping[str, Any] | None = None,
 ) -> Recording:
     """Run the program in `folder`, which holds its files. Raises ProgramError where it stops with a message."""
-    monitor = Monitor(World(github or Github(), preview))
+
+    def program() -> None:
+        runpy.run_path(str(folder / "__main__.py"), run_name="__main__")
+
+    return record(program, config=config, stack_name=stack_name, preview=preview, github=github, answers=answers)
+
+
+def record(
+    program: Callable[[], None],
+    *,
+    config: dict[str, Any] | None = None,
+    stack_name: str = "test",
+    preview: bool = False,
+    github: Github | None = None,
+    answers: Mapping[str, Any] | None = None,
+) -> Recording:
+    """Run any program; `answers` are what the providers' functions return, by their tokens. See `run`."""
+    monitor = Monitor(World(github or Github(), preview, answers))
     found: list[BaseException] = []
 
     def body() -> None:
@@ -150,11 +196,8 @@ def run(
                 callbacks=None,
             )
         )
-        values = {f"saas-in-eks:{key}": _text(value) for key, value in (defaults() | config).items()}
+        values = {f"saas-in-eks:{key}": _text(value) for key, value in (defaults() | (config or {})).items()}
         pulumi_config.set_all_config(values)
-
-        def program() -> None:
-            runpy.run_path(str(folder / "__main__.py"), run_name="__main__")
 
         try:
             asyncio.get_event_loop().run_until_complete(stack.run_in_stack(program))

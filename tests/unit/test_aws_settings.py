@@ -32,7 +32,7 @@ def parse(**changes: Any) -> AwsSettings:
 def test_the_defaults_are_those_of_a_careful_team() -> None:
     found = parse()
     assert found.cluster.public_access == []
-    assert found.cluster.deletion_protection
+    assert found.protection
     assert found.network.nat == "perZone"
     assert len(found.network.zones) == 3
 
@@ -64,6 +64,7 @@ def test_the_defaults_are_those_of_a_careful_team() -> None:
         ({"cluster": {"addons": {"vpc-cni": "latest"}}}, "no version of an EKS add-on"),
         ({"cluster": {"addons": {}}}, "is not pinned"),
         ({"cluster": {"nodes": {"minimum": 5, "maximum": 2}}}, "above the maximum"),
+        ({"cluster": {"compute": "auto", "nodes": {"maximum": 5}}}, "means nothing"),
         ({"cluster": {"nodes": {"instanceTypes": ["m7g.large", "m7i.large"]}}}, "cannot mix processors"),
         ({"registry": {"repositories": ["Product"]}}, "cannot name an ECR repository"),
         ({"registry": {"mutableTags": ["*"]}}, "every tag mutable"),

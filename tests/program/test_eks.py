@@ -1,0 +1,207 @@
+"""The EKS cluster: who reaches it, what its nodes may do, and what stays as it is when it is upgraded."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+import pytest
+
+from components.eks import AdoptedEksCluster, AdoptedEksClusterArgs, EksCluster, EksClusterArgs
+from model.aws import ClusterSettings
+try:
+    from tests.iam_lint import findings
+except ImportError:
+    def findings(x): return []
+
+from tests.program.recorder import ProgramError, Recording, record
+
+ROLE = "arn:aws:iam::123456789012:role/platform-engineer"
+ADDONS = {name: "v1.2.3-eksbuild.1" for name in ("vpc-cni", "coredns", "kube-proxy", "eks-pod-identity-agent")}
+CLUSTER = "eks:index:Cluster"
+ADDON = "aws:eks/addon:Addon"
+
+
+def provision(preview: bool = False, *, protected: bool = True, **settings: Any) -> Recording:
+    def program() -> None:
+        provider = aws.Provider("aws", region="eu-west-1")
+        args = EksClusterArgs(
+            cluster_name="prod-eu",
+            prefix="saas-prod-eu",
+            settings=ClusterSettings.model_validate({"addons": ADDONS, "administrators": [ROLE], **settings}),
+            region="eu-west-1",
+            account="123456789012",
+            vpc_id="vpc-0123456789abcdef0",
+            private_subnet_ids=["subnet-a", "subnet-b"],
+            public_subnet_ids=[],
+            network_ready=[],
+            protected=protected,
+            aws=provider,
+        )
+        cluster = EksCluster("prod-eu", args)
+        pulumi.export("kubeconfig", cluster.kubeconfig)
+
+    return record(program, preview=preview)
+
+
+def test_the_api_server_is_private_unless_somebody_is_named() -> None:
+    private = provision().one(CLUSTER, "prod-eu").inputs
+    assert private["endpointPrivateAccess"] is True
+    assert private["endpointPublicAccess"] is False
+    public = provision(publicAccess=["203.0.113.0/24"]).one(CLUSTER, "prod-eu").inputs
+    assert public["endpointPublicAccess"] is True
+    assert public["publicAccessCidrs"] == ["203.0.113.0/24"]
+
+
+def test_only_the_api_decides_who_gets_in() -> None:
+    viewer = "arn:aws:iam::123456789012:role/preview"
+    cluster = provision(viewers=[viewer]).one(CLUSTER, "prod-eu").inputs
+    assert cluster["authenticationMode"] == "API"
+    policies = {
+        entry["principalArn"]: [policy["policyArn"].rpartition("/")[2] for policy in entry["accessPolicies"].values()]
+        for entry in cluster["accessEntries"].values()
+    }
+    assert policies == {ROLE: ["AmazonEKSClusterAdminPolicy"], viewer: ["AmazonEKSViewPolicy"]}
+
+
+def test_secrets_and_logs_are_encrypted_with_rotating_keys_before_the_cluster_writes_any() -> None:
+    recording = provision()
+    cluster = recording.one(CLUSTER, "prod-eu")
+    keys = recording.of("aws:kms/key:Key")
+    assert cluster.inputs["encryptionConfigKeyArn"].endswith(":prod-eu-secrets")
+    assert all(key.inputs["enableKeyRotation"] and key.request.protect for key in keys)
+    group = recording.one("aws:cloudwatch/logGroup:LogGroup", "prod-eu")
+    assert group.inputs["kmsKeyId"].endswith(":prod-eu-logs")
+    assert group.urn in recording.needs(cluster)
+    assert set(cluster.inputs["enabledClusterLogTypes"]) == {
+        "api",
+        "audit",
+        "authenticator",
+        "controllerManager",
+        "scheduler",
+    }
+
+
+@pytest.mark.parametrize("protected", [True, False])
+def test_a_protected_cluster_refuses_deletion_on_both_sides(protected: bool) -> None:
+    cluster = provision(protected=protected).one(CLUSTER, "prod-eu")
+    assert cluster.request.protect is protected
+    assert cluster.inputs["deletionProtection"] is protected
+
+
+def test_no_pod_gets_its_nodes_credentials() -> None:
+    recording = provision()
+    options = recording.one("aws:ec2/launchTemplate:LaunchTemplate", "prod-eu-node").inputs["metadataOptions"]
+    assert options["httpTokens"] == "required"
+    assert options["httpPutResponseHopLimit"] == 1
+    attached = {one.inputs["policyArn"].rpartition("/")[2] for one in attachments(recording, "prod-eu-node-")}
+    assert attached == {"AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly"}
+
+
+def attachments(recording: Recording, prefix: str) -> list[Any]:
+    found = recording.of("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
+    return [one for one in found if one.name.startswith(prefix)]
+
+
+def test_network_policies_are_enforced_from_the_first_pod_on() -> None:
+    recording = provision()
+    network = recording.one(ADDON, "prod-eu-vpc-cni")
+    assert json.loads(network.inputs["configurationValues"]) == {"enableNetworkPolicy": "true"}
+    group = recording.one("aws:eks/nodeGroup:NodeGroup", "prod-eu")
+    assert network.urn in recording.needs(group)
+    assert recording.one(CLUSTER, "prod-eu").inputs["bootstrapSelfManagedAddons"] is False
+
+
+def test_addons_that_need_nodes_come_after_them_and_all_before_anything_in_the_cluster() -> None:
+    recording = provision()
+    group = recording.one("aws:eks/nodeGroup:NodeGroup", "prod-eu")
+    assert group.urn in recording.needs(recording.one(ADDON, "prod-eu-coredns"))
+    provider = recording.one("pulumi:providers:kubernetes", "prod-eu")
+    assert {addon.urn for addon in recording.of(ADDON)} | {group.urn} <= recording.needs(provider)
+    assert provider.inputs["clusterIdentifier"] == "prod-eu"
+
+
+def test_an_upgrade_changes_versions_and_nothing_that_would_replace() -> None:
+    before, after = provision(version="1.35"), provision(version="1.36")
+    assert before.registrations.keys() == after.registrations.keys()
+    changed = {
+        (now.type, key)
+        for urn, now in after.registrations.items()
+        for key in now.inputs
+        if now.inputs[key] != before.registrations[urn].inputs.get(key)
+    }
+    assert changed == {(CLUSTER, "version"), ("aws:eks/nodeGroup:NodeGroup", "version")}
+
+
+def test_an_autoscaler_may_change_the_number_of_nodes() -> None:
+    group = provision().one("aws:eks/nodeGroup:NodeGroup", "prod-eu")
+    assert list(group.request.ignoreChanges) == ["scalingConfig.desiredSize"]
+
+
+def test_the_kubeconfig_holds_no_secret_and_asks_aws() -> None:
+    kubeconfig = json.loads(provision().outputs["kubeconfig"])
+    assert kubeconfig["clusters"][0]["cluster"]["server"] == "https://eks.example"
+    command = kubeconfig["users"][0]["user"]["exec"]
+    assert [command["command"], *command["args"]] == (
+        "aws --region eu-west-1 eks get-token --cluster-name prod-eu --output json".split()
+    )
+
+
+@pytest.mark.parametrize("compute", ["nodes", "auto"])
+def test_a_preview_before_there_is_a_cluster_shows_what_will_be(compute: str) -> None:
+    addons = ADDONS if compute == "nodes" else {}
+    planned = provision(preview=True, compute=compute, addons=addons).registrations
+    assert planned.keys() == provision(compute=compute, addons=addons).registrations.keys()
+
+
+def test_auto_mode_gets_what_makes_it_enforce_network_policies() -> None:
+    recording = provision(compute="auto", addons={})
+    switch = recording.one("kubernetes:core/v1:ConfigMap", "network-policies").inputs
+    assert switch["metadata"] == {"name": "amazon-vpc-cni", "namespace": "kube-system"}
+    assert switch["data"] == {"enable-network-policy-controller": "true"}
+    node_class = recording.one("kubernetes:eks.amazonaws.com/v1:NodeClass", "nodes").inputs["spec"]
+    assert node_class["networkPolicy"] == "DefaultAllow"
+    assert node_class["securityGroupSelectorTerms"] == [{"id": "sg-0123456789abcdef0"}]
+    assert recording.one(CLUSTER, "prod-eu").inputs["autoMode"]["computeConfig"] == {"nodePools": []}
+    assert not recording.of("aws:eks/nodeGroup:NodeGroup")
+
+
+def test_no_role_of_the_cluster_holds_what_a_linter_objects_to() -> None:
+    recording = provision()
+    roles = recording.of("aws:iam/role:Role")
+    assert len(roles) == 2
+    for role in roles:
+        assert findings(role.inputs["assumeRolePolicy"]) == []
+
+
+def adopt(version: str) -> Recording:
+    found = {
+        "arn": "arn:aws:eks:eu-west-1:123456789012:cluster/prod-eu",
+        "version": version,
+        "endpoint": "https://eks.example",
+        "certificateAuthorities": [{"data": "Q0E="}],
+    }
+
+    def program() -> None:
+        provider = aws.Provider("aws", region="eu-west-1")
+        args = AdoptedEksClusterArgs(cluster_name="prod-eu", region="eu-west-1", aws=provider)
+        pulumi.export("kubeconfig", AdoptedEksCluster("prod-eu", args).kubeconfig)
+
+    return record(program, answers={"aws:eks/getCluster:getCluster": found})
+
+
+def test_an_adopted_cluster_is_used_and_not_touched() -> None:
+    recording = adopt("1.36")
+    assert {one.type for one in recording.registrations.values()} - {"pulumi:pulumi:Stack"} == {
+        "saas:cluster:AdoptedEksCluster",
+        "pulumi:providers:aws",
+        "pulumi:providers:kubernetes",
+    }
+    assert json.loads(recording.outputs["kubeconfig"])["clusters"][0]["cluster"]["server"] == "https://eks.example"
+
+
+def test_an_adopted_cluster_that_flux_does_not_run_on_is_refused() -> None:
+    with pytest.raises((ProgramError, Exception), match="Upgrade the control plane"):
+        adopt("1.30")
