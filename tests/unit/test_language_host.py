@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pulumi.runtime  # noqa: F401 - the whole SDK
 import pytest
 from google.protobuf import struct_pb2
 from pulumi.runtime.proto import language_pb2
 
+from local.home import PROJECT
 from local.plugins import typecheck
 from local.plugins.language_python import Environment, OptionsError, required_plugins
+from tests.platform import eventually
 
 
 def info(root: Path, **options: str) -> language_pb2.ProgramInfo:
@@ -87,3 +92,16 @@ def test_types_are_checked_again_when_a_source_the_settings_or_a_package_changes
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
         assert seen() != before, f"{os.path.relpath(path, program)} does not matter"
+
+
+def test_a_program_ends_with_the_host_that_started_it() -> None:
+    program = "from local.plugins.python_program.run import end_with_parent; import time; end_with_parent(0.05); "
+    child = f"[{sys.executable!r}, '-c', {program + 'print(1, flush=True); time.sleep(60)'!r}]"
+    host = f"import subprocess, time; p = subprocess.Popen({child}); print(p.pid, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", host], stdout=subprocess.PIPE, text=True, cwd=PROJECT) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        assert process.stdout.readline() == "1\n"
+        assert psutil.pid_exists(pid)
+        process.kill()
+        eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 5)

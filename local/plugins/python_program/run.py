@@ -11,13 +11,28 @@ import logging
 import os
 import runpy
 import sys
+import threading
+import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 SHOWN_ERROR = 32
 
 
+def end_with_parent(pause: float = 1.0) -> None:
+    """End this process soon after its parent has: an engine that was killed must not leave a program behind."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(pause)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main() -> int:
+    end_with_parent()
     parser = argparse.ArgumentParser(description="Run a Pulumi program")
     for option in ("monitor", "engine", "project", "root_directory", "stack", "pwd", "dry_run", "organization"):
         parser.add_argument(f"--{option}", default="")

@@ -1,0 +1,248 @@
+"""`make rehearse`: the stack prod-eu from nothing to nothing, on a platform of its own that is thrown away.
+
+What is rehearsed is the program and the stack's own file. Beneath them, AWS is a server on this machine, the cluster is
+the embedded control plane, and GitHub is the embedded Git server.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from local import aws, controlplane, pulumi, status
+from local.home import PROJECT, Home
+
+STACK = "prod-eu"
+READY_SECONDS = 180.0
+CODE = ("__main__.py", "Pulumi.yaml", "pyproject.toml", "tenants.schema.json")
+FOLDERS = ("components", "model")
+
+
+class RehearsalError(Exception):
+    """Something is not as it should be in production; the text says what."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What the engine did to one resource, or in a preview would do."""
+
+    operation: str
+    type: str
+    urn: str
+
+    @property
+    def component(self) -> str:
+        """The outermost component that the resource belongs to."""
+        chain = self.urn.split("::")[2].split("$")
+        return chain[0].removeprefix("saas:").partition(":")[2] or chain[0]
+
+
+@dataclass
+class Rehearsal:
+    """A platform with AWS beside it, and a copy of the project with its stack file."""
+
+    home: Home
+    stack: str = STACK
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def project(self) -> Path:
+        """The copy."""
+        return self.home.path / "project"
+
+    @property
+    def stack_file(self) -> Path:
+        """The stack's configuration in the copy."""
+        return self.project / f"Pulumi.{self.stack}.yaml"
+
+    @property
+    def tenants_file(self) -> Path:
+        """The tenants in the copy."""
+        return self.project / "tenants.yaml"
+
+    def start(self, begin_platform: Callable[[Home], None]) -> None:
+        """Start everything beneath the program and make the stack."""
+        shutil.rmtree(self.home.path, ignore_errors=True)
+        self.home.create()
+        begin_platform(self.home)
+        aws.start(self.home)
+        self.extra = {**aws.environment(self.home), "SAAS_LOCAL_HOME": str(self.home.path)}
+        self._copy_project()
+        pulumi.ensure_stack(self.home, self.stack, cwd=self.project)
+
+    def stop(self, end_platform: Callable[[Home], None]) -> None:
+        """Stop everything and remove it."""
+        aws.stop(self.home)
+        end_platform(self.home)
+        shutil.rmtree(self.home.path)
+
+    def configure(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change the stack's configuration, given without its keys' namespace."""
+        content: dict[str, Any] = yaml.safe_load(self.stack_file.read_text())
+        plain = {key.partition(":")[2]: value for key, value in content["config"].items()}
+        change(plain)
+        content["config"] = {f"saas-in-eks:{key}": value for key, value in plain.items()}
+        self.stack_file.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def run(self, *arguments: str) -> list[Change]:
+        """Run `pulumi` and return all changes. Raises PulumiError with what it said where it fails."""
+        log = self.home.path / f"events-{time.monotonic_ns()}.json"
+        command = [*arguments, "--stack", self.stack, "--event-log", str(log)]
+        # Makes the command know --event-log, which the Automation API uses too.
+        extra = {**self.extra, "PULUMI_DEBUG_COMMANDS": "true"}
+        pulumi.run(self.home, command, cwd=self.project, stream=False, extra=extra)
+        return list(_changes(log))
+
+    def state(self) -> list[dict[str, Any]]:
+        """The resources in the state."""
+        arguments = ["stack", "export", "--stack", self.stack]
+        done = pulumi.run(self.home, arguments, cwd=self.project, stream=False, extra=self.extra)
+        return json.loads(done.stdout)["deployment"].get("resources", [])
+
+    def _copy_project(self) -> None:
+        self.project.mkdir()
+        for name in (*CODE, f"Pulumi.{self.stack}.yaml"):
+            shutil.copy(PROJECT / name, self.project / name)
+        shutil.copy(PROJECT / "tenants.yaml", self.tenants_file)
+        for name in FOLDERS:
+            shutil.copytree(PROJECT / name, self.project / name, ignore=shutil.ignore_patterns("__pycache__"))
+        (self.project / ".venv").symlink_to(PROJECT / ".venv")
+        # All that differs from production: where repositories and the manifest are read from.
+        self.configure(
+            lambda config: config.update(mirrorsFile=str(self.home.mirrors), fluxManifest=str(self.home.manifest))
+        )
+
+
+def _changes(log: Path) -> Iterator[Change]:
+    for line in log.read_text().splitlines():
+        event = json.loads(line).get("resourcePreEvent")
+        if event and event["metadata"]["op"] not in ("same", "read", "refresh"):
+            metadata = event["metadata"]
+            yield Change(metadata["op"], metadata["type"], metadata["urn"])
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the table."""
+
+    name: str
+    seconds: float
+    changes: Sequence[Change]
+    note: str = ""
+
+
+def rehearse(
+    rehearsal: Rehearsal,
+    console: Console,
+    begin_platform: Callable[[Home], None],
+    end_platform: Callable[[Home], None],
+) -> list[Step]:
+    """From nothing to nothing, with a table at the end. Raises RehearsalError where a promise is broken."""
+    steps: list[Step] = []
+
+    @contextmanager
+    def step(name: str) -> Iterator[list[Change]]:
+        changes: list[Change] = []
+        began = time.monotonic()
+        with console.status(name):
+            yield changes
+        steps.append(Step(name, time.monotonic() - began, changes))
+        console.print(f"{name}: {_counted(changes)} ({steps[-1].seconds:.1f} s)", highlight=False)
+
+    try:
+        with step("platform and AWS' stand-in started"):
+            rehearsal.start(begin_platform)
+        with step("preview, before there is anything") as changes:
+            changes += _only(rehearsal.run("preview"), "create")
+        planned = len(changes)
+        with step("pulumi up") as changes:
+            changes += _only(rehearsal.run("up", "--yes", "--skip-preview"), "create")
+        if len(changes) != planned:
+            raise RehearsalError(f"the preview promised {planned} resources, the update made {len(changes)}")
+        _show_components(rehearsal, console)
+        with step("tenants ready"):
+            _wait_for_tenants(rehearsal)
+        with step("second pulumi up") as changes:
+            changes += rehearsal.run("up", "--yes", "--skip-preview")
+            if changes:
+                raise RehearsalError(f"a second update is not empty: {_listed(changes)}")
+        with step("preview of a pull request that adds a tenant") as changes:
+            before = rehearsal.tenants_file.read_text()
+            rehearsal.tenants_file.write_text(before + NEW_TENANT)
+            changes += _only(rehearsal.run("preview"), "create")
+            rehearsal.tenants_file.write_text(before)
+        with step("protection off") as changes:
+            rehearsal.configure(lambda config: config["aws"].update(protection=False))
+            changes += _only(rehearsal.run("up", "--yes", "--skip-preview"), "update")
+        with step("pulumi destroy") as changes:
+            changes += _only(rehearsal.run("destroy", "--yes", "--skip-preview"), "delete", "discard")
+        if left := aws.leftovers(rehearsal.home):
+            raise RehearsalError(f"AWS still has {json.dumps(left)}")
+    finally:
+        rehearsal.stop(end_platform)
+    console.print(_table(steps))
+    return steps
+
+
+NEW_TENANT = """
+  - name: tenant-of-a-pull-request
+    source: {url: "ssh://git@github.com/acme/product", branch: main, private: true}
+"""
+
+
+def _only(changes: list[Change], *operations: str) -> list[Change]:
+    if wrong := [change for change in changes if change.operation not in operations]:
+        raise RehearsalError(f"only {' and '.join(operations)} was expected: {_listed(wrong)}")
+    return changes
+
+
+def _wait_for_tenants(rehearsal: Rehearsal) -> None:
+    api = controlplane.administrator(rehearsal.home)
+    status.Watch(api).finish(READY_SECONDS)
+    if late := [f"{row.name}: {row.reason}" for row in status.reconciled(api) if not row.ready]:
+        raise RehearsalError(f"not ready after {READY_SECONDS:.0f} s: {'; '.join(late)}")
+
+
+def _show_components(rehearsal: Rehearsal, console: Console) -> None:
+    """How many resources each component has, on AWS and in all."""
+    everything: Counter[str] = Counter()
+    on_aws: Counter[str] = Counter()
+    for resource in rehearsal.state():
+        if resource.get("custom"):
+            component = Change("", resource["type"], resource["urn"]).component
+            everything[component] += 1
+            on_aws[component] += resource["type"].startswith("aws:")
+    table = Table("component", "resources", "on AWS")
+    for component, count in everything.most_common():
+        table.add_row(component, str(count), str(on_aws[component]))
+    table.add_row("all", str(everything.total()), str(on_aws.total()), style="bold")
+    console.print(table)
+
+
+def _table(steps: Sequence[Step]) -> Table:
+    table = Table("step", "seconds", "changes")
+    for step in steps:
+        table.add_row(step.name, f"{step.seconds:.1f}", _counted(step.changes))
+    table.add_row("all", f"{sum(step.seconds for step in steps):.1f}", "", style="bold")
+    return table
+
+
+def _counted(changes: Sequence[Change]) -> str:
+    counts = Counter(change.operation for change in changes)
+    return ", ".join(f"{count} {operation}" for operation, count in sorted(counts.items())) or "no changes"
+
+
+def _listed(changes: Sequence[Change]) -> str:
+    shown = [f"{change.operation} {change.type} {change.urn.split('::')[-1]}" for change in changes[:10]]
+    return ", ".join(shown) + (f" and {len(changes) - 10} more" if len(changes) > 10 else "")
