@@ -11,11 +11,18 @@ from model.tenants import location
 configuration = components.load(Path(__file__).parent)
 settings, tenants, mirrors = configuration.settings, configuration.tenants, configuration.mirrors
 
-# The cluster, and the teams' repositories on GitHub
-cluster = components.ExistingCluster(
-    settings.cluster,
-    components.ExistingClusterArgs(cluster_name=settings.cluster, kubeconfig=settings.kubeconfig),
+# The cluster: on AWS with all that it stands on, or one that somebody else runs
+cloud = components.on_aws(settings, settings.aws, tenants) if settings.aws else None
+cluster = (
+    cloud.cluster
+    if cloud
+    else components.ExistingCluster(
+        settings.cluster,
+        components.ExistingClusterArgs(cluster_name=settings.cluster, kubeconfig=settings.kubeconfig),
+    )
 )
+
+# The teams' repositories on GitHub
 github = components.github_providers(settings.owner, tenants)
 repository = components.InfraRepository(
     settings.repository,
@@ -30,7 +37,11 @@ repository = components.InfraRepository(
 # Bootstrapping: Flux is installed and watches the cluster's folder of the infra repository
 flux = components.FluxInstallation(
     "flux-system",
-    components.FluxInstallationArgs(install=configuration.flux, provider=cluster.provider),
+    components.FluxInstallationArgs(
+        install=configuration.flux,
+        provider=cluster.provider,
+        needs=[*cluster.capacity, *(cloud.ready if cloud else ())],
+    ),
 )
 infra = locate(f"ssh://git@github.com/{settings.owner}/{settings.repository}", mirrors)
 components.FluxSync(
@@ -58,12 +69,20 @@ spaces = {
             provider=cluster.provider,
             github_providers=github,
             reconciled_by=flux.controllers,
+            identity=cloud.tenants[tenant.name].config_map_data if cloud and cloud.identity else None,
         ),
     )
     for tenant in tenants
 }
 
-pulumi.export("cluster", {"name": cluster.cluster_name, "kubeconfig": settings.kubeconfig})
+kubeconfig = cloud.cluster.kubeconfig if cloud else settings.kubeconfig
+pulumi.export("cluster", {"name": cluster.cluster_name, "kubeconfig": kubeconfig})
+if cloud and cloud.network:
+    pulumi.export("egressAddresses", cloud.network.egress_addresses)
+if cloud and cloud.registry:
+    pulumi.export("imageRepositories", cloud.registry.repository_urls)
+if cloud and cloud.identity:
+    pulumi.export("identity", {"issuer": cloud.identity.issuer, "jwksUrl": cloud.identity.jwks_url})
 pulumi.export("kubernetesVersion", cluster.kubernetes_version)
 pulumi.export("fluxVersion", configuration.flux.version)
 pulumi.export("infraRepository", repository.html_url)

@@ -2,6 +2,13 @@
 
 configuration   the stack's settings and tenants, checked before anything is registered
 cluster         the Kubernetes cluster and the provider that reaches it
+cloud           everything on AWS, put together:
+  aws             the provider: one region of one account, tags on everything
+  network         a VPC with subnets, NAT, endpoints and flow logs; or one that exists
+  eks, nodes      the EKS cluster and what it runs pods on; or one that exists
+  registry        ECR repositories
+  identity        Cognito: the SaaS' users, and each tenant's part of them
+  encryption      KMS keys
 github          GitHub as the platform team and the product teams use it
 repository      the infra repository and the files in it
 deploy_key      a read-only key: in GitHub and, as Flux's source secret, in the cluster
@@ -10,6 +17,7 @@ tenant          one tenant: namespace, reconciler, source and Kustomization
 objects         Kubernetes objects from plain manifests
 """
 
+from components.cloud import Cloud, on_aws
 from components.cluster import Cluster, ExistingCluster, ExistingClusterArgs
 from components.configuration import Configuration, load
 from components.deploy_key import DeployKey, DeployKeyArgs
@@ -19,6 +27,7 @@ from components.repository import InfraRepository, InfraRepositoryArgs
 from components.tenant import TenantSpace, TenantSpaceArgs
 
 __all__ = [
+    "Cloud",
     "Cluster",
     "Configuration",
     "DeployKey",
@@ -35,4 +44,5 @@ __all__ = [
     "TenantSpaceArgs",
     "github_providers",
     "load",
+    "on_aws",
 ]

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pulumi
 
-from model import document, flux, mirrors, settings, tenants
+from model import document, flux, identity, mirrors, settings, tenants
 from model.document import Document, Place
 from model.flux import Install
 from model.mirrors import Mirror
@@ -50,7 +50,13 @@ def load(folder: Path) -> Configuration:
     # What can be read is read even where the rest is wrong: one run reports everything.
     mirror_file, tenants_file = str(content["mirrorsFile"] or ""), str(content["tenantsFile"] or "tenants.yaml")
     rules = collect(lambda: mirrors.load(folder / mirror_file, mirror_file)) if mirror_file else ()
-    entries = collect(lambda: tenants.load(folder / tenants_file, tenants_file, rules or ()))
+    tenants_document = collect(lambda: document.read(folder / tenants_file, tenants_file))
+    entries = None
+    if tenants_document is not None:
+        listed = tenants_document
+        entries = collect(lambda: tenants.parse(listed, rules or ()))
+        if entries is not None and stack is not None:
+            found += identity.problems(entries, listed, stack.aws.identity if stack.aws else None)
     install = None
     if stack is not None:
         text = collect(lambda: flux.fetch(stack.flux_manifest, stack.flux_manifest_sha256, folder, source.file))

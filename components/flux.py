@@ -24,8 +24,8 @@ class FluxInstallationArgs:
 
     install: Install
     provider: kubernetes.Provider
-    capacity: Sequence[pulumi.Resource] = ()
-    """What pods need to run on: there before the controllers, and until they have gone."""
+    needs: Sequence[pulumi.Resource] = ()
+    """What the controllers need beside this: there before them, and until they have gone."""
 
 
 class FluxInstallation(pulumi.ComponentResource):
@@ -39,7 +39,7 @@ class FluxInstallation(pulumi.ComponentResource):
         super().__init__("saas:flux:FluxInstallation", name, None, opts)
         definitions = children(args.install.definitions, self, args.provider, [])
         permissions = children(args.install.permissions, self, args.provider, definitions)
-        workloads = children(args.install.controllers, self, args.provider, [*permissions, *args.capacity])
+        workloads = children(args.install.controllers, self, args.provider, [*permissions, *args.needs])
         pairs = zip(args.install.controllers, workloads, strict=True)
         self.controllers = [resource for manifest, resource in pairs if manifest["kind"] == "Deployment"]
         self.namespace = definitions[0]

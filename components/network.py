@@ -222,7 +222,7 @@ class Network(ClusterNetwork):
             tags=self._named("endpoints"),
             opts=self._child(),
         )
-        endpoints = [
+        return [
             aws.ec2.VpcEndpoint(
                 f"{self._name}-{service}",
                 vpc_id=self.vpc_id,
@@ -237,7 +237,6 @@ class Network(ClusterNetwork):
             )
             for service in services
         ]
-        return [rule, *endpoints]
 
     def _flow_logs(self, days: int) -> None:
         args = self._args

@@ -12,6 +12,7 @@ import pulumi_kubernetes as kubernetes
 from components.deploy_key import DeployKey, DeployKeyArgs
 from components.objects import KubernetesObject
 from model import manifests
+from model.identity import config_map
 from model.mirrors import Location
 from model.names import tenant_key_title
 from model.tenants import Tenant
@@ -29,6 +30,8 @@ class TenantSpaceArgs:
     github_providers: Mapping[str, github.Provider]
     reconciled_by: Sequence[pulumi.Resource]
     """Flux's controllers: they have to outlive what they finalize."""
+    identity: Mapping[str, pulumi.Input[str]] | None = None
+    """What the product has to know about its users' tokens; None where the stack has no users."""
 
 
 class TenantSpace(pulumi.ComponentResource):
@@ -61,7 +64,8 @@ class TenantSpace(pulumi.ComponentResource):
             *args.reconciled_by,
             *(key.ready if key else ()),
         )
-        place(manifests.kustomization(tenant), source, account, binding)
+        told = [] if args.identity is None else [place(config_map(tenant, args.identity), namespace, within=namespace)]
+        place(manifests.kustomization(tenant), source, account, binding, *told)
         by_hand = key is not None and tenant.source.github_repository is None
         self.public_key = key.public_key if key and by_hand else None
         self.register_outputs({"namespace": tenant.name})

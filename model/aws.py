@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from model.aws_facts import ADDONS, GATEWAY_ENDPOINTS, INTERFACE_ENDPOINTS, REGIONS, STANDARD_SUPPORT
 from model.document import Document, Place
@@ -174,8 +174,13 @@ def _tag_filter(value: str) -> str:
 
 
 def _url(value: str) -> str:
-    if not re.fullmatch(r"https://[^\s#*]+|http://localhost(:\d+)?(/[^\s#*]*)?", value):
-        raise wrong(f"{value!r} is not a URL that Cognito redirects to", "Write https://HOST/PATH without * and #.")
+    if not re.fullmatch(r"https://[^\s#*{}]+|http://localhost(:\d+)?(/[^\s#*{}]*)?", value):
+        raise wrong(f"{value!r} is not a URL that Cognito redirects to", "Write https://HOST/PATH without *, # and {}.")
+    return value
+
+
+def _tenant_url(value: str) -> str:
+    _url(value.replace("{tenant}", "tenant"))
     return value
 
 
@@ -267,6 +272,14 @@ class RegistrySettings(Model):
     untagged_days: int = Field(default=14, alias="untaggedDays", ge=1)
 
 
+class EmailSettings(Model):
+    """Who writes to the users. Without it Cognito does, 50 mails a day at most."""
+
+    identity: Arn
+    """The address or domain that SES verified."""
+    sender: str = Field(pattern=r"^[^@<>]*<?[^@<>\s]+@[^@<>\s]+>?$")
+
+
 class IdentitySettings(Model):
     """The Cognito user pool of the SaaS."""
 
@@ -277,6 +290,19 @@ class IdentitySettings(Model):
     logout_urls: list[Annotated[str, AfterValidator(_url)]] = Field(default=[], alias="logoutUrls")
     scopes: Annotated[dict[str, str], AfterValidator(_scope)] = {}
     """Scopes of the SaaS' API, each with what it permits."""
+    tenant_callback_urls: list[Annotated[str, AfterValidator(_tenant_url)]] = Field(
+        default=[], alias="tenantCallbackUrls"
+    )
+    """For a tenant with a client of its own, {tenant} being its name; none: as all others."""
+    tenant_logout_urls: list[Annotated[str, AfterValidator(_tenant_url)]] = Field(default=[], alias="tenantLogoutUrls")
+    login_pages: Literal["classic", "managed"] = Field(default="classic", alias="loginPages")
+    email: EmailSettings | None = None
+
+    @model_validator(mode="after")
+    def _plan_has_pages(self) -> IdentitySettings:
+        if self.plan == "LITE" and self.login_pages == "managed":
+            raise wrong("the plan LITE has the classic pages only", "Write plan: ESSENTIALS, or loginPages: classic.")
+        return self
 
 
 class AwsSettings(Model):

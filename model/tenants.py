@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError
 
 from model import document
+from model.aws_access import AwsAccess
 from model.document import Document, Place
 from model.mirrors import Location, Mirror, locate
 from model.mistakes import Mistake, MistakesError
@@ -110,6 +111,10 @@ Role = Annotated[
     AfterValidator(_role),
     Field(description="The ClusterRole that the reconciler has inside the tenant's namespace"),
 ]
+IdentityKind = Annotated[
+    Literal["group", "client", "pool"],
+    Field(description="Who its users are: a group of the shared user pool, with a client of its own, or a pool"),
+]
 Name = Annotated[str, AfterValidator(_name), Field(description="The tenant's name and namespace; never changes")]
 
 
@@ -152,6 +157,8 @@ class Tenant(Model):
     interval: Interval = "1m0s"
     prune: bool = Field(default=False, description="Whether what leaves the repository leaves the cluster")
     role: Role = "cluster-admin"
+    identity: IdentityKind = "group"
+    aws: AwsAccess | None = Field(default=None, description="What the tenant may do on AWS; none: nothing")
 
 
 class DefaultSource(Model):
@@ -174,6 +181,8 @@ class Defaults(Model):
     interval: Interval | None = None
     prune: bool | None = None
     role: Role | None = None
+    identity: IdentityKind | None = None
+    aws: AwsAccess | None = None
 
 
 class TenantsFile(Model):
@@ -268,6 +277,9 @@ def _with_defaults(entry: Any, defaults: Mapping[str, Any]) -> Any:
         if any(kind in mine for kind in REFERENCES):
             theirs = {key: value for key, value in theirs.items() if key not in REFERENCES}
         merged["source"] = {**theirs, **mine}
+    own_aws, default_aws = own.get("aws"), defaults.get("aws")
+    if isinstance(own_aws, dict) and isinstance(default_aws, dict):
+        merged["aws"] = {**cast("dict[str, Any]", default_aws), **cast("dict[str, Any]", own_aws)}
     return merged
 
 

@@ -83,7 +83,8 @@ class World(mocks.Mocks):
 
     def call(self, args: mocks.MockCallArgs) -> Any:
         if args.token in self.answers:
-            return self.answers[args.token]
+            answer = self.answers[args.token]
+            return answer(args.args) if callable(answer) else answer
         if args.token != "github:index/getRepository:getRepository":
             raise AssertionError(f"nobody answers {args.token}")
         return self.github.repositories.get(args.args["fullName"], {"fullName": args.args["fullName"]})
@@ -98,6 +99,8 @@ class World(mocks.Mocks):
             service = args.typ.split(":")[1].split("/")[0]
             state |= {"arn": f"arn:aws:{service}:eu-west-1:123456789012:{args.name}", "keyId": f"{args.name}-key"}
             state = {"name": args.name, **state}
+        if args.typ == "aws:ec2/eip:Eip" and not self.preview:
+            state |= {"publicIp": f"address of {args.name}"}
         if args.typ == "eks:index:Cluster":
             state |= self._eks_body(args)
         return ("" if self.preview else f"{args.name}-id"), state
@@ -176,7 +179,8 @@ def record(
     github: Github | None = None,
     answers: Mapping[str, Any] | None = None,
 ) -> Recording:
-    """Run any program; `answers` are what the providers' functions return, by their tokens. See `run`."""
+    """Run any program; `answers` are what the providers' functions return, by their tokens, or functions of their
+    arguments that tell it. See `run`."""
     monitor = Monitor(World(github or Github(), preview, answers))
     found: list[BaseException] = []
 

@@ -1,0 +1,182 @@
+"""Users: who may become one, what a token proves, and what stays when a tenant moves or goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+import pulumi_kubernetes as kubernetes
+import pytest
+
+from components.identity import Identity, IdentityArgs, TenantIdentity, TenantIdentityArgs
+from components.tenant import TenantSpace, TenantSpaceArgs
+from model.aws import IdentitySettings
+from model.mirrors import Location
+from model.tenants import Tenant
+from tests.program import service_model
+from tests.program.recorder import Recording, record
+
+POOL = "aws:cognito/userPool:UserPool"
+CLIENT = "aws:cognito/userPoolClient:UserPoolClient"
+GROUP = "aws:cognito/userGroup:UserGroup"
+DOMAIN = "aws:cognito/userPoolDomain:UserPoolDomain"
+SETTINGS = {
+    "domain": "acme-prod-eu",
+    "callbackUrls": ["https://app.acme.example/oauth2/callback"],
+    "logoutUrls": ["https://app.acme.example/"],
+    "scopes": {"orders.read": "See orders", "orders.write": "Place orders"},
+}
+
+
+def tenant(identity: str) -> Tenant:
+    source = {"url": "https://github.com/acme/shop", "branch": "main"}
+    return Tenant.model_validate({"name": "alpha", "source": source, "identity": identity})
+
+
+def users(*identities: str, preview: bool = False, protected: bool = True, **settings: Any) -> Recording:
+    """A stack with the shared pool and, for each of `identities`, the tenant alpha."""
+
+    def program() -> None:
+        shared = Identity(
+            "prod-eu",
+            IdentityArgs(
+                settings=IdentitySettings.model_validate({**SETTINGS, **settings}),
+                region="eu-west-1",
+                prefix="saas-prod-eu",
+                protected=protected,
+                aws=aws.Provider("aws", region="eu-west-1"),
+            ),
+        )
+        cluster = kubernetes.Provider("prod-eu", kubeconfig="{}")
+        for one in map(tenant, identities):
+            identity = TenantIdentity(one.name, TenantIdentityArgs(one, shared))
+            pulumi.export("data", dict(identity.config_map_data))
+            TenantSpace(
+                one.name,
+                TenantSpaceArgs(
+                    tenant=one,
+                    location=Location(one.source.url, ""),
+                    cluster="prod-eu",
+                    provider=cluster,
+                    github_providers={},
+                    reconciled_by=[],
+                    identity=identity.config_map_data,
+                ),
+            )
+
+    return record(program, preview=preview)
+
+
+def test_nobody_signs_up_into_a_tenant_by_himself_or_changes_his_tenant() -> None:
+    found = users("client")
+    pool = found.one(POOL, "prod-eu").inputs
+    assert pool["adminCreateUserConfig"] == {"allowAdminCreateUserOnly": True}
+    assert [(one["name"], one["mutable"]) for one in pool["schemas"]] == [("tenant_id", False)]
+    for client in found.of(CLIENT):
+        assert "custom:tenant_id" in client.inputs["readAttributes"]
+        assert "custom:tenant_id" not in client.inputs["writeAttributes"]
+
+
+def test_passwords_are_long_and_second_factors_follow_the_settings() -> None:
+    pool = users(mfa="ON").one(POOL, "prod-eu").inputs
+    assert pool["passwordPolicy"]["minimumLength"] >= 14
+    assert (pool["mfaConfiguration"], pool["softwareTokenMfaConfiguration"]) == ("ON", {"enabled": True})
+    assert "softwareTokenMfaConfiguration" not in users(mfa="OFF").one(POOL, "prod-eu").inputs
+
+
+def test_threats_are_answered_where_the_plan_has_it() -> None:
+    assert users(plan="PLUS").one(POOL, "prod-eu").inputs["userPoolAddOns"] == {"advancedSecurityMode": "ENFORCED"}
+    assert "userPoolAddOns" not in users().one(POOL, "prod-eu").inputs
+
+
+def test_an_application_has_no_secret_and_gives_its_tokens_for_a_code_only() -> None:
+    client = users().one(CLIENT, "prod-eu")
+    assert client.inputs["generateSecret"] is False
+    assert client.inputs["allowedOauthFlows"] == ["code"]
+    assert "saas-prod-eu/orders.read" in client.inputs["allowedOauthScopes"]
+    # Cognito refuses a client with scopes that are not there yet.
+    assert any("resourceServer" in urn for urn in client.depends_on)
+
+
+def test_managed_pages_bring_a_style_for_each_application() -> None:
+    found = users("client", loginPages="managed")
+    assert found.one(DOMAIN, "prod-eu").inputs["managedLoginVersion"] == 2
+    styles = found.of("aws:cognito/managedLoginBranding:ManagedLoginBranding")
+    assert {style.name for style in styles} == {client.name for client in found.of(CLIENT)} == {"prod-eu", "alpha"}
+
+
+@pytest.mark.parametrize("identity", ["group", "client", "pool"])
+def test_a_tenant_keeps_its_group_of_the_shared_pool_however_it_moves(identity: str) -> None:
+    groups = {one.urn: one for one in users(identity).of(GROUP)}
+    kept = groups["urn:pulumi:test::saas-in-eks::saas:identity:TenantIdentity$aws:cognito/userGroup:UserGroup::alpha"]
+    assert (kept.inputs["name"], kept.inputs["userPoolId"]) == ("alpha", "prod-eu-id")
+
+
+def test_the_shared_pool_refuses_to_be_deleted() -> None:
+    pool = users().one(POOL, "prod-eu")
+    assert pool.request.protect
+    assert pool.inputs["deletionProtection"] == "ACTIVE"
+
+
+def test_a_pool_of_a_tenants_own_stays_on_aws_when_the_tenant_goes() -> None:
+    pool = users("pool").one(POOL, "alpha")
+    assert pool.inputs["deletionProtection"] == "ACTIVE"
+    assert pool.request.retainOnDelete
+    # Else one tenant's removal would fail everybody's update.
+    assert not pool.request.protect
+    assert pool.inputs["tags"]["tenant"] == "alpha"
+
+
+def test_without_protection_every_pool_goes() -> None:
+    for pool in users("pool", protected=False).of(POOL):
+        assert not pool.request.protect
+        assert not pool.request.retainOnDelete
+        assert pool.inputs["deletionProtection"] == "INACTIVE"
+
+
+@pytest.mark.parametrize(
+    ("identity", "issuer", "client", "host"),
+    [
+        ("group", "prod-eu-id", "prod-eu-id", "acme-prod-eu"),
+        ("client", "prod-eu-id", "alpha-id", "acme-prod-eu"),
+        ("pool", "alpha-id", "alpha-id", "acme-prod-eu-alpha"),
+    ],
+)
+def test_a_tenants_product_finds_in_its_namespace_what_verifies_a_token(
+    identity: str, issuer: str, client: str, host: str
+) -> None:
+    configured = [one for one in users(identity).of("kubernetes:core/v1:ConfigMap") if one.name == "alpha"]
+    assert [one.inputs["metadata"]["namespace"] for one in configured] == ["alpha"]
+    data = configured[0].inputs["data"]
+    assert data["OIDC_ISSUER"] == f"https://cognito-idp.eu-west-1.amazonaws.com/{issuer}"
+    assert data["OIDC_JWKS_URI"] == f"https://cognito-idp.eu-west-1.amazonaws.com/{issuer}/.well-known/jwks.json"
+    assert data["OIDC_CLIENT_ID"] == client
+    assert data["OIDC_TOKEN_ENDPOINT"] == f"https://{host}.auth.eu-west-1.amazoncognito.com/oauth2/token"
+    assert (data["OIDC_TENANT_CLAIM"], data["OIDC_TENANT"]) == ("cognito:groups", "alpha")
+
+
+def test_the_product_is_applied_after_its_identity() -> None:
+    found = users("group")
+    config = found.one("kubernetes:core/v1:ConfigMap", "alpha")
+    assert config.urn in found.needs(found.one("kubernetes:kustomize.toolkit.fluxcd.io/v1:Kustomization", "alpha"))
+
+
+def test_a_tenant_with_its_own_application_may_have_its_own_addresses() -> None:
+    found = users("client", tenantCallbackUrls=["https://{tenant}.acme.example/callback"])
+    client = found.one(CLIENT, "alpha").inputs
+    assert client["callbackUrls"] == ["https://alpha.acme.example/callback"]
+    assert client["logoutUrls"] == SETTINGS["logoutUrls"]
+
+
+@pytest.mark.parametrize("identity", ["group", "client", "pool"])
+def test_a_preview_of_pools_that_do_not_exist_yet_shows_the_same_resources(identity: str) -> None:
+    assert users(identity, preview=True).registrations.keys() == users(identity).registrations.keys()
+
+
+@pytest.mark.parametrize("plan", ["LITE", "ESSENTIALS", "PLUS"])
+def test_cognito_knows_every_input(plan: str) -> None:
+    pages = "classic" if plan == "LITE" else "managed"
+    email = {"identity": "arn:aws:ses:eu-west-1:123456789012:identity/acme.example", "sender": "Acme <no@acme.example>"}
+    for identity in ("client", "pool"):
+        assert service_model.problems(users(identity, plan=plan, loginPages=pages, email=email)) == []

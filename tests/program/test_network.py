@@ -1,0 +1,376 @@
+"""The network component alone: each choice of its settings, and somebody else's network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+import pytest
+
+from components.network import ClusterNetwork, ExistingNetwork, ExistingNetworkArgs, Network, NetworkArgs
+from model import prices
+from model.aws import AwsSettings, ExistingNetworkSettings, NetworkSettings
+from model.costs import Costs
+from tests.program.recorder import CHECKOUT, ProgramError, Recording, Registration, record
+
+VPC = "aws:ec2/vpc:Vpc"
+SUBNET = "aws:ec2/subnet:Subnet"
+GATEWAY = "aws:ec2/internetGateway:InternetGateway"
+ADDRESS = "aws:ec2/eip:Eip"
+NAT = "aws:ec2/natGateway:NatGateway"
+TABLE = "aws:ec2/routeTable:RouteTable"
+ROUTE = "aws:ec2/route:Route"
+ASSOCIATION = "aws:ec2/routeTableAssociation:RouteTableAssociation"
+ENDPOINT = "aws:ec2/vpcEndpoint:VpcEndpoint"
+FLOW_LOG = "aws:ec2/flowLog:FlowLog"
+LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
+KEY = "aws:kms/key:Key"
+ROLE = "aws:iam/role:Role"
+
+OUTSIDE = {
+    "vpc-0000000a": {"enableDnsSupport": True, "enableDnsHostnames": True},
+    "vpc-0000000b": {"enableDnsSupport": True, "enableDnsHostnames": False},
+    "subnet-0000000a": {"vpcId": "vpc-0000000a", "availabilityZone": "eu-west-1a"},
+    "subnet-000000aa": {"vpcId": "vpc-0000000a", "availabilityZone": "eu-west-1a"},
+    "subnet-0000000b": {
+        "vpcId": "vpc-0000000a",
+        "availabilityZone": "eu-west-1b",
+        "tags": {"kubernetes.io/role/internal-elb": "1"},
+    },
+    "subnet-0000000c": {"vpcId": "vpc-0000000c", "availabilityZone": "eu-west-1c"},
+}
+"""What somebody else has on AWS."""
+
+
+def look_up(args: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": args["id"], "tags": {}} | OUTSIDE[args["id"]]
+
+
+def program_of(build: Callable[[aws.Provider], ClusterNetwork], preview: bool) -> Recording:
+    """What a program registers that consists of one network, and the network's outputs."""
+
+    def program() -> None:
+        network = build(aws.Provider("aws", region="eu-west-1"))
+        pulumi.export("vpc", network.vpc_id)
+        pulumi.export("private", network.private_subnet_ids)
+        pulumi.export("public", network.public_subnet_ids)
+        pulumi.export("egress", network.egress_addresses)
+        pulumi.export("ready", [resource.urn for resource in network.ready])
+
+    return record(
+        program,
+        preview=preview,
+        answers={"aws:ec2/getVpc:getVpc": look_up, "aws:ec2/getSubnet:getSubnet": look_up},
+    )
+
+
+def network(*, preview: bool = False, protected: bool = True, **settings: Any) -> Recording:
+    """A provisioned network; settings by their keys in the configuration."""
+    given = NetworkSettings.model_validate(settings)
+
+    def build(provider: aws.Provider) -> ClusterNetwork:
+        args = NetworkArgs(
+            settings=given,
+            region="eu-west-1",
+            account="123456789012",
+            cluster_name="eu",
+            prefix="saas-in-eks-test",
+            protected=protected,
+            aws=provider,
+        )
+        return Network("eu", args)
+
+    return program_of(build, preview)
+
+
+def existing(vpc: str, private: list[str], public: list[str] | None = None, *, preview: bool = False) -> Recording:
+    values = {"vpc": vpc, "privateSubnets": private, "publicSubnets": public or []}
+    given = ExistingNetworkSettings.model_validate(values)
+    return program_of(lambda provider: ExistingNetwork("eu", ExistingNetworkArgs(given, provider)), preview)
+
+
+def names(registrations: list[Registration]) -> set[str]:
+    return {registration.name for registration in registrations}
+
+
+def statements(policy: str) -> list[dict[str, Any]]:
+    return json.loads(policy)["Statement"]
+
+
+def test_every_zone_has_a_private_and_a_public_subnet() -> None:
+    recording = network(zones=["a", "c"])
+    subnets = {subnet.name: subnet.inputs for subnet in recording.of(SUBNET)}
+    assert {name: (it["availabilityZone"], it["cidrBlock"]) for name, it in subnets.items()} == {
+        "eu-private-a": ("eu-west-1a", "10.0.0.0/19"),
+        "eu-private-c": ("eu-west-1c", "10.0.32.0/19"),
+        "eu-public-a": ("eu-west-1a", "10.0.224.0/22"),
+        "eu-public-c": ("eu-west-1c", "10.0.228.0/22"),
+    }
+    assert recording.outputs["private"] == ["eu-private-a-id", "eu-private-c-id"]
+    assert recording.outputs["public"] == ["eu-public-a-id", "eu-public-c-id"]
+    assert not any(it["mapPublicIpOnLaunch"] for it in subnets.values())
+
+
+def test_load_balancers_and_karpenter_find_their_subnets_by_tags() -> None:
+    recording = network()
+    assert recording.one(SUBNET, "eu-private-a").inputs["tags"] == {
+        "Name": "saas-in-eks-test-private-a",
+        "kubernetes.io/cluster/eu": "shared",
+        "kubernetes.io/role/internal-elb": "1",
+        "karpenter.sh/discovery": "eu",
+    }
+    assert recording.one(SUBNET, "eu-public-a").inputs["tags"] == {
+        "Name": "saas-in-eks-test-public-a",
+        "kubernetes.io/cluster/eu": "shared",
+        "kubernetes.io/role/elb": "1",
+    }
+
+
+def test_the_vpc_resolves_names_and_its_default_security_group_lets_nothing_through() -> None:
+    recording = network()
+    vpc = recording.one(VPC, "eu").inputs
+    assert vpc["enableDnsSupport"] is vpc["enableDnsHostnames"] is True
+    group = recording.one("aws:ec2/defaultSecurityGroup:DefaultSecurityGroup", "eu").inputs
+    assert group["vpcId"] == "eu-id"
+    assert not {"ingress", "egress"} & set(group)
+
+
+def private_routes(recording: Recording) -> dict[str, str]:
+    """Where each private subnet's route table leads to; empty where it leads nowhere."""
+    tables = {it.inputs["subnetId"]: it.inputs["routeTableId"] for it in recording.of(ASSOCIATION)}
+    routes = {
+        it.inputs["routeTableId"]: it.inputs["natGatewayId"] for it in recording.of(ROUTE) if "private" in it.name
+    }
+    return {subnet: routes.get(tables[subnet], "") for subnet in recording.outputs["private"]}
+
+
+def test_with_nat_per_zone_a_lost_zone_takes_no_other_with_it() -> None:
+    recording = network(nat="perZone")
+    assert private_routes(recording) == {f"eu-private-{zone}-id": f"eu-{zone}-id" for zone in "abc"}
+    assert {it.name: it.inputs["subnetId"] for it in recording.of(NAT)} == {
+        f"eu-{zone}": f"eu-public-{zone}-id" for zone in "abc"
+    }
+    assert recording.outputs["egress"] == [f"address of eu-nat-{zone}" for zone in "abc"]
+
+
+def test_a_single_nat_gateway_serves_all_zones() -> None:
+    recording = network(nat="single")
+    assert private_routes(recording) == {f"eu-private-{zone}-id": "eu-a-id" for zone in "abc"}
+    assert names(recording.of(NAT)) == {"eu-a"}
+    assert recording.outputs["egress"] == ["address of eu-nat-a"]
+
+
+def test_without_nat_there_is_no_way_to_the_internet_or_from_it() -> None:
+    recording = network(nat="none")
+    assert private_routes(recording) == {f"eu-private-{zone}-id": "" for zone in "abc"}
+    assert recording.outputs["public"] == recording.outputs["egress"] == []
+    for type_ in (GATEWAY, NAT, ADDRESS, ROUTE):
+        assert recording.of(type_) == []
+    assert names(recording.of(SUBNET)) == {"eu-private-a", "eu-private-b", "eu-private-c"}
+
+
+def test_nat_per_zone_instead_of_a_single_one_keeps_the_address_that_others_allow_listed() -> None:
+    single, per_zone = network(nat="single"), network(nat="perZone")
+    assert set(single.registrations) < set(per_zone.registrations)
+    for urn, before in single.registrations.items():
+        changed = urn.endswith(("eu-private-b", "eu-private-c")) and before.type == ROUTE
+        assert changed != (per_zone.registrations[urn].inputs == before.inputs), urn
+
+
+def test_another_zone_changes_nothing_of_the_others() -> None:
+    endpoints = ["s3", "sts"]
+    before, after = network(zones=["a", "b"], endpoints=endpoints), network(zones=["a", "b", "c"], endpoints=endpoints)
+    longer: set[str] = set()
+    for urn, registration in before.registrations.items():
+        inputs = after.registrations[urn].inputs
+        if registration.inputs != inputs and registration.type != "pulumi:pulumi:Stack":
+            longer |= {f"{registration.name} {key}" for key in inputs if registration.inputs[key] != inputs[key]}
+    # AWS adds to both in place.
+    assert longer == {"eu-s3 routeTableIds", "eu-sts subnetIds"}
+    added = names([after.registrations[urn] for urn in set(after.registrations) - set(before.registrations)])
+    assert added == {"eu-private-c", "eu-public-c", "eu-nat-c", "eu-c"}
+
+
+def test_gateway_endpoints_stand_in_every_private_route_table() -> None:
+    endpoint = network(endpoints=["s3", "dynamodb"]).one(ENDPOINT, "eu-dynamodb").inputs
+    assert endpoint["serviceName"] == "com.amazonaws.eu-west-1.dynamodb"
+    assert endpoint["vpcEndpointType"] == "Gateway"
+    assert endpoint["routeTableIds"] == ["eu-private-a-id", "eu-private-b-id", "eu-private-c-id"]
+
+
+def test_interface_endpoints_answer_the_vpc_only_and_under_the_services_own_names() -> None:
+    recording = network(cidr="10.7.0.0/16", endpoints=["ecr.api", "sts"])
+    assert names(recording.of(ENDPOINT)) == {"eu-ecr.api", "eu-sts"}
+    endpoint = recording.one(ENDPOINT, "eu-ecr.api").inputs
+    assert endpoint["serviceName"] == "com.amazonaws.eu-west-1.ecr.api"
+    assert endpoint["vpcEndpointType"] == "Interface"
+    assert endpoint["privateDnsEnabled"] is True
+    assert endpoint["subnetIds"] == recording.outputs["private"]
+    assert endpoint["securityGroupIds"] == ["eu-endpoints-id"]
+    group = recording.one("aws:ec2/securityGroup:SecurityGroup", "eu-endpoints").inputs
+    assert not {"ingress", "egress"} & set(group)
+    (rule,) = recording.of("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
+    assert rule.inputs["securityGroupId"] == "eu-endpoints-id"
+    assert rule.inputs["cidrIpv4"] == "10.7.0.0/16"
+    assert (rule.inputs["ipProtocol"], rule.inputs["fromPort"], rule.inputs["toPort"]) == ("tcp", 443, 443)
+
+
+def test_without_interface_endpoints_there_is_no_security_group_for_them() -> None:
+    recording = network(endpoints=["s3"])
+    assert recording.of("aws:ec2/securityGroup:SecurityGroup") == []
+    assert names(recording.of(ENDPOINT)) == {"eu-s3"}
+
+
+def test_flow_logs_are_encrypted_by_a_rotating_key_and_kept_as_long_as_asked() -> None:
+    recording = network(flowLogDays=30)
+    (group,) = recording.of(LOG_GROUP)
+    (key,) = recording.of(KEY)
+    (log,) = recording.of(FLOW_LOG)
+    assert group.inputs["retentionInDays"] == 30
+    assert group.inputs["kmsKeyId"].endswith(":eu-flow-logs")
+    assert key.inputs["enableKeyRotation"] is True
+    arn = f"arn:aws:logs:eu-west-1:123456789012:log-group:{group.inputs['name']}"
+    (service,) = (it for it in statements(key.inputs["policy"]) if "Service" in it["Principal"])
+    assert service["Principal"] == {"Service": "logs.eu-west-1.amazonaws.com"}
+    assert service["Condition"] == {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": arn}}
+    assert (log.inputs["trafficType"], log.inputs["vpcId"]) == ("ALL", "eu-id")
+
+
+def test_flow_logs_are_written_by_a_role_that_only_this_account_can_lend_and_that_writes_there_only() -> None:
+    recording = network()
+    (trust,) = statements(recording.one(ROLE, "eu-flow-logs").inputs["assumeRolePolicy"])
+    assert trust["Principal"] == {"Service": "vpc-flow-logs.amazonaws.com"}
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
+    (policy,) = recording.of("aws:iam/rolePolicy:RolePolicy")
+    group = f"arn:aws:logs:eu-west-1:123456789012:log-group:{recording.of(LOG_GROUP)[0].inputs['name']}"
+    allowed = statements(policy.inputs["policy"])
+    writing = [it for it in allowed if it["Action"] != ["logs:DescribeLogGroups"]]
+    assert len(writing) == 2
+    assert all(resource.startswith(f"{group}:") for it in writing for resource in it["Resource"])
+    assert policy.urn in recording.of(FLOW_LOG)[0].depends_on
+
+
+def test_no_flow_logs_need_no_role_and_no_key() -> None:
+    recording = network(flowLogDays=0)
+    for type_ in (FLOW_LOG, LOG_GROUP, KEY, ROLE):
+        assert recording.of(type_) == []
+
+
+@pytest.mark.parametrize("protected", [True, False])
+def test_what_cannot_be_had_again_is_protected_until_protection_is_switched_off(protected: bool) -> None:
+    recording = network(protected=protected)
+    kept = {f"{it.type.split(':')[-1]} {it.name}" for it in recording.registrations.values() if it.request.protect}
+    everything = {"Vpc eu", "Eip eu-nat-a", "Eip eu-nat-b", "Eip eu-nat-c", "LogGroup eu-flow-logs", "Key eu-flow-logs"}
+    assert kept == (everything if protected else set())
+
+
+def test_what_nodes_need_outlives_them_and_is_taken_down_in_an_order_that_aws_accepts() -> None:
+    recording = network(endpoints=["s3", "sts"])
+    ready = set(recording.outputs["ready"])
+    needed = ready.union(*(recording.needs(recording.registrations[urn]) for urn in ready))
+    for type_ in (
+        ROUTE,
+        ASSOCIATION,
+        NAT,
+        ENDPOINT,
+        GATEWAY,
+        "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
+    ):
+        assert {it.urn for it in recording.of(type_)} <= needed, type_
+    # An internet gateway is not detached while an address of a NAT gateway is mapped through it.
+    (gateway,) = recording.of(GATEWAY)
+    for address in recording.of(ADDRESS):
+        assert gateway.urn in recording.needs(address)
+    for nat in recording.of(NAT):
+        assert recording.one(ROUTE, "eu-public").urn in recording.needs(nat)
+
+
+def everything_on_aws_comes_from_the_given_provider(recording: Recording) -> bool:
+    own = [it for it in recording.registrations.values() if it.type.startswith("aws:")]
+    return bool(own) and all("pulumi:providers:aws::aws::" in it.request.provider for it in own)
+
+
+def test_everything_is_made_by_the_provider_that_carries_the_stacks_tags() -> None:
+    assert everything_on_aws_comes_from_the_given_provider(network(endpoints=["s3", "sts"]))
+
+
+@pytest.mark.parametrize("nat", ["perZone", "single"])
+def test_the_costs_count_what_the_network_has(nat: str) -> None:
+    chosen = {"nat": nat, "endpoints": ["s3", "sts", "ec2"], "flowLogDays": 30}
+    recording = network(**chosen)
+    there = AwsSettings.model_validate({"region": "eu-west-1", "account": "123456789012", "network": chosen})
+    lines = Costs(there, prices.load(CHECKOUT)).estimate(1).lines
+    counted = " ".join(line.what for line in lines if line.component == "network")
+    gateways = len(recording.of(NAT))
+    assert counted.startswith(f"{gateways} NAT gateway{'s' * (gateways > 1)} {len(recording.of(ADDRESS))} public IPv4")
+    interfaces = [it for it in recording.of(ENDPOINT) if it.inputs["vpcEndpointType"] == "Interface"]
+    assert f"{len(interfaces)} interface endpoints in {len(interfaces[0].inputs['subnetIds'])} zones" in counted
+    assert counted.count("KMS key") == len(recording.of(KEY)) == 1
+
+
+@pytest.mark.parametrize("nat", ["perZone", "single", "none"])
+def test_a_preview_in_which_no_id_is_known_registers_what_the_update_registers(nat: str) -> None:
+    endpoints = ["s3", "sts"]
+    preview, update = network(nat=nat, endpoints=endpoints, preview=True), network(nat=nat, endpoints=endpoints)
+    assert set(preview.registrations) == set(update.registrations)
+    assert len(preview.outputs["private"]) == 3
+    assert all(isinstance(one, pulumi.output.Unknown) for one in preview.outputs["private"])
+    assert preview.one(SUBNET, "eu-private-b").inputs["cidrBlock"] == "10.0.32.0/19"
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_an_existing_network_is_used_and_left_as_it_is(preview: bool) -> None:
+    recording = existing("vpc-0000000a", ["subnet-0000000a", "subnet-0000000b"], ["subnet-000000aa"], preview=preview)
+    assert [it.type for it in recording.registrations.values() if it.type.startswith("aws:")] == []
+    assert len(recording.outputs["private"]) == 2
+    assert len(recording.outputs["public"]) == 1
+    if not preview:
+        assert recording.outputs["vpc"] == "vpc-0000000a"
+        assert recording.outputs["private"] == ["subnet-0000000a", "subnet-0000000b"]
+        assert recording.outputs["public"] == ["subnet-000000aa"]
+
+
+NOT_IN_IT = "subnet-0000000c is in vpc-0000000c, not in vpc-0000000a"
+ONE_ZONE = "All private subnets are in eu-west-1a"
+NO_NAMES = "enable its DNS resolution and DNS hostnames"
+REFUSED: Mapping[str, tuple[str, list[str], list[str], set[str]]] = {
+    "a subnet of another VPC": ("vpc-0000000a", ["subnet-0000000a", "subnet-0000000c"], [], {NOT_IN_IT}),
+    "a public subnet of another VPC": (
+        "vpc-0000000a",
+        ["subnet-0000000a", "subnet-0000000b"],
+        ["subnet-0000000c"],
+        {NOT_IN_IT},
+    ),
+    "one zone": ("vpc-0000000a", ["subnet-0000000a", "subnet-000000aa"], ["subnet-0000000b"], {ONE_ZONE}),
+    "everything at once": (
+        "vpc-0000000b",
+        ["subnet-0000000a", "subnet-000000aa"],
+        [],
+        {NO_NAMES, ONE_ZONE, "subnet-0000000a is in vpc-0000000a, not in vpc-0000000b"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_an_existing_network_in_which_no_cluster_can_live_is_refused(case: str) -> None:
+    vpc, private, public, said = REFUSED[case]
+    with pytest.raises(ProgramError) as refused:
+        existing(vpc, private, public)
+    message = str(refused.value)
+    for one in (NOT_IN_IT, ONE_ZONE, NO_NAMES, *said):
+        assert (one in message) == (one in said), message
+
+
+def test_whoever_owns_an_existing_network_is_told_which_tags_load_balancers_look_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", said.append)
+    existing("vpc-0000000a", ["subnet-0000000a", "subnet-0000000b"], ["subnet-000000aa"])
+    assert [line.partition(": ")[0] for line in said] == [
+        "subnet-0000000a lacks the tag kubernetes.io/role/internal-elb=1",
+        "subnet-000000aa lacks the tag kubernetes.io/role/elb=1",
+    ]

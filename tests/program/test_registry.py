@@ -1,0 +1,124 @@
+"""The registry: what a tag means, who pulls, and what is kept."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+import pytest
+
+from components.registry import Registry, RegistryArgs
+from model.aws import RegistrySettings
+from tests.program import service_model
+from tests.program.recorder import Recording, record
+
+NODES = "arn:aws:iam::123456789012:role/saas-prod-eu-node"
+CLUSTER = "arn:aws:eks:eu-west-1:123456789012:cluster/prod-eu"
+REPOSITORY = "aws:ecr/repository:Repository"
+
+
+def registry(
+    preview: bool = False, *, image_scanner: bool = True, protected: bool = True, nodes: bool = True, **settings: Any
+) -> Recording:
+    def program() -> None:
+        args = RegistryArgs(
+            settings=RegistrySettings.model_validate({"repositories": ["product", "team/worker"], **settings}),
+            cluster_name="prod-eu",
+            cluster_arn=pulumi.Output.from_input(CLUSTER),
+            prefix="saas-prod-eu",
+            account="123456789012",
+            pull_roles=[pulumi.Output.from_input(NODES)] if nodes else [],
+            image_scanner=image_scanner,
+            protected=protected,
+            aws=aws.Provider("aws", region="eu-west-1"),
+        )
+        pulumi.export("urls", dict(Registry("prod-eu", args).repository_urls))
+
+    return record(program, preview=preview)
+
+
+def policy(found: Recording, type_: str, name: str) -> dict[str, Any]:
+    return json.loads(found.one(type_, name).inputs["policy"])
+
+
+def test_a_tag_is_one_image_for_ever() -> None:
+    repository = registry().one(REPOSITORY, "prod-eu-product").inputs
+    assert repository["name"] == "prod-eu/product"
+    assert repository["imageTagMutability"] == "IMMUTABLE"
+    assert "imageTagMutabilityExclusionFilters" not in repository
+
+
+def test_only_tags_that_are_named_may_move() -> None:
+    repository = registry(mutableTags=["dev-*"]).one(REPOSITORY, "prod-eu-product").inputs
+    assert repository["imageTagMutability"] == "IMMUTABLE_WITH_EXCLUSION"
+    assert repository["imageTagMutabilityExclusionFilters"] == [{"filter": "dev-*", "filterType": "WILDCARD"}]
+
+
+def test_images_are_scanned_and_encrypted_with_a_rotating_key_of_the_stacks_own() -> None:
+    found = registry()
+    key = found.one("aws:kms/key:Key", "prod-eu-images")
+    assert key.inputs["enableKeyRotation"] is True
+    repository = found.one(REPOSITORY, "prod-eu-product")
+    assert repository.inputs["imageScanningConfiguration"] == {"scanOnPush": True}
+    assert [one["encryptionType"] for one in repository.inputs["encryptionConfigurations"]] == ["KMS"]
+    assert key.urn in repository.depends_on
+
+
+@pytest.mark.parametrize("protected", [True, False])
+def test_images_go_only_where_protection_is_off(protected: bool) -> None:
+    found = registry(protected=protected)
+    for repository in found.of(REPOSITORY):
+        assert repository.request.protect is protected
+        assert repository.inputs["forceDelete"] is not protected
+    assert found.one("aws:kms/key:Key", "prod-eu-images").request.protect is protected
+
+
+def test_nodes_pull_and_the_image_scanner_reads_tags_and_nobody_else_is_let_in() -> None:
+    found = registry()
+    scanner = "arn:aws:iam:eu-west-1:123456789012:prod-eu-image-scanner"
+    statements = policy(found, "aws:ecr/repositoryPolicy:RepositoryPolicy", "prod-eu-product")["Statement"]
+    assert {one["Principal"]["AWS"][0]: set(one["Action"]) for one in statements} == {
+        NODES: {"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"},
+        scanner: {"ecr:BatchGetImage", "ecr:ListImages"},
+    }
+
+
+def test_the_image_scanner_reads_these_repositories_only() -> None:
+    found = registry()
+    token, scan = policy(found, "aws:iam/rolePolicy:RolePolicy", "prod-eu-image-scanner")["Statement"]
+    assert token["Action"] == ["ecr:GetAuthorizationToken"]
+    assert scan["Resource"] == [
+        f"arn:aws:ecr:eu-west-1:123456789012:prod-eu-{one}" for one in ("product", "team/worker")
+    ]
+    association = found.of("aws:eks/podIdentityAssociation:PodIdentityAssociation")[0].inputs
+    assert (association["clusterName"], association["namespace"]) == ("prod-eu", "flux-system")
+    assert association["serviceAccount"] == "image-reflector-controller"
+    trust = json.loads(found.one("aws:iam/role:Role", "prod-eu-image-scanner").inputs["assumeRolePolicy"])
+    assert trust["Statement"][0]["Condition"]["ArnEquals"] == {"aws:SourceArn": CLUSTER}
+
+
+def test_without_flux_image_scanner_there_is_no_role_for_it() -> None:
+    found = registry(image_scanner=False)
+    assert found.of("aws:iam/role:Role") == []
+    statements = policy(found, "aws:ecr/repositoryPolicy:RepositoryPolicy", "prod-eu-product")["Statement"]
+    assert [one["Sid"] for one in statements] == ["NodesPull"]
+    assert registry(image_scanner=False, nodes=False).of("aws:ecr/repositoryPolicy:RepositoryPolicy") == []
+
+
+def test_what_is_marked_as_running_is_out_of_the_count() -> None:
+    found = registry(keepReleases=30, untaggedDays=7)
+    rules = policy(found, "aws:ecr/lifecyclePolicy:LifecyclePolicy", "prod-eu-product")["rules"]
+    marked, untagged, releases = (rule["selection"] for rule in sorted(rules, key=lambda one: one["rulePriority"]))
+    assert marked["tagPatternList"] == ["keep-*"]
+    assert (untagged["tagStatus"], untagged["countNumber"], untagged["countUnit"]) == ("untagged", 7, "days")
+    assert (releases["tagPatternList"], releases["countNumber"]) == (["*"], 30)
+
+
+def test_a_preview_of_a_registry_that_does_not_exist_yet_shows_the_same_resources() -> None:
+    assert registry(preview=True).registrations.keys() == registry().registrations.keys()
+
+
+def test_ecr_knows_every_input() -> None:
+    assert service_model.problems(registry(mutableTags=["latest", "dev-*"])) == []
