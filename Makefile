@@ -1,6 +1,6 @@
 # The two commands: `make up` and `make test`. Both install what they need below .venv and .local.
 .DEFAULT_GOAL := help
-.PHONY: help up status logs down test check unit program engine e2e bench lock tools format
+.PHONY: help up status logs down rehearse test check unit program engine e2e bench lock tools format
 
 PYTHON ?= python3
 VENV := .venv
@@ -30,6 +30,9 @@ logs: $(VENV)/installed  ## what a process wrote: make logs NAME=kustomize-contr
 down: $(VENV)/installed  ## stop the platform; its data stays
 	$(RUN) -m local down
 
+rehearse: $(VENV)/installed  ## the stack prod-eu from nothing to nothing, with AWS replaced beneath it
+	$(RUN) -m local rehearse
+
 tools: $(VENV)/installed  ## build the programs that no registry ships
 	$(RUN) -m local.toolchain
 
@@ -43,6 +46,7 @@ check: $(VENV)/installed  ## format, lint, types, unit and program tests: under 
 	$(RUN) -m pyright
 	$(RUN) -m pyright -p pyrightconfig.platform.json
 	$(RUN) -m model.editor_schema --check
+	$(RUN) -m model.costs --check
 	$(RUN) -m pytest -q tests/unit tests/program
 
 unit program: $(VENV)/installed

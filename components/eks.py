@@ -148,7 +148,7 @@ class EksCluster(Cluster):
             name=group,
             retention_in_days=args.settings.log_days,
             kms_key_id=key.arn,
-            opts=pulumi.ResourceOptions(parent=self, provider=args.aws),
+            opts=pulumi.ResourceOptions(parent=self, provider=args.aws, protect=args.protected),
         )
 
     def _access_entries(self) -> dict[str, eks.AccessEntryArgs]:

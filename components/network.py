@@ -274,8 +274,8 @@ class Network(ClusterNetwork):
             policy=document(
                 allow(["logs:CreateLogStream", "logs:DescribeLogStreams"], [f"{group_arn}:*"]),
                 allow(["logs:PutLogEvents"], [f"{group_arn}:log-stream:*"]),
-                # Takes no narrower resource: it lists the account's groups.
-                allow(["logs:DescribeLogGroups"], [f"arn:aws:logs:{args.region}:{args.account}:log-group:*"]),
+                # Lists the account's groups; AWS documents no narrower resource for flow logs.
+                allow(["logs:DescribeLogGroups"], ["*"]),
             ),
             opts=self._child(),
         )

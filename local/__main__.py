@@ -1,4 +1,4 @@
-"""The embedded platform's command line: python -m local up | status | logs | down."""
+"""The embedded platform's command line: python -m local up | status | logs | down | rehearse."""
 
 from __future__ import annotations
 
@@ -11,13 +11,21 @@ from pathlib import Path
 
 from rich.console import Console
 
-from local import agent, controlplane, gitserver, processes, pulumi, status, toolchain
+from local import agent, controlplane, gitserver, processes, pulumi, rehearsal, status, toolchain
 from local import manifest as install_manifest
 from local.home import Home
 from local.kubeapi import ApiError
 
 STACK = "local"
 READY_SECONDS = 300.0
+KNOWN = (
+    toolchain.ToolchainError,
+    processes.ProcessError,
+    pulumi.PulumiError,
+    rehearsal.RehearsalError,
+    ApiError,
+)
+"""Errors that say themselves what to do."""
 
 
 def main() -> int:
@@ -33,6 +41,7 @@ def main() -> int:
     logs_command = commands.add_parser("logs", help="what a process wrote; without a name, which there are")
     logs_command.add_argument("name", nargs="?")
     commands.add_parser("down", help="stop what `up` started; the data stays")
+    commands.add_parser("rehearse", help="the stack prod-eu from nothing to nothing, with AWS replaced beneath it")
     arguments = parser.parse_args()
     home, console = arguments.home, Console(soft_wrap=not sys.stdout.isatty())
     try:
@@ -43,11 +52,20 @@ def main() -> int:
                 return 0 if status.show(home, console) else 1
             case "logs":
                 return logs(home, console, arguments.name)
+            case "rehearse":
+                rehearsal.rehearse(rehearsal.Rehearsal(Home(home.path / "rehearsal")), console, start, down)
+                return 0
             case _:
                 down(home)
                 console.print("The platform is stopped; `make up` brings it back with its data.")
                 return 0
-    except (toolchain.ToolchainError, processes.ProcessError, pulumi.PulumiError, ApiError) as error:
+    except (
+        toolchain.ToolchainError,
+        processes.ProcessError,
+        pulumi.PulumiError,
+        ApiError,
+        rehearsal.RehearsalError,
+    ) as error:
         console.print(f"[red]error:[/] {error}", highlight=False)
         return 1
 

@@ -71,11 +71,11 @@ class Rehearsal:
         """The tenants in the copy."""
         return self.project / "tenants.yaml"
 
-    def start(self, begin_platform: Callable[[Home], None]) -> None:
+    def start(self, begin_platform: Callable[[Home, Console], None], console: Console) -> None:
         """Start everything beneath the program and make the stack."""
         shutil.rmtree(self.home.path, ignore_errors=True)
         self.home.create()
-        begin_platform(self.home)
+        begin_platform(self.home, console)
         aws.start(self.home)
         self.extra = {**aws.environment(self.home), "SAAS_LOCAL_HOME": str(self.home.path)}
         self._copy_project()
@@ -145,7 +145,7 @@ class Step:
 def rehearse(
     rehearsal: Rehearsal,
     console: Console,
-    begin_platform: Callable[[Home], None],
+    begin_platform: Callable[[Home, Console], None],
     end_platform: Callable[[Home], None],
 ) -> list[Step]:
     """From nothing to nothing, with a table at the end. Raises RehearsalError where a promise is broken."""
@@ -162,7 +162,7 @@ def rehearse(
 
     try:
         with step("platform and AWS' stand-in started"):
-            rehearsal.start(begin_platform)
+            rehearsal.start(begin_platform, console)
         with step("preview, before there is anything") as changes:
             changes += _only(rehearsal.run("preview"), "create")
         planned = len(changes)

@@ -11,15 +11,11 @@ import pytest
 
 from components.eks import AdoptedEksCluster, AdoptedEksClusterArgs, EksCluster, EksClusterArgs
 from model.aws import ClusterSettings
-try:
-    from tests.iam_lint import findings
-except ImportError:
-    def findings(x): return []
-
+from tests.iam_lint import findings
 from tests.program.recorder import ProgramError, Recording, record
 
 ROLE = "arn:aws:iam::123456789012:role/platform-engineer"
-ADDONS = {name: "v1.2.3-eksbuild.1" for name in ("vpc-cni", "coredns", "kube-proxy", "eks-pod-identity-agent")}
+ADDONS = dict.fromkeys(("vpc-cni", "coredns", "kube-proxy", "eks-pod-identity-agent"), "v1.2.3-eksbuild.1")
 CLUSTER = "eks:index:Cluster"
 ADDON = "aws:eks/addon:Addon"
 

@@ -14,6 +14,7 @@ from components.network import ClusterNetwork, ExistingNetwork, ExistingNetworkA
 from model import prices
 from model.aws import AwsSettings, ExistingNetworkSettings, NetworkSettings
 from model.costs import Costs
+from tests.iam_lint import findings
 from tests.program.recorder import CHECKOUT, ProgramError, Recording, Registration, record
 
 VPC = "aws:ec2/vpc:Vpc"
@@ -94,6 +95,10 @@ def existing(vpc: str, private: list[str], public: list[str] | None = None, *, p
 
 def names(registrations: list[Registration]) -> set[str]:
     return {registration.name for registration in registrations}
+
+
+def trust_of(recording: Recording) -> str:
+    return recording.one(ROLE, "eu-flow-logs").inputs["assumeRolePolicy"]
 
 
 def statements(policy: str) -> list[dict[str, Any]]:
@@ -241,7 +246,7 @@ def test_flow_logs_are_encrypted_by_a_rotating_key_and_kept_as_long_as_asked() -
 
 def test_flow_logs_are_written_by_a_role_that_only_this_account_can_lend_and_that_writes_there_only() -> None:
     recording = network()
-    (trust,) = statements(recording.one(ROLE, "eu-flow-logs").inputs["assumeRolePolicy"])
+    (trust,) = statements(trust_of(recording))
     assert trust["Principal"] == {"Service": "vpc-flow-logs.amazonaws.com"}
     assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
     (policy,) = recording.of("aws:iam/rolePolicy:RolePolicy")
@@ -251,6 +256,9 @@ def test_flow_logs_are_written_by_a_role_that_only_this_account_can_lend_and_tha
     assert len(writing) == 2
     assert all(resource.startswith(f"{group}:") for it in writing for resource in it["Resource"])
     assert policy.urn in recording.of(FLOW_LOG)[0].depends_on
+    (key,) = recording.of(KEY)
+    for written in (trust_of(recording), policy.inputs["policy"], key.inputs["policy"]):
+        assert findings(written) == []
 
 
 def test_no_flow_logs_need_no_role_and_no_key() -> None:

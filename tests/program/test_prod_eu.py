@@ -22,7 +22,7 @@ def production(**aws: Any) -> dict[str, Any]:
         config["aws"] = {
             **config["aws"],
             key: {**config["aws"].get(key, {}), **value} if isinstance(value, dict) else value,
-        }  # noqa: E501
+        }
     return {**config, "fluxManifest": "install.yaml"}
 
 
