@@ -11,6 +11,7 @@ import pytest
 
 from components.registry import Registry, RegistryArgs
 from model.aws import RegistrySettings
+from tests.iam_lint import findings
 from tests.program import service_model
 from tests.program.recorder import Recording, record
 
@@ -122,3 +123,28 @@ def test_a_preview_of_a_registry_that_does_not_exist_yet_shows_the_same_resource
 
 def test_ecr_knows_every_input() -> None:
     assert service_model.problems(registry(mutableTags=["latest", "dev-*"])) == []
+
+
+def as_on_aws(document: str) -> str:
+    """With the mocks' ARNs as AWS writes them."""
+    for service, region, kind in (("ecr", "eu-west-1", "repository"), ("iam", "", "role")):
+        document = document.replace(
+            f"arn:aws:{service}:eu-west-1:123456789012:", f"arn:aws:{service}:{region}:123456789012:{kind}/"
+        )
+    return document
+
+
+def test_a_linter_that_knows_ecr_finds_nothing_in_the_policies() -> None:
+    found = registry()
+    role, rights = (
+        found.one(f"aws:iam/{kind}", "prod-eu-image-scanner") for kind in ("role:Role", "rolePolicy:RolePolicy")
+    )
+    repository = policy(found, "aws:ecr/repositoryPolicy:RepositoryPolicy", "prod-eu-product")
+    # What is attached to a repository names no resource, which the linter would take for a role's trust policy.
+    statements = [{**one, "Resource": "*"} for one in repository["Statement"]]
+    documents = [
+        role.inputs["assumeRolePolicy"],
+        rights.inputs["policy"],
+        json.dumps({**repository, "Statement": statements}),
+    ]
+    assert [findings(as_on_aws(one)) for one in documents] == [[], [], []]
