@@ -1,11 +1,11 @@
 # The two commands: `make up` and `make test`. Both install what they need below .venv and .local.
 .DEFAULT_GOAL := help
-.PHONY: help up status logs down rehearse test check unit program engine e2e bench lock tools format
+.PHONY: help up status logs down rehearse policy test check unit program engine e2e bench lock tools format
 
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-SOURCES := __main__.py components model local tests bench
+SOURCES := __main__.py components model policy ci local tests bench
 
 help:
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -17,6 +17,13 @@ $(VENV)/installed: requirements.txt requirements-dev.txt
 	$(RUN) -m pip install --quiet --require-hashes --no-deps -r requirements-uv.txt
 	$(VENV)/bin/uv pip sync --quiet --python $(RUN) --require-hashes requirements-dev.txt
 	touch $@
+
+policy/.venv/installed: policy/requirements.txt $(VENV)/installed
+	$(PYTHON) -m venv policy/.venv
+	$(VENV)/bin/uv pip sync --quiet --python policy/.venv/bin/python --require-hashes policy/requirements.txt
+	touch $@
+
+policy: policy/.venv/installed  ## the policy pack's own environment
 
 up: $(VENV)/installed  ## start the platform on this machine, run `pulumi up`, show the tenants
 	$(RUN) -m local up
@@ -52,7 +59,7 @@ check: $(VENV)/installed  ## format, lint, types, unit and program tests: under 
 unit program: $(VENV)/installed
 	$(RUN) -m pytest -q tests/$@
 
-engine e2e: $(VENV)/installed tools
+engine e2e: $(VENV)/installed policy/.venv/installed tools
 	$(RUN) -m pytest -q tests/$@
 
 bench: $(VENV)/installed tools  ## how long it takes with 1, 10, 100 tenants: make bench TENANTS="1 10 100 1000"
@@ -66,4 +73,5 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --generate-hashes --no-header --no
 lock:  ## compile the pinned requirements from pyproject.toml
 	$(COMPILE) pyproject.toml -o requirements.txt
 	$(COMPILE) pyproject.toml --group dev -o requirements-dev.txt
+	$(COMPILE) --group policy -o policy/requirements.txt
 	grep '^uv==' requirements-dev.txt | sed 's/ .*//' | $(COMPILE) - -o requirements-uv.txt

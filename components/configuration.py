@@ -93,4 +93,6 @@ def _stack_document(folder: Path) -> Document:
     for key, value in content.items():
         if value is None and settings.keys()[key] is str:
             content[key] = ""  # an empty text does not survive the engine's configuration
+        elif value == {}:
+            content[key] = None
     return Document(name, content, lines)

@@ -11,7 +11,7 @@ import platform
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -25,7 +25,7 @@ import grpc
 from google.protobuf import empty_pb2, json_format
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
-from local.plugins import protocol, typecheck
+from local.plugins import protocol, python_plugin, typecheck
 
 RUNNER = Path(__file__).with_name("python_program") / "run.py"
 """The script that configures the SDK and runs the program, in the program's own virtual environment."""
@@ -84,9 +84,9 @@ class Environment:
             return [Path(path) for path in sys.path if path.endswith("site-packages")]
         return list(self.virtualenv.glob("lib/python*/site-packages"))
 
-    def variables(self) -> dict[str, str]:
+    def variables(self, given: Mapping[str, str] = os.environ) -> dict[str, str]:
         """Environment variables for programs run in it."""
-        variables = dict(os.environ)
+        variables = dict(given)
         if self.virtualenv:
             variables["VIRTUAL_ENV"] = str(self.virtualenv)
             variables["PATH"] = f"{self.virtualenv / 'bin'}{os.pathsep}{variables.get('PATH', '')}"
@@ -189,6 +189,16 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         if f"No module named {checker}" in output:
             return f"the runtime option `typechecker: {checker}` needs {checker}: add it to requirements.txt"
         return f"{checker} failed: exit code {result.returncode}\n{output}"
+
+    def RunPlugin(self, request, context):  # noqa: N802
+        environment = self._environment(request.info, context)
+        folder = request.info.program_directory
+        try:
+            command = python_plugin.command(environment.python, request.kind, request.args, folder)
+        except ValueError as error:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, str(error))
+        variables = environment.variables(dict(text.split("=", 1) for text in request.env))
+        yield from python_plugin.run(command, request.pwd, variables, context)
 
     def InstallDependencies(self, request, context):  # noqa: N802
         environment = self._environment(request.info, context, must_exist=False)

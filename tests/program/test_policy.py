@@ -24,6 +24,7 @@ from policy.rules import (
 )
 from tests.program.conftest import Run
 from tests.program.recorder import CHECKOUT, Recording, Registration
+from tests.program.test_tenant_role import roles
 
 STACKS = sorted(path.name.split(".")[1] for path in CHECKOUT.glob("Pulumi.*.yaml"))
 
@@ -108,3 +109,14 @@ def program(run: Run, stack: str, *, preview: bool) -> Recording:
 @pytest.mark.parametrize("stack", STACKS)
 def test_no_stack_breaks_a_rule(run: Run, stack: str, preview: bool, allowed: dict[str, dict[str, Any]]) -> None:
     assert broken(program(run, stack, preview=preview), allowed) == []
+
+
+def test_of_a_tenant_s_permissions_only_the_boundary_is_wide_and_an_exception(
+    allowed: dict[str, dict[str, Any]],
+) -> None:
+    def wide(permitted: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        return [one for one in broken(recording, permitted) if one.startswith("narrow-permissions")]
+
+    recording = roles("shop", "cafe")
+    assert {one.split(": ")[1] for one in wide({})} == {"aws:iam/policy:Policy tenants"}
+    assert wide(allowed) == []

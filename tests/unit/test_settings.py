@@ -17,7 +17,7 @@ GOOD = {"owner": "acme", "fluxManifest": "install.yaml"}
 
 
 def parse(**changes: Any) -> settings.Settings:
-    return settings.parse(Document("Pulumi.test.yaml", {**defaults(), **GOOD, **changes}, {}))
+    return settings.parse(Document("Pulumi.test.yaml", {**defaults(), "aws": None, **GOOD, **changes}, {}))
 
 
 def test_every_key_is_declared_once_in_pulumi_yaml() -> None:

@@ -1,0 +1,83 @@
+"""What no stack of this project may break, as functions over plain data: the policy pack and the tests call them.
+
+exposure     nothing is open to the whole internet
+cluster      the EKS cluster and its nodes are set up as production needs them
+data         what holds data is encrypted, kept, and not changed behind anybody's back
+permissions  IAM permissions are as narrow as what they are for
+plain_text   no credential is written where everybody can read it
+tags         whose a resource is can be told
+isolation    tenants are kept apart
+exceptions   what a rule does not apply to, each with a reason
+resource     a resource as the rules see it
+
+Imports neither Pulumi nor this project, so that it runs in the policy pack's own environment and in the tests'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from .cluster import api_authentication, cluster_identifier, control_plane_logs, instance_metadata, standard_support
+from .data import encrypted_stores, immutable_tags, log_retention, protected_data
+from .exceptions import SCHEMA, RuleException, parse
+from .exposure import closed_security_groups, endpoint_allow_list
+from .isolation import tenant_isolation
+from .permissions import narrow_permissions
+from .plain_text import no_plain_text_secrets
+from .resource import SECRET, UNKNOWN, Hidden, Provider, Resource, Rule, StackRule, description_of, name_of
+from .tags import tagged_resources
+
+RULES: Sequence[Rule] = (
+    endpoint_allow_list,
+    closed_security_groups,
+    encrypted_stores,
+    log_retention,
+    immutable_tags,
+    protected_data,
+    narrow_permissions,
+    instance_metadata,
+    control_plane_logs,
+    standard_support,
+    api_authentication,
+    cluster_identifier,
+    no_plain_text_secrets,
+    tagged_resources,
+)
+"""Rules about one resource."""
+
+STACK_RULES: Sequence[StackRule] = (tenant_isolation,)
+"""Rules about all resources of a stack together."""
+
+__all__ = [
+    "RULES",
+    "SCHEMA",
+    "SECRET",
+    "STACK_RULES",
+    "UNKNOWN",
+    "Hidden",
+    "Provider",
+    "Resource",
+    "Rule",
+    "RuleException",
+    "StackRule",
+    "broken_by",
+    "broken_in_stack",
+    "description_of",
+    "name_of",
+    "parse",
+]
+
+
+def broken_by(resource: Resource, rule: Rule, exceptions: Sequence[RuleException] = ()) -> Iterator[str]:
+    """What the rule finds wrong with a resource, unless that is an exception."""
+    if not any(one.covers(resource.urn) for one in exceptions):
+        yield from rule(resource)
+
+
+def broken_in_stack(
+    resources: Sequence[Resource], rule: StackRule, exceptions: Sequence[RuleException] = ()
+) -> Iterator[tuple[str, str]]:
+    """What the rule finds wrong in a stack, by URN, without the exceptions."""
+    for urn, problem in rule(resources):
+        if not any(one.covers(urn) for one in exceptions):
+            yield urn, problem

@@ -1,0 +1,48 @@
+"""Tenants are kept apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from .resource import Hidden, Resource
+
+TENANT = "saas:tenant:TenantSpace"
+NAMESPACE = "kubernetes:core/v1:Namespace"
+
+REQUIRED_OBJECTS: Sequence[str] = (
+    "kubernetes:core/v1:ServiceAccount",
+    "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding",
+)
+"""What each tenant has in its own namespace."""
+
+REQUIRED_LABELS: Sequence[str] = ()
+"""What each tenant's namespace is labelled with."""
+
+CLUSTER_WIDE = "kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding"
+
+
+def tenant_isolation(resources: Sequence[Resource]) -> Iterator[tuple[str, str]]:
+    """Each tenant has a namespace of its own and in it what keeps it there; none has rights beyond it."""
+    owners: dict[str, str] = {}
+    for tenant in resources:
+        if tenant.type != TENANT:
+            continue
+        children = [one for one in resources if one.parent == tenant.urn]
+        namespaces = [one for one in children if one.type == NAMESPACE]
+        if len(namespaces) != 1:
+            yield tenant.urn, f"the tenant has {len(namespaces)} namespaces: give it one of its own."
+            continue
+        namespace = namespaces[0].get("metadata", "name")
+        if namespace in owners:
+            yield tenant.urn, f"the tenant shares {namespace} with {owners[namespace]}: give each its own."
+        owners[namespace] = tenant.name
+        for kind in REQUIRED_OBJECTS:
+            if not any(one.type == kind and one.get("metadata", "namespace") == namespace for one in children):
+                yield tenant.urn, f"the tenant has no {kind.split(':')[-1]} in {namespace}: add one."
+        labels = namespaces[0].get("metadata", "labels")
+        for label in REQUIRED_LABELS:
+            if not isinstance(labels, Hidden) and label not in (labels or {}):
+                yield namespaces[0].urn, f"the namespace lacks the label {label}: add it."
+        for child in children:
+            if child.type == CLUSTER_WIDE:
+                yield child.urn, "the tenant gets rights in every namespace: bind the role in its own namespace."

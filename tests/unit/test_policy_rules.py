@@ -1,0 +1,336 @@
+"""The rules that no stack may break: each finds what breaks it, and leaves alone what does not."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from policy import rules
+from policy.rules import RULES, SECRET, STACK_RULES, UNKNOWN, Provider, Resource, description_of, name_of
+
+ROOT = "arn:aws:iam::123456789012:root"
+CIDRS = ["203.0.113.0/24"]
+
+
+def aws(token: str, **props: Any) -> Resource:
+    """An AWS resource: aws("ec2/eip:Eip", domain="vpc")."""
+    return resource(f"aws:{token}", **props)
+
+
+def resource(token: str, name: str = "it", **props: Any) -> Resource:
+    return Resource(token, name, f"urn:pulumi:test::saas::{token}::{name}", props)
+
+
+def broken(one: Resource) -> set[str]:
+    """The names of the rules that a resource breaks."""
+    return {name_of(rule) for rule in RULES if list(rule(one))}
+
+
+def document(**statement: Any) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]})
+
+
+@pytest.mark.parametrize("token", ["eks/cluster:Cluster", "component"])
+def test_a_public_endpoint_needs_an_allow_list(token: str) -> None:
+    def cluster(**access: Any) -> Resource:
+        return resource("eks:index:Cluster", **access) if token == "component" else aws(token, vpcConfig=access)
+
+    def is_open(one: Resource) -> bool:
+        return "endpoint-allow-list" in broken(one)
+
+    assert is_open(cluster(endpointPublicAccess=True))
+    assert is_open(cluster()), "AWS' default is public"
+    assert is_open(cluster(endpointPublicAccess=True, publicAccessCidrs=[*CIDRS, "0.0.0.0/0"]))
+    assert not is_open(cluster(endpointPublicAccess=True, publicAccessCidrs=CIDRS))
+    assert not is_open(cluster(endpointPublicAccess=False))
+    assert not is_open(cluster(endpointPublicAccess=True, publicAccessCidrs=UNKNOWN)), "the update will tell"
+
+
+def test_no_security_group_lets_the_whole_internet_in() -> None:
+    rule, group = "vpc/securityGroupIngressRule:SecurityGroupIngressRule", "ec2/securityGroup:SecurityGroup"
+    for one in (
+        aws(rule, cidrIpv4="0.0.0.0/0"),
+        aws(rule, cidrIpv6="::/0"),
+        aws(group, ingress=[{"cidrBlocks": ["10.0.0.0/16", "0.0.0.0/0"]}]),
+        aws(group, ingress=[{"ipv6CidrBlocks": ["::/0"]}]),
+    ):
+        assert "closed-security-groups" in broken(one), one
+    for one in (
+        aws(rule, cidrIpv4="10.0.0.0/16"),
+        aws(rule, referencedSecurityGroupId=UNKNOWN),
+        aws(group, egress=[{"cidrBlocks": ["0.0.0.0/0"]}]),
+        aws(group, ingress=UNKNOWN),
+    ):
+        assert "closed-security-groups" not in broken(one), one
+
+
+CLUSTER = "eks/cluster:Cluster"
+REPOSITORY = "ecr/repository:Repository"
+LOG_GROUP = "cloudwatch/logGroup:LogGroup"
+TEMPLATE = "ec2/launchTemplate:LaunchTemplate"
+
+
+@pytest.mark.parametrize(
+    ("open_one", "encrypted"),
+    [
+        (aws(CLUSTER), aws(CLUSTER, encryptionConfig={"provider": {"keyArn": UNKNOWN}, "resources": ["secrets"]})),
+        (resource("eks:index:Cluster"), resource("eks:index:Cluster", encryptionConfigKeyArn="arn:aws:kms:…")),
+        (
+            aws(REPOSITORY, encryptionConfigurations=[{"encryptionType": "AES256"}]),
+            aws(REPOSITORY, encryptionConfigurations=[{"encryptionType": "KMS", "kmsKey": UNKNOWN}]),
+        ),
+        (aws(LOG_GROUP, retentionInDays=90), aws(LOG_GROUP, kmsKeyId=UNKNOWN)),
+        (
+            aws(TEMPLATE, blockDeviceMappings=[{"deviceName": "/dev/xvda", "ebs": {"volumeSize": 50}}]),
+            aws(TEMPLATE, blockDeviceMappings=[{"deviceName": "/dev/xvda", "ebs": {"encrypted": "true"}}]),
+        ),
+        (aws(TEMPLATE), aws(TEMPLATE, blockDeviceMappings=[{"ebs": {"encrypted": True}}])),
+    ],
+    ids=["secrets", "secrets-component", "images", "logs", "disk", "default-disk"],
+)
+def test_secrets_images_logs_and_disks_are_encrypted(open_one: Resource, encrypted: Resource) -> None:
+    assert "encrypted-stores" in broken(open_one)
+    assert "encrypted-stores" not in broken(encrypted)
+
+
+def test_logs_are_kept_for_a_time_that_somebody_chose() -> None:
+    assert "log-retention" in broken(aws(LOG_GROUP))
+    assert "log-retention" in broken(aws(LOG_GROUP, retentionInDays=0))
+    assert "log-retention" not in broken(aws(LOG_GROUP, retentionInDays=90))
+
+
+def test_an_image_s_tag_cannot_be_moved() -> None:
+    assert "immutable-tags" in broken(aws(REPOSITORY))
+    assert "immutable-tags" in broken(aws(REPOSITORY, imageTagMutability="MUTABLE_WITH_EXCLUSION"))
+    assert "immutable-tags" not in broken(aws(REPOSITORY, imageTagMutability="IMMUTABLE"))
+    assert "immutable-tags" not in broken(aws(REPOSITORY, imageTagMutability="IMMUTABLE_WITH_EXCLUSION"))
+
+
+@pytest.mark.parametrize("token", rules.data.HOLDS_DATA)
+def test_what_holds_data_is_protected(token: str) -> None:
+    one = resource(token)
+    assert "protected-data" in broken(one)
+    assert "protected-data" not in broken(Resource(one.type, one.name, one.urn, one.props, protect=True))
+
+
+def test_the_infra_repository_may_stay_behind_instead() -> None:
+    token = "github:index/repository:Repository"
+    assert "protected-data" in broken(Resource(token, "infra", "urn", retain_on_delete=False))
+    assert "protected-data" not in broken(Resource(token, "infra", "urn", retain_on_delete=True))
+    # The engine does not tell a policy pack; the tests over the recorded program know.
+    assert "protected-data" not in broken(Resource(token, "infra", "urn", retain_on_delete=None))
+
+
+ROLE, POLICY, KEY = "iam/role:Role", "iam/rolePolicy:RolePolicy", "kms/key:Key"
+READ = {"Action": ["s3:GetObject"], "Resource": ["arn:aws:s3:::tenant-001/*"]}
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        aws(POLICY, policy=document(Action="*", Resource="arn:aws:s3:::tenant-001")),
+        aws(POLICY, policy=document(Action=["s3:*"], Resource=["arn:aws:s3:::tenant-001"])),
+        aws(POLICY, policy=document(Action="s3:GetObject", Resource="*")),
+        aws(POLICY, policy=document(Action="s3:GetObject", Resource="arn:aws:s3:::*")),
+        aws(POLICY, policy=document(NotAction="iam:*", Resource="arn:aws:s3:::tenant-001")),
+        aws(POLICY, policy=document(Action="s3:GetObject", NotResource="arn:aws:s3:::tenant-001")),
+        aws(POLICY, policy=json.loads(document(Action="s3:GetObject", Resource="*"))),
+        aws(POLICY, policy="{not JSON"),
+        aws(ROLE, assumeRolePolicy=document(Action="sts:AssumeRole", Principal="*")),
+        aws(ROLE, assumeRolePolicy=document(Action="sts:AssumeRole", Principal={"AWS": [ROOT, "*"]})),
+        aws(ROLE, inlinePolicies=[{"name": "all", "policy": document(Action="*", Resource="*")}]),
+        aws(ROLE, managedPolicyArns=["arn:aws:iam::aws:policy/AmazonS3FullAccess"]),
+        aws("iam/rolePolicyAttachment:RolePolicyAttachment", policyArn="arn:aws:iam::aws:policy/AdministratorAccess"),
+        aws("ecr/repositoryPolicy:RepositoryPolicy", policy=document(Action="ecr:BatchGetImage", Principal="*")),
+        aws(KEY, policy=document(Action="kms:*", Resource="*", Principal={"AWS": "arn:aws:iam::123456789012:role/x"})),
+        aws(KEY, policy=document(Action="kms:Decrypt", Resource="*", Principal="*")),
+    ],
+)
+def test_a_permission_without_bounds_is_found(one: Resource) -> None:
+    assert "narrow-permissions" in broken(one)
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        aws(POLICY, policy=document(**READ)),
+        aws(POLICY, policy=json.dumps({"Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"}})),
+        aws(POLICY, policy=document(Action="ecr:GetAuthorizationToken", Resource="*")),
+        aws(POLICY, policy=UNKNOWN),
+        aws(ROLE, assumeRolePolicy=document(Action="sts:AssumeRole", Principal={"Service": "ec2.amazonaws.com"})),
+        aws("iam/rolePolicyAttachment:RolePolicyAttachment", policyArn="arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy"),
+        # Without it nobody could ever change the key's policy again.
+        aws(KEY, policy=document(Action="kms:*", Resource="*", Principal={"AWS": ROOT})),
+        resource("kubernetes:core/v1:ConfigMap", policy="not IAM's"),
+    ],
+)
+def test_a_permission_with_bounds_passes(one: Resource) -> None:
+    assert "narrow-permissions" not in broken(one)
+
+
+def test_no_pod_gets_its_node_s_credentials() -> None:
+    def template(**options: Any) -> Resource:
+        return aws(TEMPLATE, metadataOptions=options)
+
+    assert "instance-metadata" in broken(aws(TEMPLATE))
+    assert "instance-metadata" in broken(template(httpTokens="optional", httpPutResponseHopLimit=1))
+    assert "instance-metadata" in broken(template(httpTokens="required", httpPutResponseHopLimit=2))
+    assert "instance-metadata" not in broken(template(httpTokens="required", httpPutResponseHopLimit=1))
+    assert "instance-metadata" in broken(aws("eks/nodeGroup:NodeGroup")), "EKS' own template lets pods in"
+    assert "instance-metadata" not in broken(aws("eks/nodeGroup:NodeGroup", launchTemplate={"id": UNKNOWN}))
+
+
+@pytest.mark.parametrize(
+    ("rule", "wrong", "right"),
+    [
+        (
+            "control-plane-logs",
+            {"enabledClusterLogTypes": ["api", "audit"]},
+            {"enabledClusterLogTypes": ["api", "audit", "authenticator", "controllerManager", "scheduler"]},
+        ),
+        ("standard-support", {"upgradePolicy": {"supportType": "EXTENDED"}}, {"upgradePolicy": UNKNOWN}),
+        ("standard-support", {}, {"upgradePolicy": {"supportType": "STANDARD"}}),
+        ("api-authentication", {"authenticationMode": "API_AND_CONFIG_MAP"}, {"authenticationMode": "API"}),
+        ("api-authentication", {}, {"authenticationMode": "API"}),
+    ],
+)
+def test_a_cluster_is_set_up_as_production_needs_it(
+    rule: str, wrong: Mapping[str, Any], right: Mapping[str, Any]
+) -> None:
+    assert rule in broken(resource("eks:index:Cluster", **wrong))
+    assert rule not in broken(resource("eks:index:Cluster", **right))
+
+
+def test_the_cluster_inside_the_component_is_held_to_the_same() -> None:
+    assert "api-authentication" in broken(aws(CLUSTER, accessConfig={"authenticationMode": "CONFIG_MAP"}))
+    assert "api-authentication" not in broken(aws(CLUSTER, accessConfig={"authenticationMode": "API"}))
+    assert {"control-plane-logs", "standard-support"} <= broken(aws(CLUSTER))
+
+
+def test_a_kubernetes_provider_says_which_cluster_it_is_for() -> None:
+    token = "pulumi:providers:kubernetes"
+    assert "cluster-identifier" in broken(resource(token, kubeconfig="kubeconfig"))
+    assert "cluster-identifier" not in broken(resource(token, clusterIdentifier="prod-eu"))
+    inside = Resource(token, "eks", f"urn:pulumi:test::saas::eks:index:Cluster${token}::eks")
+    assert "cluster-identifier" not in broken(inside), "pulumi-eks' own"
+
+
+KEY_TEXT = "-----BEGIN PRIVATE KEY-----\nMIG2AgEAMBAG"
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        resource("kubernetes:core/v1:Secret", stringData={"identity": KEY_TEXT}),
+        resource("kubernetes:core/v1:Secret", data={"identity": base64.b64encode(KEY_TEXT.encode()).decode()}),
+        resource("kubernetes:core/v1:ConfigMap", data={"values": ["a", f"key: {'AKIA' + 'ABCDEFGHIJKLMNOP'}"]}),
+        resource("github:index/repositoryFile:RepositoryFile", content="token: ghp_" + "a" * 36),
+        aws(TEMPLATE, userData="PULUMI_ACCESS_TOKEN=pul-" + "0a" * 20),
+    ],
+)
+def test_a_credential_in_plain_text_is_found_and_not_repeated(one: Resource) -> None:
+    assert "no-plain-text-secrets" in broken(one)
+    (said,) = rules.no_plain_text_secrets(one)
+    assert not any(text in said for text in ("MIG2", "AKIA", "ghp_", "pul-"))
+
+
+def test_a_credential_that_is_marked_as_a_secret_passes() -> None:
+    for secret in ({"stringData": SECRET}, {"stringData": {"identity": SECRET, "identity.pub": "ecdsa-sha2 AAAA"}}):
+        assert "no-plain-text-secrets" not in broken(resource("kubernetes:core/v1:Secret", **secret))
+
+
+def test_everything_on_aws_is_tagged_by_its_provider() -> None:
+    def made_by(**settings: Any) -> Resource:
+        one = aws("ec2/vpc:Vpc")
+        return Resource(one.type, one.name, one.urn, provider=Provider("pulumi:providers:aws", settings))
+
+    assert "tagged-resources" in broken(aws("ec2/vpc:Vpc")), "made by the default provider"
+    assert "tagged-resources" in broken(made_by(region="eu-west-1"))
+    assert "tagged-resources" in broken(made_by(defaultTags='{"tags": {"Project": "saas"}}'))
+    assert "tagged-resources" not in broken(made_by(defaultTags='{"tags": {"Project": "saas", "Stack": "prod-eu"}}'))
+    assert "tagged-resources" not in broken(made_by(defaultTags={"tags": {"Project": "saas", "Stack": "prod-eu"}}))
+    assert "tagged-resources" not in broken(made_by(defaultTags=UNKNOWN))
+
+
+def tenant(name: str, namespace: str, *objects: tuple[str, dict[str, Any]]) -> list[Resource]:
+    space = Resource(rules.isolation.TENANT, name, f"urn:{name}")
+    inside = [(rules.isolation.NAMESPACE, {"name": namespace}), *objects]
+    return [
+        space,
+        *(Resource(kind, name, f"{space.urn}::{kind}", {"metadata": data}, parent=space.urn) for kind, data in inside),
+    ]
+
+
+def complete(name: str, namespace: str) -> list[Resource]:
+    return tenant(name, namespace, *((kind, {"namespace": namespace}) for kind in rules.isolation.REQUIRED_OBJECTS))
+
+
+def isolation(resources: list[Resource]) -> list[str]:
+    return [f"{urn} {problem}" for urn, problem in rules.tenant_isolation(resources)]
+
+
+def test_a_tenant_with_everything_that_isolates_it_passes() -> None:
+    assert isolation(complete("alpha", "alpha") + complete("beta", "beta")) == []
+
+
+@pytest.mark.parametrize("kind", rules.isolation.REQUIRED_OBJECTS)
+def test_a_tenant_that_lacks_what_isolates_it_is_found(kind: str) -> None:
+    without = [one for one in complete("alpha", "alpha") if one.type != kind]
+    (said,) = isolation(without + complete("beta", "beta"))
+    assert "urn:alpha" in said
+    assert kind.split(":")[-1] in said
+    elsewhere = Resource(kind, "alpha", "urn", {"metadata": {"namespace": "default"}}, parent="urn:alpha")
+    assert isolation([*without, elsewhere]), "in another namespace it isolates nothing"
+
+
+def test_a_tenant_without_a_namespace_or_in_another_s_is_found() -> None:
+    (said,) = isolation([Resource(rules.isolation.TENANT, "alpha", "urn:alpha")])
+    assert "0 namespaces" in said
+    (said,) = isolation(complete("alpha", "shared") + complete("beta", "shared"))
+    assert "shares shared with alpha" in said
+
+
+def test_a_tenant_gets_no_rights_in_every_namespace() -> None:
+    binding = Resource(rules.isolation.CLUSTER_WIDE, "alpha", "urn:binding", parent="urn:alpha")
+    (said,) = isolation([*complete("alpha", "alpha"), binding])
+    assert "urn:binding" in said
+
+
+def test_a_label_that_namespaces_need_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules.isolation, "REQUIRED_LABELS", ["pod-security.kubernetes.io/enforce"])
+    (said,) = isolation(complete("alpha", "alpha"))
+    assert "pod-security.kubernetes.io/enforce" in said
+
+
+def test_an_exception_lets_one_resource_break_one_rule() -> None:
+    one, other = (
+        aws(LOG_GROUP),
+        Resource(f"aws:{LOG_GROUP}", "other", f"urn:pulumi:test::saas::a$aws:{LOG_GROUP}::other"),
+    )
+    config = {"exceptions": [{"resource": f"aws:{LOG_GROUP}::it", "reason": "kept for the auditors, for ever"}]}
+    allowed = rules.parse(config)
+    assert list(rules.broken_by(one, rules.log_retention, allowed)) == []
+    assert list(rules.broken_by(other, rules.log_retention, allowed))
+    nested = rules.parse(
+        {"exceptions": [{"resource": f"aws:{LOG_GROUP}::other", "reason": "the same, in a component"}]}
+    )
+    assert list(rules.broken_by(other, rules.log_retention, nested)) == []
+    assert rules.parse({}) == []
+
+
+def test_an_exception_counts_for_a_stack_s_rules_too() -> None:
+    lone = [Resource(rules.isolation.TENANT, "alpha", "urn:p:s::p::saas:tenant:TenantSpace::alpha")]
+    config = {"exceptions": [{"resource": "saas:tenant:TenantSpace::alpha", "reason": "moves out this week"}]}
+    assert list(rules.broken_in_stack(lone, rules.tenant_isolation)) != []
+    assert list(rules.broken_in_stack(lone, rules.tenant_isolation, rules.parse(config))) == []
+
+
+def test_every_rule_is_in_the_documentation() -> None:
+    written = (Path(__file__).parents[2] / "docs/policy.md").read_text()
+    rows = [f"| `{name_of(rule)}` | {description_of(rule)} |" for rule in (*RULES, *STACK_RULES)]
+    assert [row for row in rows if row not in written] == []
