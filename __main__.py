@@ -70,6 +70,7 @@ spaces = {
             github_providers=github,
             reconciled_by=flux.controllers,
             identity=cloud.tenants[tenant.name].config_map_data if cloud and cloud.identity else None,
+            needs=cloud.roles[tenant.name].ready if cloud and tenant.name in cloud.roles else (),
         ),
     )
     for tenant in tenants

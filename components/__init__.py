@@ -8,6 +8,7 @@ cloud           everything on AWS, put together:
   eks, nodes      the EKS cluster and what it runs pods on; or one that exists
   registry        ECR repositories
   identity        Cognito: the SaaS' users, and each tenant's part of them
+  tenant_role     what a tenant may do on AWS
   encryption      KMS keys
 github          GitHub as the platform team and the product teams use it
 repository      the infra repository and the files in it

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
+import pulumi_aws as aws
 
 from components.aws import aws_provider
 from components.eks import AdoptedEksCluster, AdoptedEksClusterArgs, EksCluster, EksClusterArgs
 from components.identity import Identity, IdentityArgs, TenantIdentity, TenantIdentityArgs
 from components.network import ClusterNetwork, ExistingNetwork, ExistingNetworkArgs, Network, NetworkArgs
 from components.registry import Registry, RegistryArgs
+from components.tenant_role import TenantBoundary, TenantBoundaryArgs, TenantRole, TenantRoleArgs
 from model.aws import AwsSettings
 from model.settings import Settings
 from model.tenants import Tenant
@@ -27,6 +29,8 @@ class Cloud:
     identity: Identity | None
     tenants: Mapping[str, TenantIdentity]
     """Each tenant's part of the identity."""
+    roles: Mapping[str, TenantRole]
+    """The roles of those tenants that use AWS."""
 
     @property
     def ready(self) -> Sequence[pulumi.Resource]:
@@ -34,29 +38,29 @@ class Cloud:
         return self.registry.ready if self.registry else ()
 
 
-def on_aws(settings: Settings, aws: AwsSettings, tenants: Sequence[Tenant]) -> Cloud:
+def on_aws(settings: Settings, on: AwsSettings, tenants: Sequence[Tenant]) -> Cloud:
     """Register what the settings ask for on AWS."""
     prefix = f"{pulumi.get_project()}-{pulumi.get_stack()}"
-    provider = aws_provider(aws, pulumi.get_project(), pulumi.get_stack())
+    provider = aws_provider(on, pulumi.get_project(), pulumi.get_stack())
     network = None
-    if aws.cluster.adopt:
-        adopted = AdoptedEksClusterArgs(cluster_name=settings.cluster, region=aws.region, aws=provider)
+    if on.cluster.adopt:
+        adopted = AdoptedEksClusterArgs(cluster_name=settings.cluster, region=on.region, aws=provider)
         cluster = AdoptedEksCluster(settings.cluster, adopted)
         pull_roles: Sequence[pulumi.Input[str]] = []
     else:
-        if aws.network.existing:
-            existing = ExistingNetworkArgs(settings=aws.network.existing, aws=provider)
+        if on.network.existing:
+            existing = ExistingNetworkArgs(settings=on.network.existing, aws=provider)
             network = ExistingNetwork(settings.cluster, existing)
         else:
             network = Network(
                 settings.cluster,
                 NetworkArgs(
-                    settings=aws.network,
-                    region=aws.region,
-                    account=aws.account,
+                    settings=on.network,
+                    region=on.region,
+                    account=on.account,
                     cluster_name=settings.cluster,
                     prefix=prefix,
-                    protected=aws.protection,
+                    protected=on.protection,
                     aws=provider,
                 ),
             )
@@ -65,42 +69,79 @@ def on_aws(settings: Settings, aws: AwsSettings, tenants: Sequence[Tenant]) -> C
             EksClusterArgs(
                 cluster_name=settings.cluster,
                 prefix=prefix,
-                settings=aws.cluster,
-                region=aws.region,
-                account=aws.account,
+                settings=on.cluster,
+                region=on.region,
+                account=on.account,
                 vpc_id=network.vpc_id,
                 private_subnet_ids=network.private_subnet_ids,
                 public_subnet_ids=network.public_subnet_ids,
                 network_ready=network.ready,
-                protected=aws.protection,
+                protected=on.protection,
                 aws=provider,
             ),
         )
         pull_roles = [cluster.node_role_arn]
     registry = identity = None
     members: dict[str, TenantIdentity] = {}
-    if aws.registry:
+    if on.registry:
         registry = Registry(
             settings.cluster,
             RegistryArgs(
-                settings=aws.registry,
+                settings=on.registry,
                 cluster_name=settings.cluster,
                 cluster_arn=cluster.arn,
                 prefix=prefix,
-                account=aws.account,
+                account=on.account,
                 pull_roles=pull_roles,
                 image_scanner="image-reflector-controller" in settings.flux_components,
-                protected=aws.protection,
+                protected=on.protection,
                 aws=provider,
             ),
         )
-    if aws.identity:
+    if on.identity:
         identity = Identity(
             settings.cluster,
-            IdentityArgs(
-                settings=aws.identity, region=aws.region, prefix=prefix, protected=aws.protection, aws=provider
-            ),
+            IdentityArgs(settings=on.identity, region=on.region, prefix=prefix, protected=on.protection, aws=provider),
         )
         for tenant in tenants:
             members[tenant.name] = TenantIdentity(tenant.name, TenantIdentityArgs(tenant=tenant, identity=identity))
-    return Cloud(cluster=cluster, network=network, registry=registry, identity=identity, tenants=members)
+    return Cloud(
+        cluster=cluster,
+        network=network,
+        registry=registry,
+        identity=identity,
+        tenants=members,
+        roles=_roles(settings.cluster, cluster, on, tenants, prefix, provider),
+    )
+
+
+def _roles(
+    cluster_name: str,
+    cluster: EksCluster | AdoptedEksCluster,
+    settings: AwsSettings,
+    tenants: Sequence[Tenant],
+    prefix: str,
+    provider: aws.Provider,
+) -> Mapping[str, TenantRole]:
+    using = {tenant.name: tenant.aws for tenant in tenants if tenant.aws}
+    if not using:
+        return {}
+    account = settings.account
+    boundary = TenantBoundary("tenants", TenantBoundaryArgs(prefix=prefix, account=account, aws=provider))
+    return {
+        name: TenantRole(
+            name,
+            TenantRoleArgs(
+                tenant=name,
+                access=access,
+                account=account,
+                cluster_name=cluster_name,
+                cluster_arn=cluster.arn,
+                boundary_arn=boundary.arn,
+                prefix=prefix,
+                aws=provider,
+                needs=cluster.ready if isinstance(cluster, EksCluster) else (),
+            ),
+        )
+        for name, access in using.items()
+    }

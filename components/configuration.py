@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pulumi
 
-from model import document, flux, identity, mirrors, settings, tenants
+from model import document, flux, iam, identity, mirrors, settings, tenants
 from model.document import Document, Place
 from model.flux import Install
 from model.mirrors import Mirror
@@ -57,6 +57,7 @@ def load(folder: Path) -> Configuration:
         entries = collect(lambda: tenants.parse(listed, rules or ()))
         if entries is not None and stack is not None:
             found += identity.problems(entries, listed, stack.aws.identity if stack.aws else None)
+            found += iam.problems(entries, listed, stack.aws.account if stack.aws else None)
     install = None
     if stack is not None:
         text = collect(lambda: flux.fetch(stack.flux_manifest, stack.flux_manifest_sha256, folder, source.file))

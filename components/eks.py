@@ -50,6 +50,8 @@ class EksCluster(Cluster):
     arn: pulumi.Output[str]
     node_role_arn: pulumi.Output[str]
     kubeconfig: pulumi.Output[str]
+    ready: Sequence[pulumi.Resource]
+    """Nodes and add-ons, the Pod Identity agent among them."""
 
     def __init__(self, name: str, args: EksClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:cluster:EksCluster", name, None, opts)
@@ -122,6 +124,7 @@ class EksCluster(Cluster):
         )
         nodes = (AutoNodes if auto else ManagedNodes)(name, needed, pulumi.ResourceOptions(parent=self))
         self.node_role_arn = nodes.role_arn
+        self.ready = nodes.ready
         self.provider = cluster_provider(name, args.cluster_name, self.kubeconfig, self, nodes.ready)
         if isinstance(nodes, AutoNodes):
             self.capacity = [nodes.pool(self.provider)]

@@ -32,6 +32,8 @@ class TenantSpaceArgs:
     """Flux's controllers: they have to outlive what they finalize."""
     identity: Mapping[str, pulumi.Input[str]] | None = None
     """What the product has to know about its users' tokens; None where the stack has no users."""
+    needs: Sequence[pulumi.Resource] = ()
+    """What the product's pods need before they start: those that are older than their role go without it."""
 
 
 class TenantSpace(pulumi.ComponentResource):
@@ -65,7 +67,7 @@ class TenantSpace(pulumi.ComponentResource):
             *(key.ready if key else ()),
         )
         told = [] if args.identity is None else [place(config_map(tenant, args.identity), namespace, within=namespace)]
-        place(manifests.kustomization(tenant), source, account, binding, *told)
+        place(manifests.kustomization(tenant), source, account, binding, *told, *args.needs)
         by_hand = key is not None and tenant.source.github_repository is None
         self.public_key = key.public_key if key and by_hand else None
         self.register_outputs({"namespace": tenant.name})

@@ -198,6 +198,10 @@ def rehearse(
 NEW_TENANT = """
   - name: tenant-of-a-pull-request
     source: {url: "ssh://git@github.com/acme/product", branch: main, private: true}
+    aws:
+      statements:
+        - actions: [s3:GetObject, s3:PutObject]
+          resources: ["arn:aws:s3:::acme-data/${tenant}/*"]
 """
 
 

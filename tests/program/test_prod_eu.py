@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from local.rehearsal import NEW_TENANT
 from tests.program.conftest import Run
 from tests.program.recorder import CHECKOUT, ProgramError, Recording
 
@@ -95,13 +96,18 @@ def test_a_tenant_learns_how_to_verify_its_users_tokens(run: Run) -> None:
 def test_only_tenants_change_when_only_tenants_change(run: Run) -> None:
     before = run_production(run)
     tenants = (CHECKOUT / "tenants.yaml").read_text()
-    another = '  - {name: tenant-003, source: {url: "https://github.com/stefanprodan/podinfo", branch: master}}\n'
+    another = NEW_TENANT.replace("tenant-of-a-pull-request", "tenant-003")
     after = run(tenants + another, config=production(), stack_name="prod-eu")
     for urn, one in before.registrations.items():
         assert after.registrations[urn].inputs == one.inputs
     new = after.registrations.keys() - before.registrations.keys()
     assert new
-    assert all("tenant-003" in urn for urn in new)
+    # The first tenant with a role of its own brings the boundary that all of them will share.
+    assert {urn.split("::")[-1] for urn in new} == {"tenant-003", "tenants"}
+    assert after.one("aws:iam/role:Role", "tenant-003").inputs["permissionsBoundary"].endswith(":tenants")
+    association = after.one("aws:eks/podIdentityAssociation:PodIdentityAssociation", "tenant-003").urn
+    applied = after.one("kubernetes:kustomize.toolkit.fluxcd.io/v1:Kustomization", "tenant-003")
+    assert association in after.needs(applied)
 
 
 def test_every_mistake_of_every_file_is_told_before_anything_is_registered(run: Run) -> None:

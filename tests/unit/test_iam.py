@@ -1,0 +1,352 @@
+"""What tenants may ask for on AWS, what they are refused, and whether the documents hold against attacks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from model import iam, tenants
+from model.aws_access import AwsAccess
+from model.document import parse
+from model.iam_documents import allow, document, key_policy, pod_identity_trust
+from model.mistakes import MistakesError
+from model.tenant_boundary import boundary, own_names
+from tests.iam_decisions import ACCOUNT, Attempt, Session, assume
+from tests.iam_lint import findings
+
+CLUSTER = f"arn:aws:eks:eu-west-1:{ACCOUNT}:cluster/eu"
+SQS = f"arn:aws:sqs:eu-west-1:{ACCOUNT}"
+TABLE = f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/orders"
+KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/0123"
+SOURCE = {"url": "https://github.com/acme/shop", "branch": "main"}
+OWN_OBJECTS = {"actions": ["s3:GetObject"], "resources": ["arn:aws:s3:::acme-data/${tenant}/*"]}
+LEADING_KEYS = {
+    "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["${tenant}", "${tenant}#*"]},
+    "Null": {"dynamodb:LeadingKeys": "false"},
+}
+
+
+def said(text: str, account: str | None = ACCOUNT) -> list[str]:
+    """What is answered to a tenants.yaml."""
+    source = parse(text, "tenants.yaml")
+    try:
+        return [str(mistake) for mistake in sorted(set(iam.problems(tenants.parse(source), source, account)))]
+    except MistakesError as error:
+        return [str(mistake) for mistake in error.mistakes]
+
+
+def listing(*others: str, **aws: Any) -> str:
+    """A tenants.yaml with a tenant shop that has this access, and others without any."""
+    entries: list[dict[str, Any]] = [{"name": "shop", "source": SOURCE, "aws": aws}]
+    return yaml.safe_dump({"tenants": [*entries, *({"name": name, "source": SOURCE} for name in others)]})
+
+
+def statement(resource: str = "", *actions: str, **more: Any) -> dict[str, Any]:
+    given = {"actions": list(actions)} if actions else {}
+    return {**OWN_OBJECTS, **given, **({"resources": [resource]} if resource else {}), **more}
+
+
+def test_every_refusal_is_reported_at_once_with_its_line_and_remedy() -> None:
+    text = """\
+tenants:
+  - name: shop
+    source: {url: "https://github.com/acme/shop", branch: main}
+    aws:
+      statements:
+        - actions:
+            - s3:GetObject
+            - s3:*
+          resources:
+            - "*"
+            - arn:aws:s3:::acme-data/*
+            - arn:aws:s3:::acme-data/cafe/*
+        - actions: [sqs:SendMessage]
+          resources:
+            - arn:aws:sqs:eu-west-1:999999999999:shop-orders
+  - name: cafe
+    source: {url: "https://github.com/acme/cafe", branch: main}
+"""
+    found = said(text)
+    lines = [int(re.match(r"tenants\.yaml:(\d+): ", mistake)[1]) for mistake in found]  # type: ignore[index]
+    assert lines == [8, 10, 11, 12, 15]
+    parts = ["everything that the service can do", "is everybody's", "names no tenant", "cafe's", "another account"]
+    for part, mistake in zip(parts, found, strict=True):
+        assert part in mistake
+        assert "\n    " in mistake
+
+
+@pytest.mark.parametrize(
+    "action",
+    "* iam:* iam:PassRole IAM:GetUser organizations:ListAccounts account:GetContactInformation sts:AssumeRole "
+    "eks:CreateAccessEntry kms:PutKeyPolicy s3:PutBucketPolicy ssm:StartSession".split(),
+)
+def test_what_is_the_platform_teams_is_refused_whatever_the_reason(action: str) -> None:
+    reason = "the platform team says that this is fine"
+    text = listing(statements=[statement("arn:aws:s3:::acme-shop", action, justification=reason)])
+    assert any("whatever the reason" in mistake or "is no action" in mistake for mistake in said(text))
+
+
+@pytest.mark.parametrize(
+    ("resource", "actions", "why"),
+    [
+        ("arn:aws:s3:::acme-data/shop*", [], "reaches what is shop-eu's"),
+        ("arn:aws:s3:::acme-data/sho?/*", [], "names no tenant"),
+        ("arn:aws:s3:::acme-data/workshop/*", [], "names no tenant"),
+        ("arn:aws:s3:::acme-*/shop/*", [], "wildcard before"),
+        ("arn:aws:s3:::shop-*", [], "reaches what is shop-eu's"),
+        ("arn:aws:s3:::acme-shop-eu/*", [], "reaches what is shop-eu's"),
+        (f"{SQS}:eu-shop-orders", ["sqs:SendMessage"], "names no tenant"),
+        (f"arn:aws:states:eu-west-1:{ACCOUNT}:stateMachine:orders", ["states:StartExecution"], "names no tenant"),
+        (KEY, ["kms:Decrypt"], "names no tenant"),
+        (TABLE, ["dynamodb:GetItem"], "names no tenant"),
+    ],
+)
+def test_a_resource_that_could_be_anothers_is_refused_unless_it_is_justified(
+    resource: str, actions: list[str], why: str
+) -> None:
+    refused = said(listing("shop-eu", statements=[statement(resource, *actions)]))
+    assert [why in mistake for mistake in refused] == [True]
+    reason = "shared with all tenants on purpose"
+    assert said(listing("shop-eu", statements=[statement(resource, *actions, justification=reason)])) == []
+
+
+@pytest.mark.parametrize(
+    ("resource", "actions", "conditions"),
+    [
+        ("", [], {}),
+        ("arn:aws:s3:::acme-data/${aws:PrincipalTag/kubernetes-namespace}/*", [], {}),
+        ("arn:aws:s3:::acme-shop/*", [], {}),
+        ("arn:aws:s3:::shop-uploads/*", [], {}),
+        (f"{SQS}:shop-orders", ["sqs:SendMessage"], {}),
+        (f"arn:aws:states:eu-west-1:{ACCOUNT}:stateMachine:shop-orders", ["states:StartExecution"], {}),
+        ("arn:aws:s3:::acme-data", ["s3:ListBucket"], {"StringLike": {"s3:prefix": "${tenant}/*"}}),
+        (TABLE, ["dynamodb:GetItem"], LEADING_KEYS),
+        (KEY, ["kms:Decrypt"], {"StringEquals": {"aws:ResourceTag/tenant": "shop"}}),
+    ],
+)
+def test_what_is_the_tenants_by_name_or_condition_needs_no_justification(
+    resource: str, actions: list[str], conditions: dict[str, Any]
+) -> None:
+    given = statement(resource, *actions, conditions=conditions)
+    assert said(listing("cafe", statements=[given])) == []
+    assert any("no justification" in one for one in said(listing(statements=[{**given, "justification": "x" * 10}])))
+
+
+def test_a_tenant_whose_name_is_part_of_anothers_is_not_meant_by_it() -> None:
+    text = listing("eu", "shop", statements=[statement(), statement("arn:aws:s3:::acme-shop-eu/*")])
+    assert said(text.replace("name: shop\n", "name: shop-eu\n", 1)) == []
+
+
+def test_a_condition_that_a_scan_escapes_is_not_enough() -> None:
+    conditions = {key: value for key, value in LEADING_KEYS.items() if key != "Null"}
+    given = statement(TABLE, "dynamodb:Scan", conditions=conditions)
+    assert any("names no tenant" in mistake for mistake in said(listing(statements=[given])))
+
+
+@pytest.mark.parametrize(
+    ("aws", "part"),
+    [
+        ({}, "good for nothing"),
+        ({"statements": [statement(NotAction=["s3:GetObject"])]}, "unknown key 'NotAction'"),
+        ({"statements": [statement(principals=["*"])]}, "unknown key 'principals'"),
+        ({"statements": [statement(), statement()]}, "this is statement 1 again"),
+        ({"statements": [statement("s3://acme-data/shop")]}, "is no ARN"),
+        ({"statements": [statement("", "GetObject")]}, "is no action of AWS"),
+        ({"statements": [statement("arn:aws:s3:::acme/${name}/*")]}, "Write ${tenant}"),
+        ({"statements": [statement(conditions={"StringSame": {"a": "b"}})]}, "no condition operator"),
+        ({"statements": [statement(conditions={"Null": {"a": True}})]}, "has to be a list"),
+        ({"statements": [statement("*", justification="short")]}, "Write why"),
+        ({"policies": ["arn:aws:iam::aws:policy/AmazonS3FullAccess"]}, "reaches beyond one tenant"),
+        ({"policies": [{"arn": "arn:aws:iam::aws:policy/AmazonS3FullAccess"}]}, "justification: is missing"),
+        *(
+            ({"policies": [{"arn": f"arn:aws:iam::aws:policy/{name}", "justification": "x" * 10}]}, "whatever")
+            for name in ("AdministratorAccess", "PowerUserAccess", "IAMFullAccess")
+        ),
+        (
+            {"policies": [{"arn": "arn:aws:iam::999999999999:policy/own", "justification": "x" * 10}]},
+            "of another account",
+        ),
+        ({"serviceAccount": "Podinfo", "statements": [statement()]}, "cannot name a ServiceAccount"),
+        (
+            {"statements": [statement(f"arn:aws:s3:::acme-{index}-shop/{'x' * 900}") for index in range(11)]},
+            "IAM takes 10240",
+        ),
+    ],
+)
+def test_other_mistakes_say_what_to_do(aws: dict[str, Any], part: str) -> None:
+    found = said(listing(**aws))
+    assert any(part in mistake for mistake in found), found
+
+
+def test_a_stack_without_aws_gives_no_roles() -> None:
+    assert ["nothing on AWS" in one for one in said(listing(statements=[statement()]), None)] == [True]
+
+
+def test_defaults_hold_statements_for_all_and_a_tenant_takes_its_own_or_none() -> None:
+    text = yaml.safe_dump(
+        {
+            "defaults": {"source": SOURCE, "aws": {"serviceAccount": "podinfo", "statements": [statement()]}},
+            "tenants": [{"name": "aa"}, {"name": "bb", "aws": {"serviceAccount": "web"}}, {"name": "cc", "aws": None}],
+        }
+    )
+    assert said(text) == []
+    first, second, third = tenants.parse(parse(text, "tenants.yaml"))
+    assert first.aws
+    assert second.aws
+    assert (first.aws.service_account, second.aws.service_account, third.aws) == ("podinfo", "web", None)
+    assert "acme-data/bb/*" in iam.inline_policy(second.aws, "bb")
+    # What is wrong in the defaults is said once, where it stands.
+    wrong = said(text.replace("${tenant}/", ""))
+    assert ["defaults.aws.statements[0].resources[0]" in mistake for mistake in wrong] == [True]
+
+
+def test_the_documentations_example_is_accepted() -> None:
+    page = (Path(__file__).parents[2] / "docs/tenant-aws-access.md").read_text()
+    example = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
+    assert said(yaml.safe_dump({**example, "defaults": {**example["defaults"], "source": SOURCE}})) == []
+
+
+def test_role_names_fit_iam_and_stay_different() -> None:
+    assert iam.role_name("saas-in-eks-prod-eu", "tenant-001") == "saas-in-eks-prod-eu-tenant-tenant-001"
+    long = [iam.role_name("saas-in-eks-prod-eu", "x" * 60 + end) for end in ("a", "b")]
+    assert all(len(name) == 64 for name in long)
+    assert len(set(long)) == 2
+    assert long == [iam.role_name("saas-in-eks-prod-eu", "x" * 60 + end) for end in ("a", "b")]
+
+
+def test_the_documents_fit_iams_limits_and_parliament_finds_nothing_in_them() -> None:
+    access = AwsAccess.model_validate({"statements": [statement(), statement(TABLE, "dynamodb:GetItem")]})
+    assert iam.compact_size(boundary(ACCOUNT)) <= iam.MANAGED_LIMIT
+    trust = pod_identity_trust(ACCOUNT, CLUSTER, "shop", "podinfo")
+    assert [findings(one) for one in (boundary(ACCOUNT), trust, iam.inline_policy(access, "shop"))] == [[], [], []]
+    assert findings(boundary(ACCOUNT).replace("s3:prefix", "s3:prefixx"))
+    assert findings(trust.replace("sts:TagSession", "sts:TagSessions"))
+
+
+# Attacks, decided by a simulator of IAM that is not ours. The role may do everything: what holds is the boundary.
+
+POD = {"kubernetes-namespace": "shop", "kubernetes-service-account": "podinfo"}
+WIDE = document(allow(["*"], ["*"]))
+HELD = Session([WIDE], boundary(ACCOUNT), POD)
+BARE = Session([WIDE], None, POD)
+ANOTHERS = {"aws:ResourceTag/tenant": "cafe"}
+OF_KEY = key_policy(ACCOUNT)
+THEIRS = "arn:aws:s3:::theirs/shop/x"
+OPEN_BUCKET = document({**allow(["s3:GetObject"], [THEIRS]), "Principal": {"AWS": "*"}})
+OPEN_ROLE = document({"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "*"}})
+
+ATTACKS = {
+    "another's object": Attempt("s3:GetObject", "arn:aws:s3:::acme-data/cafe/secret"),
+    "an object of nobody": Attempt("s3:GetObject", "arn:aws:s3:::acme-data/secret"),
+    "an object that is tagged for another": Attempt(
+        "s3:GetObject", "arn:aws:s3:::acme-data/shop/x", {"s3:ExistingObjectTag/tenant": "cafe"}
+    ),
+    "a list of another's objects": Attempt("s3:ListBucket", "arn:aws:s3:::acme-data", {"s3:prefix": "cafe/"}),
+    "a list of all objects": Attempt("s3:ListBucket", "arn:aws:s3:::acme-data"),
+    "the names of all buckets": Attempt("s3:ListAllMyBuckets", "*"),
+    "another's queue": Attempt("sqs:ReceiveMessage", f"{SQS}:cafe-orders"),
+    "another's queue with a name like the own": Attempt("sqs:ReceiveMessage", f"{SQS}:shopping-orders"),
+    "another's secret": Attempt(
+        "secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:cafe/db-AbCdEf"
+    ),
+    "another's items": Attempt("dynamodb:GetItem", TABLE, {"dynamodb:LeadingKeys": ["cafe#1"]}),
+    "another's items beside the own": Attempt(
+        "dynamodb:BatchGetItem", TABLE, {"dynamodb:LeadingKeys": ["shop#1", "cafe#1"]}
+    ),
+    "a scan of the shared table": Attempt("dynamodb:Scan", TABLE),
+    "another's key": Attempt("kms:Decrypt", KEY, ANOTHERS, resource_policy=OF_KEY),
+    "a tag that makes another's the own": Attempt(
+        "sqs:TagQueue", f"{SQS}:cafe-orders", {**ANOTHERS, "aws:RequestTag/tenant": "shop", "aws:TagKeys": ["tenant"]}
+    ),
+    "a tag that makes the own another's": Attempt(
+        "sqs:TagQueue", f"{SQS}:shop-orders", {"aws:RequestTag/tenant": "cafe", "aws:TagKeys": ["tenant"]}
+    ),
+    "no tag any more": Attempt("sqs:UntagQueue", f"{SQS}:shop-orders", {"aws:TagKeys": ["tenant"]}),
+    "another account": Attempt("s3:GetObject", THEIRS, resource_account="999999999999", resource_policy=OPEN_BUCKET),
+    "a policy for itself": Attempt("iam:PutRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/tenant"),
+    "life without boundary": Attempt("iam:DeleteRolePermissionsBoundary", f"arn:aws:iam::{ACCOUNT}:role/tenant"),
+    "another's role": Attempt("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/cafe", resource_policy=OPEN_ROLE),
+    "another's association": Attempt("eks:CreatePodIdentityAssociation", CLUSTER),
+    "its data for the world": Attempt("s3:PutBucketPolicy", "arn:aws:s3:::acme-shop"),
+    "its data for the world, by ACL": Attempt("s3:PutObjectAcl", "arn:aws:s3:::acme-shop/x"),
+    "a node's shell": Attempt("ssm:StartSession", f"arn:aws:ec2:eu-west-1:{ACCOUNT}:instance/i-0123456789abcdef0"),
+}
+
+
+def test_no_attack_gets_through_the_boundary_even_where_the_role_may_do_everything() -> None:
+    decided = dict(zip(ATTACKS, HELD.decisions(*ATTACKS.values()), strict=True))
+    assert decided == dict.fromkeys(ATTACKS, "ExplicitlyDenied")
+
+
+def test_without_the_boundary_the_same_attacks_get_through() -> None:
+    # Else the test above would prove nothing.
+    decided = dict(zip(ATTACKS, BARE.decisions(*ATTACKS.values()), strict=True))
+    assert decided == dict.fromkeys(ATTACKS, "Allowed")
+
+
+def test_the_boundary_lets_through_what_is_the_tenants_own() -> None:
+    own = [
+        Attempt("s3:GetObject", "arn:aws:s3:::acme-data/shop/x"),
+        Attempt("s3:PutObject", "arn:aws:s3:::acme-shop/x"),
+        Attempt("s3:ListBucket", "arn:aws:s3:::acme-data", {"s3:prefix": "shop/"}),
+        Attempt("s3:ListBucket", "arn:aws:s3:::acme-shop"),
+        Attempt("sqs:SendMessage", f"{SQS}:anything", {"aws:ResourceTag/tenant": "shop"}),
+        Attempt("dynamodb:Query", TABLE, {"dynamodb:LeadingKeys": ["shop", "shop#1"]}),
+        Attempt("dynamodb:Scan", f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/shop-orders"),
+        Attempt("kms:Decrypt", KEY, {"aws:ResourceTag/tenant": "shop"}, resource_policy=OF_KEY),
+        Attempt("states:StartExecution", f"arn:aws:states:eu-west-1:{ACCOUNT}:stateMachine:any"),
+    ]
+    assert HELD.decisions(*own) == ["Allowed"] * len(own)
+
+
+def test_what_passes_for_the_tenants_name_in_tenants_yaml_passes_the_boundary_too() -> None:
+    actions = {
+        "s3": "s3:*",
+        "dynamodb": "dynamodb:DescribeTable",
+        "sqs": "sqs:SendMessage",
+        "sns": "sns:Publish",
+        "secretsmanager": "secretsmanager:GetSecretValue",
+        "ssm": "ssm:GetParameter",
+    }
+    attempts: list[Attempt] = []
+    for service, action in actions.items():
+        for pattern in own_names(service, "shop"):
+            fields = pattern.split(":", 5)
+            name = fields[5].replace("*", "x")
+            region, account = ("", "") if service == "s3" else ("eu-west-1", ACCOUNT)
+            arn = f"arn:aws:{service}:{region}:{account}:{name}"
+            action = ("s3:GetObject" if "/" in name else "s3:ListBucket") if service == "s3" else action
+            if "table/" in name and name.count("/") == 2:
+                action, arn = "dynamodb:Query", arn.replace("/x", "/index/x")
+            assert said(listing("cafe", statements=[statement(arn, action)])) == []
+            attempts.append(Attempt(action, arn))
+    assert len(attempts) > 20
+    assert HELD.decisions(*attempts) == ["Allowed"] * len(attempts)
+
+
+def test_a_justified_role_reaches_shared_things_but_still_nothing_tagged_for_another() -> None:
+    justified = Session([WIDE], boundary(ACCOUNT), {**POD, "reach": "justified"})
+    assert justified.may(Attempt("s3:GetObject", "arn:aws:s3:::acme-catalogue/prices"))
+    assert not justified.may(Attempt("sqs:ReceiveMessage", f"{SQS}:orders", ANOTHERS))
+    assert not justified.may(ATTACKS["a policy for itself"])
+
+
+def test_a_session_that_does_not_say_whose_it_is_may_do_nothing() -> None:
+    assert not Session([WIDE], boundary(ACCOUNT), {}).may(Attempt("s3:GetObject", "arn:aws:s3:::acme-data/shop/x"))
+
+
+def test_only_the_tenants_own_pods_get_the_role() -> None:
+    trust = pod_identity_trust(ACCOUNT, CLUSTER, "shop", "podinfo")
+    assert assume(trust, POD, CLUSTER) == ["Allowed"] * 2
+    elsewhere = [
+        assume(trust, {**POD, "kubernetes-namespace": "cafe"}, CLUSTER),
+        assume(trust, {**POD, "kubernetes-service-account": "default"}, CLUSTER),
+        assume(trust, {}, CLUSTER),
+        assume(trust, POD, CLUSTER.replace("/eu", "/us")),
+        assume(trust, POD, CLUSTER, "999999999999"),
+    ]
+    assert elsewhere == [["ImplicitlyDenied"] * 2] * len(elsewhere)
