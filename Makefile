@@ -54,6 +54,7 @@ check: $(VENV)/installed  ## format, lint, types, unit and program tests: under 
 	$(RUN) -m pyright -p pyrightconfig.platform.json
 	$(RUN) -m model.editor_schema --check
 	$(RUN) -m model.costs --check
+	$(RUN) -m ci.lint_workflows
 	$(RUN) -m pytest -q tests/unit tests/program
 
 unit program: $(VENV)/installed

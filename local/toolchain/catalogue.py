@@ -171,6 +171,13 @@ GROUPS = (
         seconds=190,
         gigabytes=4.0,
     ),
+    Group(
+        "actionlint",
+        (Program("actionlint", "github.com/rhysd/actionlint", "cmd/actionlint"),),
+        seconds=14,
+        gigabytes=0.2,
+        installed=Installed(("-version",), lambda found, wanted: found >= wanted),
+    ),
 )
 
 ALL = tuple(program.name for group in GROUPS for program in group.programs)

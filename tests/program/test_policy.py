@@ -26,7 +26,7 @@ from tests.program.conftest import Run
 from tests.program.recorder import CHECKOUT, Recording, Registration
 from tests.program.test_tenant_role import roles
 
-STACKS = sorted(path.name.split(".")[1] for path in CHECKOUT.glob("Pulumi.*.yaml"))
+STACKS = sorted({path.name.split(".")[1] for path in CHECKOUT.glob("Pulumi.*.yaml")})
 
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270"

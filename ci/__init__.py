@@ -1,0 +1,1 @@
+"""What the workflows run, kept apart from the program so that it can be tested."""

@@ -1,0 +1,171 @@
+"""What the workflows promise: no static keys to AWS, as few rights as possible, nothing that moves by itself."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ci import lint_workflows, preview_gate
+from local import toolchain
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+WORKFLOWS = {path.stem: path for path in sorted((CHECKOUT / ".github" / "workflows").glob("*.y*ml"))}
+Workflow = Mapping[str, Any]
+
+
+def parse(path: Path) -> Workflow:
+    # YAML 1.1 reads the key `on` as true.
+    content = yaml.safe_load(path.read_text())
+    return {("on" if key is True else key): value for key, value in content.items()}
+
+
+def jobs() -> Iterator[Any]:
+    for name, path in WORKFLOWS.items():
+        for job, content in parse(path)["jobs"].items():
+            yield pytest.param(content, id=f"{name}-{job}")
+
+
+def steps(job: Workflow, action: str) -> list[Workflow]:
+    return [step for step in job["steps"] if step.get("uses", "").startswith(f"{action}@")]
+
+
+def place(job: Workflow, text: str) -> int:
+    """The number of the step that runs or uses something."""
+    return next(number for number, step in enumerate(job["steps"]) if text in f"{step.get('uses')} {step.get('run')}")
+
+
+PREVIEW = parse(WORKFLOWS["preview"])["jobs"]["preview"]
+EVERY_JOB = pytest.mark.parametrize("job", list(jobs()))
+
+
+def test_the_workflows_are_these() -> None:
+    assert set(WORKFLOWS) == {"check", "preview", "drift", "deploy"}
+
+
+@pytest.mark.skipif(bool(toolchain.missing(["actionlint"])), reason="`make check` builds actionlint before this")
+def test_actionlint_finds_nothing_here_and_would_find_something(tmp_path: Path) -> None:
+    assert lint_workflows.main() == 0
+    text = WORKFLOWS["preview"].read_text()
+    (tmp_path / "preview.yaml").write_text(text.replace("github.run_id", "github.run_identity"))
+    assert lint_workflows.main(tmp_path) == 1
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_no_static_key_of_aws_or_pulumi_is_used(name: str) -> None:
+    text = WORKFLOWS[name].read_text()
+    assert not re.search(r"AWS_(SECRET_)?ACCESS_KEY|AWS_SESSION_TOKEN|aws-(secret-)?access-key|AKIA[A-Z0-9]", text)
+    assert "secrets.PULUMI_ACCESS_TOKEN" not in text
+    # The key of the platform's GitHub App is the only secret; nothing else is to be kept or rotated.
+    assert set(re.findall(r"secrets\.(\w+)", text)) <= {"PLATFORM_APP_KEY"}
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_workflow_has_no_rights_but_those_that_a_job_asks_for(name: str) -> None:
+    assert parse(WORKFLOWS[name])["permissions"] == {}
+
+
+@EVERY_JOB
+def test_a_job_that_acts_on_aws_may_write_nothing_on_github(job: Workflow) -> None:
+    rights = job["permissions"]
+    assert isinstance(rights, dict)
+    writes = {right for right, level in rights.items() if level == "write"}
+    assert writes in (set(), {"id-token"}, {"pull-requests"}, {"issues"})
+    assert bool(steps(job, "aws-actions/configure-aws-credentials")) == ("id-token" in writes)
+    # An environment says who may run it; the roles trust nothing else.
+    assert ("id-token" in writes) == ("environment" in job)
+    assert job["timeout-minutes"] > 0
+
+
+@EVERY_JOB
+def test_every_action_is_pinned_by_its_commit_and_says_its_version(job: Workflow) -> None:
+    text = "\n".join(path.read_text() for path in WORKFLOWS.values())
+    for step in job["steps"]:
+        if uses := step.get("uses"):
+            assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", uses)
+            assert re.search(rf"uses: {uses} # v\d+\.\d+\.\d+$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_an_action_is_the_same_version_everywhere(name: str) -> None:
+    everywhere = dict(re.findall(r"uses: (\S+)@(\S+)", "\n".join(path.read_text() for path in WORKFLOWS.values())))
+    here = re.findall(r"uses: (\S+)@(\S+)", WORKFLOWS[name].read_text())
+    assert [(action, commit) for action, commit in here if everywhere[action] != commit] == []
+
+
+@EVERY_JOB
+def test_a_checkout_leaves_no_token_behind(job: Workflow) -> None:
+    assert all(step["with"]["persist-credentials"] is False for step in steps(job, "actions/checkout"))
+
+
+def test_each_workflow_has_a_role_and_an_environment_of_its_own() -> None:
+    found = {}
+    for name, job in {"preview": "preview", "drift": "look", "deploy": "deploy"}.items():
+        content = parse(WORKFLOWS[name])["jobs"][job]
+        (login,) = steps(content, "aws-actions/configure-aws-credentials")
+        found[name] = (content["environment"], login["with"]["role-to-assume"])
+    assert found == {
+        "preview": ("prod-eu-preview", "${{ vars.AWS_PREVIEW_ROLE_ARN }}"),
+        "drift": ("prod-eu-drift", "${{ vars.AWS_DRIFT_ROLE_ARN }}"),
+        "deploy": ("prod-eu", "${{ vars.AWS_DEPLOY_ROLE_ARN }}"),
+    }
+
+
+def test_only_a_preview_runs_what_is_not_merged() -> None:
+    for name, path in WORKFLOWS.items():
+        triggers = parse(path)["on"]
+        assert "pull_request_target" not in triggers
+        assert "workflow_run" not in triggers
+        if "pull_request" not in triggers:
+            (acting,) = [job for job in parse(path)["jobs"].values() if "environment" in job]
+            assert "github.ref == 'refs/heads/main'" in acting["if"], name
+    assert "github.event.pull_request.head.repo.full_name == github.repository" in PREVIEW["if"]
+
+
+@pytest.mark.parametrize("name", ["preview", "drift", "deploy"])
+def test_packages_are_installed_before_there_are_credentials(name: str) -> None:
+    (job,) = [job for job in parse(WORKFLOWS[name])["jobs"].values() if "environment" in job]
+    install = place(job, "pulumi install")
+    assert install < place(job, "configure-aws-credentials")
+    assert install < place(job, "pulumi/auth-actions")
+
+
+def test_the_judge_of_a_pull_request_is_the_one_on_main() -> None:
+    (judge,) = [step for step in steps(PREVIEW, "actions/checkout") if "ref" in step["with"]]
+    assert judge["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
+    judged = PREVIEW["steps"][place(PREVIEW, "preview_gate.py")]
+    assert f"{judge['with']['path']}/ci/preview_gate.py" in judged["run"]
+    assert Path(preview_gate.__file__).relative_to(CHECKOUT) == Path("ci/preview_gate.py")
+
+
+def test_only_drift_and_preview_look_and_only_deploy_changes() -> None:
+    commands = {name: re.findall(r"\bpulumi (\w+) --stack.*", path.read_text()) for name, path in WORKFLOWS.items()}
+    assert commands == {"check": [], "preview": ["preview"], "drift": ["preview"], "deploy": ["up"]}
+    assert "--refresh --expect-no-changes" in WORKFLOWS["drift"].read_text()
+
+
+def test_a_deployment_is_never_interrupted_by_the_next() -> None:
+    assert parse(WORKFLOWS["deploy"])["concurrency"] == {"group": "deploy", "cancel-in-progress": False}
+
+
+@EVERY_JOB
+def test_nothing_that_others_wrote_is_pasted_into_a_script(job: Workflow) -> None:
+    for step in job["steps"]:
+        assert "${{" not in step.get("run", "")
+
+
+@EVERY_JOB
+def test_every_script_is_one_that_a_shell_can_read(job: Workflow) -> None:
+    for step in job["steps"]:
+        if script := step.get("run"):
+            read = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
+            assert read.returncode == 0, read.stderr
+
+
+def test_the_comment_is_found_again_by_the_line_that_the_judge_writes() -> None:
+    assert preview_gate.marker("prod-eu") in WORKFLOWS["preview"].read_text()
