@@ -73,7 +73,7 @@ def main() -> int:
 def start(home: Home, console: Console) -> None:
     """Start every part that does not run yet. Nothing of Flux: that is the program's to bring."""
     home.create()
-    tools = toolchain.ensure(console=console)
+    tools = toolchain.ensure(toolchain.PLATFORM, console=console)
     _copy(install_manifest.install_manifest(), home.manifest)
     with console.status("Starting the control plane and the Git server"):
         controlplane.up(home, tools)

@@ -22,7 +22,13 @@ from local.home import PROJECT, Home
 
 PASSPHRASE = "local"  # noqa: S105 - well known, see environment()
 
-_STAND_INS = {"kubernetes": "pulumi-kubernetes", "tls": "pulumi-tls", "github": "pulumi-github"}
+_STAND_INS = {
+    "kubernetes": "pulumi-kubernetes",
+    "tls": "pulumi-tls",
+    "github": "pulumi-github",
+    "aws": "pulumi-aws",
+    "eks": "pulumi-eks",
+}
 """Plugin -> the Python package whose version it has to have."""
 
 _LANGUAGE_HOST = "pulumi-language-python"
@@ -55,6 +61,8 @@ def install(home: Home, tools: Mapping[str, Path]) -> None:
         folder = home.pulumi_home / "plugins" / f"resource-{plugin}-v{metadata.version(package)}"
         _stand_in(folder, f"pulumi-resource-{plugin}", f"local.plugins.{plugin}", official and plugin != "github")
     _stand_in(_language_folder(home), _LANGUAGE_HOST, "local.plugins.language_python", official)
+    # For kubeconfigs of EKS clusters, which here are this platform's control plane.
+    _script(home.bin / "aws", "local.aws_cli", {"SAAS_LOCAL_HOME": str(home.path)})
     home.backend.mkdir(exist_ok=True)
     _write_env(home)
 
@@ -275,8 +283,8 @@ def _link(link: Path, target: Path) -> None:
     partial.replace(link)
 
 
-def _script(path: Path, module: str) -> None:
-    """A program that runs a module of this checkout with this Python.
+def _script(path: Path, module: str, environment: Mapping[str, str] | None = None) -> None:
+    """A program that runs a module of this checkout with this Python, with more variables where some are given.
 
     A shell script, because the kernel limits how long the path in a `#!` line may be. With -P nothing is imported from
     the folder that the engine starts it in, and without PYTHONPATH nothing of this checkout by programs it starts.
@@ -287,7 +295,8 @@ def _script(path: Path, module: str) -> None:
         f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
     )
     command = f'exec {shlex.quote(sys.executable)} -P -c {shlex.quote(start)} "$@"'
-    _write(path, f"#!/bin/sh\n{_MARK}\n{command}\n", mode=0o755)
+    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in (environment or {}).items())
+    _write(path, f"#!/bin/sh\n{_MARK}\n{exports}{command}\n", mode=0o755)
 
 
 def _write(path: Path, text: str, *, mode: int) -> None:

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from local import aws, controlplane, pulumi, status
 from local.home import PROJECT, Home
+from model.iam_documents import service_trust
 
 STACK = "prod-eu"
 READY_SECONDS = 180.0
@@ -55,6 +56,8 @@ class Rehearsal:
     home: Home
     stack: str = STACK
     extra: dict[str, str] = field(default_factory=dict)
+    given: dict[str, list[str]] = field(default_factory=dict)
+    """What was on AWS before the program ran."""
 
     @property
     def project(self) -> Path:
@@ -79,13 +82,13 @@ class Rehearsal:
         aws.start(self.home)
         self.extra = {**aws.environment(self.home), "SAAS_LOCAL_HOME": str(self.home.path)}
         self._copy_project()
+        self._prepare_account()
         pulumi.ensure_stack(self.home, self.stack, cwd=self.project)
 
     def stop(self, end_platform: Callable[[Home], None]) -> None:
-        """Stop everything and remove it."""
+        """Stop everything. The folder stays for a look at its logs, until the next rehearsal."""
         aws.stop(self.home)
         end_platform(self.home)
-        shutil.rmtree(self.home.path)
 
     def configure(self, change: Callable[[dict[str, Any]], None]) -> None:
         """Change the stack's configuration, given without its keys' namespace."""
@@ -122,6 +125,22 @@ class Rehearsal:
         self.configure(
             lambda config: config.update(mirrorsFile=str(self.home.mirrors), fluxManifest=str(self.home.manifest))
         )
+
+    def leftovers(self) -> dict[str, list[str]]:
+        """What is on AWS that was not there at the beginning, by kind."""
+        now = aws.leftovers(self.home)
+        left = {kind: sorted(set(names) - set(self.given.get(kind, []))) for kind, names in now.items()}
+        return {kind: names for kind, names in left.items() if names}
+
+    def _prepare_account(self) -> None:
+        """Make what an account has before the program runs: the people's and the workflows' roles."""
+        cluster = yaml.safe_load(self.stack_file.read_text())["config"]["saas-in-eks:aws"]["cluster"]
+        session = aws.session(self.home)
+        for principal in (*cluster.get("administrators", []), *cluster.get("viewers", [])):
+            name = principal.rpartition("/")[2]
+            trust = service_trust("ec2.amazonaws.com", aws.ACCOUNT)
+            session.call("iam", "create_role", RoleName=name, AssumeRolePolicyDocument=trust)
+        self.given = aws.leftovers(self.home)
 
 
 def _changes(log: Path) -> Iterator[Change]:
@@ -187,7 +206,7 @@ def rehearse(
             changes += _only(rehearsal.run("up", "--yes", "--skip-preview"), "update")
         with step("pulumi destroy") as changes:
             changes += _only(rehearsal.run("destroy", "--yes", "--skip-preview"), "delete", "discard")
-        if left := aws.leftovers(rehearsal.home):
+        if left := rehearsal.leftovers():
             raise RehearsalError(f"AWS still has {json.dumps(left)}")
     finally:
         rehearsal.stop(end_platform)

@@ -46,7 +46,7 @@ class RepositoryDeployKey(_InRepository):
     """A deploy key, which GitHub can't change: any change makes a new one."""
 
     token = "github:index/repositoryDeployKey:RepositoryDeployKey"  # noqa: S105 - a type's name
-    properties = {  # noqa: RUF012
+    properties = {
         "key": _FORCES,
         "title": _FORCES,
         "repository": _FORCES,
@@ -105,7 +105,7 @@ class RepositoryFile(_InRepository):
     """A file of a branch; each change is a commit."""
 
     token = "github:index/repositoryFile:RepositoryFile"  # noqa: S105 - a type's name
-    properties = {  # noqa: RUF012
+    properties = {
         "repository": Property(required=True),
         "file": _FORCES,
         "content": Property(required=True),
@@ -230,7 +230,7 @@ class Branch(_InRepository):
     """A branch; renamed in place."""
 
     token = "github:index/branch:Branch"  # noqa: S105 - a type's name
-    properties = {  # noqa: RUF012
+    properties = {
         "repository": _FORCES,
         "branch": Property(required=True),
         "sourceBranch": Property(default="main", replaces=True),
@@ -287,7 +287,7 @@ class BranchDefault(_InRepository):
     """Which branch is the default one. Deleting it changes nothing."""
 
     token = "github:index/branchDefault:BranchDefault"  # noqa: S105 - a type's name
-    properties = {  # noqa: RUF012
+    properties = {
         "repository": Property(required=True),
         "branch": Property(required=True),
         "rename": Property(bool, default=False),

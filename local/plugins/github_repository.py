@@ -70,7 +70,7 @@ class Repository(Kind):
     """A repository. Renamed in place; nothing replaces it."""
 
     token = "github:index/repository:Repository"  # noqa: S105 - a type's name
-    properties = {  # noqa: RUF012
+    properties = {
         "name": Property(required=True),
         "description": Property(),
         "homepageUrl": Property(),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -19,7 +19,15 @@ from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from local.plugins import protocol
-from local.plugins.kubernetes.values import UNKNOWN, Secret, from_struct, has_unknown, plain, to_struct
+from local.plugins.kubernetes.values import (
+    UNKNOWN,
+    Secret,
+    from_struct,
+    has_unknown,
+    mark_secrets,
+    plain,
+    to_struct,
+)
 
 THREADS = 16
 Values = dict[str, Any]
@@ -40,32 +48,137 @@ class PartlyDoneError(Exception):
 
 @dataclass(frozen=True)
 class Property:
-    """An input. `type` is str, bool, int or list.
+    """An input. `type` is str, bool, int, float, list or dict.
 
-    `default` is put in where the program says nothing. `computed`: without an input the service decides, so an absent
-    input is no change. `replaces`: another value needs another resource. `ignored`: taken, never compared.
-    `unsupported`: the official provider has it, the stand-in does not.
+    `of` is what a list or dict holds: values of a type, or objects with these properties (a dict `of` properties is one
+    such object). `unordered`: a list whose order means nothing. `default` is put in where the program says nothing.
+    `computed`: without an input the service decides, so an absent input is no change. `replaces`: another value needs
+    another resource. `ignored`: taken, never compared. `unsupported`: the official provider has it, the stand-in does
+    not.
     """
 
     type: type = str
     required: bool = False
     default: Any = None
     choices: tuple[Any, ...] = ()
+    of: type | Mapping[str, Property] | None = None
+    unordered: bool = False
     computed: bool = False
     replaces: bool = False
     ignored: bool = False
     unsupported: bool = False
 
-    def failure(self, name: str, value: Any) -> str | None:
-        """Why a known value is refused."""
+    def failures(self, name: str, value: Any) -> Iterator[tuple[str, str]]:
+        """Which values are refused, and why; nothing about those that are not known yet."""
         if self.unsupported:
-            return f"the stand-in has no mapping for {name}: leave it out, or use the official plugin"
-        good = isinstance(value, self.type) and not (self.type is int and isinstance(value, bool))
-        if not good:
-            return f"expected {name} to be of type {self.type.__name__}, got {value!r}"
-        if self.choices and value not in self.choices:
-            return f"expected {name} to be one of {list(self.choices)}, got {value}"
-        return None
+            yield name, f"the stand-in has no mapping for {name}: leave it out, or use the official plugin"
+        elif value is UNKNOWN:
+            return
+        elif not _is_a(value, self.type):
+            yield name, f"expected {name} to be of type {self.type.__name__}, got {value!r}"
+        elif self.choices and value not in self.choices:
+            yield name, f"expected {name} to be one of {list(self.choices)}, got {value}"
+        elif self.type is list:
+            for index, item in enumerate(value):
+                yield from self._member_failures(f"{name}[{index}]", item)
+        elif isinstance(self.of, Mapping):
+            yield from self._member_failures(name, value)
+        elif self.type is dict:
+            for key, item in value.items():
+                yield from self._member_failures(f"{name}.{key}", item)
+
+    def _member_failures(self, name: str, value: Any) -> Iterator[tuple[str, str]]:
+        if value is UNKNOWN or self.of is None:
+            return
+        if not isinstance(self.of, Mapping):
+            yield from Property(self.of).failures(name, value)
+        elif not isinstance(value, dict):
+            yield name, f"expected {name} to be an object, got {value!r}"
+        else:
+            yield from _object_failures(self.of, value, f"{name}.", name)
+
+    def completed(self, value: Any) -> Any:
+        """The value with the defaults of what is in it."""
+        if not isinstance(self.of, Mapping):
+            return value
+        if isinstance(value, list):
+            return [_with_defaults(self.of, item) for item in value]
+        return _with_defaults(self.of, value)
+
+    def differs(self, old: Any, new: Any) -> bool:
+        """Whether the new value is another one, or may be, as it is not known yet."""
+        if self.ignored or (self.computed and new is None):
+            return False
+        old, new = _empty(self, old), _empty(self, new)
+        if has_unknown(new):
+            return True
+        if self.type is list:
+            if len(old) != len(new):
+                return True
+            return self._other_items(old, new) if self.unordered else any(map(self._other, old, new))
+        return self._other(old, new)
+
+    def planned(self, value: Any, state: Any) -> Any:
+        """The input as it will be in the state: what the service decides inside an object is as it was, or unknown."""
+        if not isinstance(self.of, Mapping) or not isinstance(value, dict):
+            return value
+        known = state if isinstance(state, dict) else {}
+        told = {name: UNKNOWN for name, declared in self.of.items() if declared.computed}
+        told |= {name: known[name] for name in told if name in known}
+        return told | {
+            name: self.of[name].planned(item, known.get(name)) if name in self.of else item
+            for name, item in value.items()
+        }
+
+    def _other(self, old: Any, new: Any) -> bool:
+        """Whether two members differ; of a dict `of` properties, the dict is the member."""
+        if isinstance(self.of, Mapping) and isinstance(old, dict) and isinstance(new, dict):
+            return any(declared.differs(old.get(name), new.get(name)) for name, declared in self.of.items())
+        return old != new
+
+    def _other_items(self, old: list[Any], new: list[Any]) -> bool:
+        rest = list(old)
+        for item in new:
+            index = next((at for at, candidate in enumerate(rest) if not self._other(candidate, item)), None)
+            if index is None:
+                return True
+            del rest[index]
+        return False
+
+
+def _is_a(value: Any, kind: type) -> bool:
+    if kind is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+
+
+def _object_failures(
+    properties: Mapping[str, Property], values: Values, prefix: str, where: str
+) -> Iterator[tuple[str, str]]:
+    """What is refused in an object: also properties that are unknown, and required ones that are missing."""
+    for name, value in values.items():
+        if name in properties:
+            yield from properties[name].failures(f"{prefix}{name}", value)
+        else:
+            known = ", ".join(name for name, declared in properties.items() if not declared.unsupported)
+            yield f"{prefix}{name}", f"the stand-in has no mapping for property {name}; {where} has {known}"
+    for name, declared in properties.items():
+        if declared.required and values.get(name) is None:
+            yield f"{prefix}{name}", f"missing required property {name}"
+
+
+def refused_arguments(arguments: Mapping[str, Property], values: Values) -> Iterator[tuple[str, str]]:
+    """Which of a function's arguments are refused, and why."""
+    return _object_failures(arguments, values, "", "the function")
+
+
+def _with_defaults(properties: Mapping[str, Property], values: Any) -> Any:
+    if not isinstance(values, dict):
+        return values
+    complete = {name: declared.default for name, declared in properties.items() if declared.default is not None}
+    return complete | {
+        name: properties[name].completed(value) if name in properties else value for name, value in values.items()
+    }
 
 
 class Kind:
@@ -77,6 +190,8 @@ class Kind:
     """What only the service can tell."""
     secret_outputs: ClassVar[tuple[str, ...]] = ()
     delete_before_replace: ClassVar[bool] = False
+    autonamed: ClassVar[str] = "name"
+    """The property whose value, once chosen where the program says nothing, stays."""
 
     def check(self, name: str, inputs: Values, seed: bytes) -> Iterable[tuple[str, str]]:
         """Complete the inputs in place and yield (property, reason) for what else is wrong. May meet UNKNOWN."""
@@ -217,25 +332,16 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     @_rpc
     def Check(self, request, context):  # noqa: N802
         kind = self._stand_in.kind(request.urn)
-        marked = {name: value for name, value in from_struct(request.news).items() if plain(value) is not None}
-        inputs, old = plain(marked), plain(from_struct(request.olds))
-        failures: list[tuple[str, str]] = []
-        for name, value in inputs.items():
-            if name not in kind.properties:
-                failures.append((name, f"unknown property; {kind.token} has {', '.join(kind.properties)}"))
-            elif not has_unknown(value) and (reason := kind.properties[name].failure(name, value)):
-                failures.append((name, reason))
-        for name, declared in kind.properties.items():
-            if declared.default is not None:
-                inputs.setdefault(name, declared.default)
-        if "name" in kind.properties and "name" not in inputs and "name" in old:
-            inputs["name"] = old["name"]  # the name that was chosen at first stays
-        failures += kind.check(request.urn.rpartition("::")[2], inputs, request.randomSeed)
-        for name, declared in kind.properties.items():
-            if declared.required and inputs.get(name) is None:
-                failures.append((name, f"missing required property {name}"))
+        kind = self._stand_in.kind(request.urn)
+        marked = _without_null(from_struct(request.news))
+        given, old = plain(marked), plain(from_struct(request.olds))
+        inputs = _with_defaults(kind.properties, given)
+        if kind.autonamed in kind.properties and kind.autonamed not in inputs and kind.autonamed in old:
+            inputs[kind.autonamed] = old[kind.autonamed]
+        own = list(kind.check(request.urn.rpartition("::")[2], inputs, request.randomSeed))
+        failures = [*_object_failures(kind.properties, inputs, "", kind.token), *own]
         return provider_pb2.CheckResponse(
-            inputs=to_struct({name: marked.get(name, value) for name, value in inputs.items()}),
+            inputs=to_struct({name: mark_secrets(value, marked.get(name)) for name, value in inputs.items()}),
             failures=[provider_pb2.CheckFailure(property=name, reason=reason) for name, reason in failures],
         )
 
@@ -264,7 +370,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         inputs = plain(marked)
         if request.preview:
             computed = [name for name, declared in kind.properties.items() if declared.computed]
-            planned = {**dict.fromkeys((*kind.outputs, *computed), UNKNOWN), **inputs}
+            planned = {**dict.fromkeys((*kind.outputs, *computed), UNKNOWN), **_planned(kind, inputs, {})}
             return provider_pb2.CreateResponse(properties=self._outputs(kind, planned, marked))
         try:
             identifier, state = kind.create(inputs)
@@ -286,7 +392,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         state, inputs = plain(old), plain(marked)
         if request.preview:
             moved = set(kind.changes_outputs(set(_changed(kind, state, inputs, set()))))
-            planned = {**state, **dict.fromkeys(moved, UNKNOWN), **inputs}
+            planned = {**state, **dict.fromkeys(moved, UNKNOWN), **_planned(kind, inputs, state)}
             return provider_pb2.UpdateResponse(properties=self._outputs(kind, planned, marked))
         return provider_pb2.UpdateResponse(
             properties=self._outputs(kind, kind.update(request.id, state, inputs), marked)
@@ -330,12 +436,27 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 def _changed(kind: Kind, state: Values, inputs: Values, ignored: set[str]) -> list[str]:
     changed = []
     for name, declared in kind.properties.items():
-        if declared.ignored or name in ignored or (declared.computed and name not in inputs):
+        if name in ignored or not declared.differs(state.get(name), inputs.get(name)):
             continue
         old, new = _empty(declared, state.get(name)), _empty(declared, inputs.get(name))
-        if has_unknown(new) or (old != new and not kind.same(name, old, new)):
+        if has_unknown(new) or not kind.same(name, old, new):
             changed.append(name)
     return changed
+
+
+def _planned(kind: Kind, inputs: Values, state: Values) -> Values:
+    return {name: kind.properties[name].planned(value, state.get(name)) for name, value in inputs.items()}
+
+
+def _without_null(item: Any) -> Any:
+    """The value without what is null, which is as good as absent."""
+    if isinstance(item, Secret):
+        return Secret(_without_null(item.value))
+    if isinstance(item, dict):
+        return {key: _without_null(value) for key, value in item.items() if plain(value) is not None}
+    if isinstance(item, list):
+        return [_without_null(value) for value in item]
+    return item
 
 
 def serve(stand_in: StandIn) -> None:

@@ -24,7 +24,7 @@ class PrivateKey(Kind):
     """A key pair that lives in Pulumi's state only, so any change makes a new one."""
 
     token = "tls:index/privateKey:PrivateKey"  # noqa: S105 - a type's name
-    properties = {  # noqa: RUF012
+    properties = {
         "algorithm": Property(required=True, replaces=True, choices=("RSA", "ECDSA", "ED25519")),
         "ecdsaCurve": Property(replaces=True, default="P224", choices=tuple(_CURVES)),
         "rsaBits": Property(int, replaces=True, default=2048),

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local.toolchain import cache, installed
-from local.toolchain.catalogue import ALL, GROUPS, Group, versions
+from local.toolchain.catalogue import ALL, GROUPS, PLATFORM, Group, versions
 from local.toolchain.errors import ToolchainError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["ALL", "ToolchainError", "ensure", "missing", "versions"]
+__all__ = ["ALL", "PLATFORM", "ToolchainError", "ensure", "missing", "versions"]
 
 
 def ensure(names: Iterable[str] = ALL, *, console: Console | None = None) -> dict[str, Path]:

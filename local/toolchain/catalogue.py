@@ -61,6 +61,8 @@ class Group:
     stamps: Callable[[str], dict[str, str]] = _no_stamps
     """Version -> Go variables to set at link time, where a program does not know its version by itself."""
     installed: Installed | None = None
+    for_tests: bool = False
+    """Whether only tests need it: `make up` does without."""
 
     @property
     def folder(self) -> Path:
@@ -177,10 +179,22 @@ GROUPS = (
         seconds=14,
         gigabytes=0.2,
         installed=Installed(("-version",), lambda found, wanted: found >= wanted),
+        for_tests=True,
+    ),
+    Group(
+        "cyclonus",
+        # It does not know its version, so one on PATH can't be judged: always ours.
+        (Program("cyclonus", "github.com/mattfenwick/cyclonus", "cmd/cyclonus"),),
+        seconds=10,
+        gigabytes=0.5,
+        for_tests=True,
     ),
 )
 
 ALL = tuple(program.name for group in GROUPS for program in group.programs)
+
+PLATFORM = tuple(program.name for group in GROUPS if not group.for_tests for program in group.programs)
+"""What `make up` needs."""
 
 
 def versions() -> dict[str, str]:

@@ -1,0 +1,149 @@
+"""AWS' API on this machine: an emulator of one empty account, as a process of the platform."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from local import processes
+from local.home import Home
+from local.plugins.aws.session import Session
+
+ACCOUNT = "123456789012"
+"""The only account of the emulator."""
+
+_REGION = "eu-west-1"
+_START_SECONDS = 60.0
+
+
+def start(home: Home) -> None:
+    """Have the emulator run. What it holds lives in its memory: it begins empty. Raises processes.ProcessError."""
+    port = home.port("aws")
+    processes.start(
+        home,
+        "aws",
+        [sys.executable, "-m", "local.aws_server", home.path, str(port)],
+        env=_server_environment(),
+        ready=lambda: processes.http_ok(f"http://127.0.0.1:{port}/moto-api/"),
+        timeout=_START_SECONDS,
+    )
+
+
+def stop(home: Home) -> None:
+    """Stop the emulator; what it held is gone."""
+    processes.stop(home, "aws")
+
+
+def environment(home: Home, region: str = _REGION) -> dict[str, str]:
+    """What leads AWS' own tools and the stand-in plugin to the emulator."""
+    return {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{home.port('aws')}",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",  # the emulator takes anything
+        "AWS_REGION": region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def session(home: Home, region: str = _REGION) -> Session:
+    """Calls to the emulator's API, as the stand-in plugin makes them."""
+    values = environment(home, region)
+    opened = Session()
+    opened.open(values["AWS_ENDPOINT_URL"], values["AWS_ACCESS_KEY_ID"], values["AWS_SECRET_ACCESS_KEY"], region)
+    return opened
+
+
+def leftovers(home: Home, region: str = _REGION) -> dict[str, list[str]]:
+    """What is in the account that AWS did not put there: nothing, after a stack was destroyed.
+
+    By kind, the ids or names. Keys that wait for their deletion count as gone, as there is no other way to go.
+    """
+    aws = session(home, region)
+    found = {kind: sorted(names(aws)) for kind, names in _LISTS.items()}
+    return {kind: names for kind, names in found.items() if names}
+
+
+def _server_environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))}
+    return kept | {
+        "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
+        "MOTO_ACCOUNT_ID": ACCOUNT,
+        # A certificate, a webhook or a link that was put in may not make the emulator call somebody outside.
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
+
+
+def _default_vpcs(aws: Session) -> set[str]:
+    return {one["VpcId"] for one in aws.list("ec2", "describe_vpcs", "Vpcs") if one["IsDefault"]}
+
+
+def _ec2(method: str, key: str, name: str, own: Callable[[Mapping[str, Any]], bool]) -> Callable[[Session], list[str]]:
+    """Lists what is not in a default VPC and is the stack's own."""
+
+    def names(aws: Session) -> list[str]:
+        ignored = _default_vpcs(aws)
+        items: Iterable[Mapping[str, Any]] = aws.list("ec2", method, key)
+        return [one[name] for one in items if one.get("VpcId") not in ignored and own(one)]
+
+    return names
+
+
+def _always(one: Mapping[str, Any]) -> bool:
+    return True
+
+
+def _lives(one: Mapping[str, Any]) -> bool:
+    return one["State"] not in ("deleted", "deleting")
+
+
+def _keys(aws: Session) -> list[str]:
+    keys = [key["KeyId"] for key in aws.list("kms", "list_keys", "Keys")]
+    described = [aws.call("kms", "describe_key", KeyId=key)["KeyMetadata"] for key in keys]
+    return [
+        one["KeyId"] for one in described if one["KeyManager"] == "CUSTOMER" and one["KeyState"] != "PendingDeletion"
+    ]
+
+
+def _aliases(aws: Session) -> list[str]:
+    names = [alias["AliasName"] for alias in aws.list("kms", "list_aliases", "Aliases")]
+    return [name for name in names if not name.startswith("alias/aws/")]
+
+
+def _simple(
+    service: str, method: str, key: str, name: str | None = None, **parameters: Any
+) -> Callable[[Session], list[str]]:
+    """Lists what is named by itself (`name` is None), or by a field."""
+    return lambda aws: [one if name is None else one[name] for one in aws.list(service, method, key, **parameters)]
+
+
+_LISTS: dict[str, Callable[[Session], list[str]]] = {
+    "vpc": _ec2("describe_vpcs", "Vpcs", "VpcId", _always),
+    "subnet": _ec2("describe_subnets", "Subnets", "SubnetId", _always),
+    "internet gateway": lambda aws: [
+        one["InternetGatewayId"]
+        for one in aws.list("ec2", "describe_internet_gateways", "InternetGateways")
+        if not {attachment["VpcId"] for attachment in one["Attachments"]} & _default_vpcs(aws)
+    ],
+    "NAT gateway": _ec2("describe_nat_gateways", "NatGateways", "NatGatewayId", _lives),
+    "address": _ec2("describe_addresses", "Addresses", "AllocationId", _always),
+    "route table": _ec2("describe_route_tables", "RouteTables", "RouteTableId", _always),
+    "endpoint": _ec2("describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId", _lives),
+    "security group": _ec2("describe_security_groups", "SecurityGroups", "GroupId", _always),
+    "network interface": _ec2("describe_network_interfaces", "NetworkInterfaces", "NetworkInterfaceId", _always),
+    "flow log": _ec2("describe_flow_logs", "FlowLogs", "FlowLogId", _always),
+    "launch template": _ec2("describe_launch_templates", "LaunchTemplates", "LaunchTemplateId", _always),
+    "key": _keys,
+    "key alias": _aliases,
+    "log group": _simple("logs", "describe_log_groups", "logGroups", "logGroupName"),
+    "role": _simple("iam", "list_roles", "Roles", "RoleName"),
+    "policy": _simple("iam", "list_policies", "Policies", "PolicyName", Scope="Local"),
+    "identity provider": _simple("iam", "list_open_id_connect_providers", "OpenIDConnectProviderList", "Arn"),
+    "EKS cluster": _simple("eks", "list_clusters", "clusters"),
+    "ECR repository": _simple("ecr", "describe_repositories", "repositories", "repositoryName"),
+    "user pool": _simple("cognito-idp", "list_user_pools", "UserPools", "Id", MaxResults=60),
+}
+"""Of each service, what holds everything else: rules go with their group, clients with their pool."""

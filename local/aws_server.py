@@ -1,0 +1,23 @@
+"""The emulator of AWS: moto on loopback, with EKS by the platform's control plane. Run as a program: HOME PORT."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from moto.server import main as serve
+
+from local import aws_cognito, aws_ec2, aws_eks
+from local.home import Home
+
+
+def main() -> None:
+    home, port = Home(Path(sys.argv[1])), sys.argv[2]
+    aws_ec2.install()
+    aws_cognito.install()
+    aws_eks.install(lambda: aws_eks.embedded(home))
+    serve(["--host", "127.0.0.1", "--port", port])
+
+
+if __name__ == "__main__":
+    main()
