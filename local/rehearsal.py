@@ -98,6 +98,14 @@ class Rehearsal:
         content["config"] = {f"saas-in-eks:{key}": value for key, value in plain.items()}
         self.stack_file.write_text(yaml.safe_dump(content, sort_keys=False))
 
+    @contextmanager
+    def edited(self, file: Path, edit: Callable[[str], str]) -> Iterator[None]:
+        """Change a file of the copy for a while."""
+        before = file.read_text()
+        file.write_text(edit(before))
+        yield
+        file.write_text(before)
+
     def run(self, *arguments: str) -> list[Change]:
         """Run `pulumi` and return all changes. Raises PulumiError with what it said where it fails."""
         log = self.home.path / f"events-{time.monotonic_ns()}.json"
@@ -166,8 +174,14 @@ def rehearse(
     console: Console,
     begin_platform: Callable[[Home, Console], None],
     end_platform: Callable[[Home], None],
+    *,
+    first: Callable[[dict[str, Any]], None] = lambda config: None,
+    then: Callable[[Rehearsal], None] = lambda rehearsal: None,
 ) -> list[Step]:
-    """From nothing to nothing, with a table at the end. Raises RehearsalError where a promise is broken."""
+    """From nothing to nothing, with a table at the end. Raises RehearsalError where a promise is broken.
+
+    `first` may change the configuration before anything is made; `then` is called while everything is up.
+    """
     steps: list[Step] = []
 
     @contextmanager
@@ -182,6 +196,7 @@ def rehearse(
     try:
         with step("platform and AWS' stand-in started"):
             rehearsal.start(begin_platform, console)
+            rehearsal.configure(first)
         with step("preview, before there is anything") as changes:
             changes += _only(rehearsal.run("preview"), "create")
         planned = len(changes)
@@ -196,11 +211,10 @@ def rehearse(
             changes += rehearsal.run("up", "--yes", "--skip-preview")
             if changes:
                 raise RehearsalError(f"a second update is not empty: {_listed(changes)}")
-        with step("preview of a pull request that adds a tenant") as changes:
-            before = rehearsal.tenants_file.read_text()
-            rehearsal.tenants_file.write_text(before + NEW_TENANT)
+        adding = rehearsal.edited(rehearsal.tenants_file, lambda text: text + NEW_TENANT)
+        with adding, step("preview of a pull request that adds a tenant") as changes:
             changes += _only(rehearsal.run("preview"), "create")
-            rehearsal.tenants_file.write_text(before)
+        then(rehearsal)
         with step("protection off") as changes:
             rehearsal.configure(lambda config: config["aws"].update(protection=False))
             changes += _only(rehearsal.run("up", "--yes", "--skip-preview"), "update")

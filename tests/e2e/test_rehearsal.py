@@ -1,0 +1,66 @@
+"""`make rehearse`, with an upgrade in the middle: production from nothing to nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from local import __main__ as platform
+from local import controlplane
+from local.home import Home
+from local.rehearsal import NEW_TENANT, Change, Rehearsal, rehearse
+
+REPLACEMENTS = {"replace", "create-replacement", "delete-replaced"}
+
+
+def begin_with_an_older_version(config: dict[str, Any]) -> None:
+    config["aws"]["cluster"]["version"] = "1.35"
+
+
+def upgrade(config: dict[str, Any]) -> None:
+    config["aws"]["cluster"]["version"] = "1.36"
+
+
+def kinds(changes: list[Change]) -> set[tuple[str, str]]:
+    return {(change.operation, change.type) for change in changes}
+
+
+def test_production_comes_up_changes_without_replacement_and_goes_without_a_trace(tmp_path: Path) -> None:
+    seen: dict[str, Any] = {}
+
+    def then(rehearsal: Rehearsal) -> None:
+        # Another way to the same cluster is no other cluster.
+        kubeconfig = rehearsal.project / "model" / "kubeconfig.py"
+        with rehearsal.edited(
+            kubeconfig, lambda text: text.replace('"command": "aws",', '"command": "aws", "env": [],')
+        ):
+            seen["kubeconfig"] = rehearsal.run("preview")
+        rehearsal.configure(upgrade)
+        rehearsal.tenants_file.write_text(rehearsal.tenants_file.read_text() + NEW_TENANT)
+        seen["upgrade"] = rehearsal.run("up", "--yes", "--skip-preview")
+        api = controlplane.administrator(rehearsal.home)
+        seen["told"] = api.get("/api/v1/namespaces/tenant-001/configmaps/identity")
+        seen["types"] = {resource["type"] for resource in rehearsal.state()}
+
+    console = Console(record=True, width=120, quiet=True)
+    steps = rehearse(
+        Rehearsal(Home(tmp_path)),
+        console,
+        platform.start,
+        platform.down,
+        first=begin_with_an_older_version,
+        then=then,
+    )
+    assert kinds(seen["kubeconfig"]) == {("update", "pulumi:providers:kubernetes")}
+    upgraded = kinds(seen["upgrade"])
+    assert not {operation for operation, _ in upgraded} & REPLACEMENTS
+    assert upgraded >= {
+        ("update", "aws:eks/cluster:Cluster"),
+        ("update", "aws:eks/nodeGroup:NodeGroup"),
+        ("create", "aws:iam/role:Role"),
+        ("create", "aws:eks/podIdentityAssociation:PodIdentityAssociation"),
+    }
+    assert seen["told"]["data"]["OIDC_ISSUER"].startswith("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_")
+    assert [step.name for step in steps][-1] == "pulumi destroy"
