@@ -10,6 +10,7 @@ from typing import Any
 from local import processes
 from local.home import Home
 from local.plugins.aws.session import Session
+from local.pulumi import script
 
 ACCOUNT = "123456789012"
 """The only account of the emulator."""
@@ -19,7 +20,9 @@ _START_SECONDS = 60.0
 
 
 def start(home: Home) -> None:
-    """Have the emulator run. What it holds lives in its memory: it begins empty. Raises processes.ProcessError."""
+    """Have the emulator run, and an `aws` command for the kubeconfigs of EKS clusters, which here are the platform's own
+    control plane. What the emulator holds lives in its memory: it begins empty. Raises processes.ProcessError."""
+    script(home.bin / "aws", "local.aws_cli", {"SAAS_LOCAL_HOME": str(home.path)})
     port = home.port("aws")
     processes.start(
         home,

@@ -61,8 +61,6 @@ def install(home: Home, tools: Mapping[str, Path]) -> None:
         folder = home.pulumi_home / "plugins" / f"resource-{plugin}-v{metadata.version(package)}"
         _stand_in(folder, f"pulumi-resource-{plugin}", f"local.plugins.{plugin}", official and plugin != "github")
     _stand_in(_language_folder(home), _LANGUAGE_HOST, "local.plugins.language_python", official)
-    # For kubeconfigs of EKS clusters, which here are this platform's control plane.
-    _script(home.bin / "aws", "local.aws_cli", {"SAAS_LOCAL_HOME": str(home.path)})
     home.backend.mkdir(exist_ok=True)
     _write_env(home)
 
@@ -70,7 +68,7 @@ def install(home: Home, tools: Mapping[str, Path]) -> None:
 def _stand_in(folder: Path, name: str, module: str, official: bool) -> None:
     """Have the plugin, unless the official one is to be used: then what an earlier Pulumi needed goes."""
     if not official:
-        _script(folder / name, module)
+        script(folder / name, module)
     elif (folder / name).exists() and _MARK.encode() in (folder / name).read_bytes()[:200]:
         shutil.rmtree(folder)
 
@@ -283,7 +281,7 @@ def _link(link: Path, target: Path) -> None:
     partial.replace(link)
 
 
-def _script(path: Path, module: str, environment: Mapping[str, str] | None = None) -> None:
+def script(path: Path, module: str, environment: Mapping[str, str] | None = None) -> None:
     """A program that runs a module of this checkout with this Python, with more variables where some are given.
 
     A shell script, because the kernel limits how long the path in a `#!` line may be. With -P nothing is imported from

@@ -227,6 +227,8 @@ class Clusters:
         if given["version"] == cluster["version"]:
             raise refuse(f"Cluster is already at the desired configuration with version {given['version']}")
         _check_version(given["version"], self.body())
+        if _minor(given["version"]) < _minor(cluster["version"]):
+            raise refuse(f"Unsupported Kubernetes minor version update from {cluster['version']} to {given['version']}")
         cluster["version"] = given["version"]
         return self.updated("VersionUpdate")
 
@@ -258,8 +260,14 @@ def _refuse_unknown(given: Values) -> None:
 
 
 def _check_version(version: str, body: ControlPlane) -> None:
-    if version != body.version:
+    """A control plane can stand for the version before its own, so that an upgrade can be rehearsed."""
+    if _minor(version) not in (_minor(body.version), _minor(body.version) - 1):
         raise refuse(f"unsupported Kubernetes version {version}: this platform's control plane is {body.version}")
+
+
+def _minor(version: str) -> int:
+    major, _, minor = version.partition(".")
+    return int(minor) if major == "1" and minor.isdigit() else -1
 
 
 def _check_auto_mode(given: Values, mode: str) -> bool:

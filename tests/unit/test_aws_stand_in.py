@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -24,8 +23,6 @@ TEMPLATE, KEY, ALIAS = "ec2/launchTemplate:LaunchTemplate", "kms/key:Key", "kms/
 LOGS = "cloudwatch/logGroup:LogGroup"
 ACCOUNT = "arn:aws:iam::123456789012:root"
 SERVICE = "com.amazonaws.eu-west-1"
-
-networks = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +190,7 @@ def test_configuration_without_mapping_is_refused(plugin: Plugin) -> None:
 
 def test_a_network_and_a_zone_are_for_ever(plugin: Plugin, vpc: tuple[str, State], subnet: tuple[str, State]) -> None:
     assert plugin.diff(VPC, vpc[1], cidrBlock="10.1.0.0/16", tags={"Name": "it"})[1] == ["cidrBlock"]
-    own = {"vpcId": vpc[0], "cidrBlock": "10.0.0.0/24"}
+    own: State = {"vpcId": vpc[0], "cidrBlock": "10.0.0.0/24"}
     assert plugin.diff(SUBNET, subnet[1], **own, availabilityZone="eu-west-1b")[1] == ["availabilityZone"]
     assert plugin.diff(SUBNET, subnet[1], **own) == ([], [])
     assert plugin.diff(SUBNET, subnet[1], **own, mapPublicIpOnLaunch=True) == (["mapPublicIpOnLaunch"], [])
@@ -261,7 +258,7 @@ def test_a_route_gets_another_target_in_place(
 ) -> None:
     made = nat(plugin, vpc[0], subnet[0])
     table, _ = plugin.create(TABLE, vpcId=vpc[0])
-    where = {"routeTableId": table, "destinationCidrBlock": "0.0.0.0/0"}
+    where: State = {"routeTableId": table, "destinationCidrBlock": "0.0.0.0/0"}
     assert "InvalidNatGatewayID.NotFound" in plugin.refusal("create", ROUTE, **where, natGatewayId="nat-1")
     route = plugin.create(ROUTE, **where, natGatewayId=made["nat"][0])
     assert "RouteAlreadyExists" in plugin.refusal("create", ROUTE, **where, natGatewayId=made["nat"][0])
@@ -287,7 +284,7 @@ def test_a_subnet_has_one_table(plugin: Plugin, vpc: tuple[str, State], subnet: 
 
 def test_a_gateway_endpoint_follows_its_tables(plugin: Plugin, vpc: tuple[str, State]) -> None:
     tables = [plugin.create(TABLE, vpcId=vpc[0])[0] for _ in range(2)]
-    own = {"vpcId": vpc[0], "serviceName": f"{SERVICE}.s3", "vpcEndpointType": "Gateway"}
+    own: State = {"vpcId": vpc[0], "serviceName": f"{SERVICE}.s3", "vpcEndpointType": "Gateway"}
     made = plugin.create(ENDPOINT, **own, routeTableIds=tables[:1])
     assert made[1]["prefixListId"].startswith("pl-")
     assert plugin.diff(ENDPOINT, made[1], **own, routeTableIds=tables) == (["routeTableIds"], [])
@@ -304,7 +301,12 @@ def test_an_interface_endpoint_is_one_per_service_and_subnet_per_zone(
 ) -> None:
     group = plugin.create(GROUP, vpcId=vpc[0])
     neighbour, _ = plugin.create(SUBNET, vpcId=vpc[0], cidrBlock="10.0.1.0/24", availabilityZone="eu-west-1a")
-    own = {"vpcId": vpc[0], "vpcEndpointType": "Interface", "securityGroupIds": [group[0]], "privateDnsEnabled": True}
+    own: State = {
+        "vpcId": vpc[0],
+        "vpcEndpointType": "Interface",
+        "securityGroupIds": [group[0]],
+        "privateDnsEnabled": True,
+    }
     own["serviceName"] = f"{SERVICE}.sts"
     twice = plugin.refusal("create", ENDPOINT, **own, subnetIds=[subnet[0], neighbour])
     assert "DuplicateSubnetsInSameZone" in twice
@@ -320,7 +322,12 @@ def test_an_interface_endpoint_is_one_per_service_and_subnet_per_zone(
 
 def test_private_names_need_dns_in_the_vpc(plugin: Plugin) -> None:
     vpc, _ = plugin.create(VPC, cidrBlock="10.0.0.0/16")
-    own = {"vpcId": vpc, "serviceName": f"{SERVICE}.sts", "vpcEndpointType": "Interface", "privateDnsEnabled": True}
+    own: State = {
+        "vpcId": vpc,
+        "serviceName": f"{SERVICE}.sts",
+        "vpcEndpointType": "Interface",
+        "privateDnsEnabled": True,
+    }
     assert "requires both enableDnsSupport and enableDnsHostnames" in plugin.refusal("create", ENDPOINT, **own)
 
 
@@ -340,7 +347,7 @@ def test_a_group_begins_without_rules(plugin: Plugin, vpc: tuple[str, State]) ->
 
 def test_a_rule_changes_in_place(plugin: Plugin, vpc: tuple[str, State]) -> None:
     group, _ = plugin.create(GROUP, vpcId=vpc[0])
-    own = {"securityGroupId": group, "ipProtocol": "tcp", "cidrIpv4": "10.0.0.0/16", "tags": {"Name": "web"}}
+    own: State = {"securityGroupId": group, "ipProtocol": "tcp", "cidrIpv4": "10.0.0.0/16", "tags": {"Name": "web"}}
     rule = plugin.create(INGRESS, **own, fromPort=443, toPort=443)
     assert rule[1]["arn"].endswith(f"security-group-rule/{rule[0]}")
     assert plugin.diff(INGRESS, rule[1], **own, fromPort=443, toPort=443) == ([], [])
@@ -368,7 +375,7 @@ def test_a_rule_that_says_too_much_or_too_little_is_refused(plugin: Plugin, inpu
 def test_groups_that_refer_to_each_other_go_once_their_rules_are_gone(plugin: Plugin, vpc: tuple[str, State]) -> None:
     one = plugin.create(GROUP, vpcId=vpc[0], name="one")
     other = plugin.create(GROUP, vpcId=vpc[0], name="other", revokeRulesOnDelete=True)
-    own = {"type": "ingress", "securityGroupId": one[0], "sourceSecurityGroupId": other[0], "protocol": "-1"}
+    own: State = {"type": "ingress", "securityGroupId": one[0], "sourceSecurityGroupId": other[0], "protocol": "-1"}
     rule = plugin.create(RULE, **own, fromPort=0, toPort=0)
     assert plugin.diff(RULE, rule[1], **own, fromPort=0, toPort=0) == ([], [])
     assert plugin.read(RULE, *rule) == rule
@@ -410,7 +417,7 @@ def test_a_changed_template_is_another_version_of_it(plugin: Plugin) -> None:
 
 
 def test_a_key_is_deleted_after_a_while(plugin: Plugin) -> None:
-    own = {"description": "logs", "enableKeyRotation": True, "deletionWindowInDays": 30, "policy": key_policy()}
+    own: State = {"description": "logs", "enableKeyRotation": True, "deletionWindowInDays": 30, "policy": key_policy()}
     key = plugin.create(KEY, **own)
     assert key[1]["arn"] == f"arn:aws:kms:eu-west-1:123456789012:key/{key[0]}"
     assert plugin.diff(KEY, key[1], **own) == ([], [])
@@ -457,7 +464,7 @@ def test_flow_logs_need_a_role_and_a_group(plugin: Plugin, vpc: tuple[str, State
     trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "vpc-flow-logs.amazonaws.com"}}]}
     trust["Statement"][0] |= {"Action": "sts:AssumeRole"}
     role = plugin.create("iam/role:Role", name="flow", assumeRolePolicy=json.dumps({"Version": "2012-10-17", **trust}))
-    own = {"vpcId": vpc[0], "trafficType": "ALL", "logDestination": group, "iamRoleArn": role[1]["arn"]}
+    own: State = {"vpcId": vpc[0], "trafficType": "ALL", "logDestination": group, "iamRoleArn": role[1]["arn"]}
     for name, wrong in (("iamRoleArn", f"{role[1]['arn']}x"), ("logDestination", f"{group}x"), ("trafficType", "SOME")):
         assert "api error InvalidParameter" in plugin.refusal("create", FLOW_LOG, **{**own, name: wrong})
     made = plugin.create(FLOW_LOG, **own)

@@ -113,7 +113,7 @@ def test_each_function_is_one_of_the_official_sdk(token: str) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_pattern_of_the_services_in_use_can_be_checked(service: str) -> None:
-    model = Session().get_service_model(service)
+    model: Any = Session().get_service_model(service)
     for name in model.shape_names:
         pattern = model.shape_for(name).metadata.get("pattern")
         if pattern:

@@ -33,7 +33,7 @@ def stand_ins(home: Home) -> set[str]:
 
 def test_a_built_pulumi_gets_stand_ins_for_everything(home: Home, tmp_path: Path) -> None:
     pulumi.install(home, {"pulumi": make_program(tmp_path / "built" / "pulumi")})
-    plugins = {f"pulumi-resource-{name}" for name in ("kubernetes", "github", "tls")}
+    plugins = {f"pulumi-resource-{name}" for name in ("aws", "eks", "github", "kubernetes", "tls")}
     assert stand_ins(home) == {*plugins, "pulumi-language-python"}
     assert pulumi.environment(home)["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] == "true"
 

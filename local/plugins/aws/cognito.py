@@ -88,7 +88,8 @@ class UserPool(AwsKind):
         "smsVerificationMessage": _UNSUPPORTED,
         "softwareTokenMfaConfiguration": Property(dict, of={"enabled": Property(bool, required=True)}),
         "userAttributeUpdateSettings": Property(
-            dict, of={"attributesRequireVerificationBeforeUpdates": Property(list, of=str, unordered=True)}
+            dict,
+            of={"attributesRequireVerificationBeforeUpdates": Property(list, of=str, unordered=True, required=True)},
         ),
         "userPoolAddOns": Property(
             dict,
@@ -125,7 +126,8 @@ class UserPool(AwsKind):
         """Attributes are compared as Cognito completes them: the API tells all, the program only what it needs."""
         if name == "schemas":
             return _schema_set(old) == _schema_set(new)
-        return False
+        # What Cognito has where nobody said anything.
+        return name == "emailConfiguration" and not new and old == {"emailSendingAccount": "COGNITO_DEFAULT"}
 
     def create(self, inputs: Values) -> tuple[str, Values]:
         pool = self.aws.call(
