@@ -1,0 +1,180 @@
+"""Who reaches whom under given NetworkPolicies, as cyclonus judges it: an evaluator that was not written here.
+
+Nothing is sent anywhere. Cyclonus reads the policies and a list of attempts, each from a pod to a pod or an address,
+and says of each whether the policies of both ends allow it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local import toolchain
+from local.manifest import install_manifest
+from model.manifests import Manifest
+from model.network_policies import network_policies, with_closed_network
+from model.network_rules import ClusterNetwork, NetworkRules
+
+VERDICTS = {"TRUE": True, "FALSE": False}
+SECONDS = 60.0
+
+
+class JudgeError(Exception):
+    """Cyclonus could not be asked. The message is what it said."""
+
+
+@dataclass(frozen=True)
+class Pod:
+    """One end of an attempt: all that policies can tell pods apart by."""
+
+    namespace: str
+    ip: str
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def as_traffic(self) -> dict[str, Any]:
+        """As cyclonus takes it. The API server sets the namespace's label."""
+        labels = {"kubernetes.io/metadata.name": self.namespace}
+        inside = {"Namespace": self.namespace, "NamespaceLabels": labels, "PodLabels": dict(self.labels)}
+        return {"Internal": inside, "IP": self.ip}
+
+
+@dataclass(frozen=True)
+class Address:
+    """What no policy can select but by its address: the internet, a node, the virtual address of a service."""
+
+    ip: str
+
+    def as_traffic(self) -> dict[str, Any]:
+        """As cyclonus takes it."""
+        return {"IP": self.ip}
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A connection that somebody tries to open."""
+
+    source: Pod | Address
+    destination: Pod | Address
+    port: int
+    protocol: str = "TCP"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A cluster on paper: who has which policies, what there is to be reached, and what is intended."""
+
+    policies: Sequence[Manifest]
+    attempts: Mapping[tuple[str, str], Attempt]
+    """(row, column) of the table -> what is tried there. The row names the destination, the column the source."""
+    intended: Mapping[tuple[str, str], bool]
+    rows: Sequence[str]
+    columns: Sequence[str]
+
+
+def judge(policies: Sequence[Manifest], attempts: Sequence[Attempt]) -> list[bool]:
+    """Of each attempt, in order, whether the policies let it through.
+
+    Builds cyclonus if it is not there yet (ten seconds after Kubernetes was built). Raises JudgeError where it does not
+    understand something.
+    """
+    program = toolchain.ensure(["cyclonus"])["cyclonus"]
+    traffic = [
+        {
+            "Source": attempt.source.as_traffic(),
+            "Destination": attempt.destination.as_traffic(),
+            "ResolvedPort": attempt.port,
+            "Protocol": attempt.protocol,
+        }
+        for attempt in attempts
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        policy_folder, traffic_file = Path(folder, "policies"), Path(folder, "traffic.json")
+        policy_folder.mkdir()
+        for number, policy in enumerate(policies):
+            # One a file: cyclonus then says of the policy that it does not understand what it does not understand.
+            (policy_folder / f"{number}.json").write_text(json.dumps(policy))
+        traffic_file.write_text(json.dumps(traffic))
+        command = [str(program), "analyze", "--mode", "query-traffic", "--simplify-policies=false"]
+        command += ["--policy-path", str(policy_folder), "--traffic-path", str(traffic_file)]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    if answer.returncode != 0:
+        raise JudgeError(answer.stderr[-2000:])
+    verdicts = [VERDICTS[line.split("|")[2].strip()] for line in answer.stdout.splitlines() if "IS ALLOWED?" in line]
+    if len(verdicts) != len(attempts):
+        raise JudgeError(f"cyclonus answered {len(verdicts)} of {len(attempts)} attempts:\n{answer.stdout[-2000:]}")
+    return verdicts
+
+
+def matrix(policies: Sequence[Manifest], attempts: Mapping[tuple[str, str], Attempt]) -> dict[tuple[str, str], bool]:
+    """(row, column) -> whether the attempt in that cell gets through."""
+    return dict(zip(attempts, judge(policies, list(attempts.values())), strict=True))
+
+
+def policies_of_flux() -> list[Manifest]:
+    """The policies in the manifest that `make up` installs, as Flux ships them. Builds the manifest if need be."""
+    documents = yaml.safe_load_all(install_manifest().read_text(encoding="utf-8"))
+    return [document for document in documents if document["kind"] == "NetworkPolicy"]
+
+
+def load(path: Path) -> Scenario:
+    """A scenario and its intended table, from a file such as tests/e2e/isolation/reachability.yaml."""
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    cluster = ClusterNetwork(tuple(content["cluster"]["ranges"]), tuple(content["cluster"]["resolvers"]))
+    hosts = (f"10.0.{number // 250 + 16}.{number % 250 + 1}" for number in count())
+    scrapers, senders = content["flux"]["scrapers"], content["flux"]["webhookSenders"]
+    policies = [with_closed_network(policy, scrapers, senders) for policy in policies_of_flux()]
+    ends: dict[str, Pod | Address] = {}
+    for name, tenant in content["tenants"].items():
+        rules = NetworkRules.model_validate(tenant.get("network", {}))
+        policies += network_policies(name, rules, aws_access=tenant.get("aws", False), cluster=cluster)
+        ends[name] = Pod(name, next(hosts))
+    for name, place in content["places"].items():
+        labels = place.get("labels", {})
+        ends[name] = Address(place["ip"]) if "ip" in place else Pod(place["namespace"], next(hosts), labels)
+    header, *lines = [
+        [cell.strip() for cell in line.strip()[1:-1].split("|")] for line in content["table"].splitlines()
+    ]
+    columns = header[1:]
+    attempts: dict[tuple[str, str], Attempt] = {}
+    intended: dict[tuple[str, str], bool] = {}
+    rows: list[str] = []
+    for row, *cells in lines:
+        if set(row) <= set("-: "):
+            continue
+        rows.append(row)
+        name, _, port = row.partition(" ")
+        number, _, protocol = port.partition("/")
+        for column, cell in zip(columns, cells, strict=True):
+            if not cell:
+                continue
+            there = Pod(column, next(hosts)) if name == OWN else ends[name]
+            attempts[row, column] = Attempt(ends[column], there, int(number), protocol or "TCP")
+            intended[row, column] = {"yes": True, "-": False}[cell]
+    return Scenario(policies, attempts, intended, rows, columns)
+
+
+OWN = "itself"
+"""In the table: another pod of the source's own namespace."""
+
+
+def as_markdown(scenario: Scenario, found: Mapping[tuple[str, str], bool]) -> str:
+    """The table as it came out; what differs from what was intended is in bold."""
+    lines = [["", *scenario.columns], ["---"] * (len(scenario.columns) + 1)]
+    for row in scenario.rows:
+        lines.append([row, *(_cell(scenario, found, (row, column)) for column in scenario.columns)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _cell(scenario: Scenario, found: Mapping[tuple[str, str], bool], place: tuple[str, str]) -> str:
+    if place not in found:
+        return ""
+    text = "yes" if found[place] else "-"
+    return text if found[place] == scenario.intended[place] else f"**{text}**"

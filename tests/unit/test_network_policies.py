@@ -1,0 +1,229 @@
+"""What tenants may open on the network, what they are refused, and what every set of policies has in common."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from model.aws import AwsSettings
+from model.document import parse
+from model.manifests import Manifest
+from model.mistakes import MistakesError
+from model.network_policies import flux_policies, network_policies, with_closed_network
+from model.network_rules import (
+    NEVER,
+    PRIVATE,
+    ClusterNetwork,
+    NetworkRules,
+    cluster_network,
+    network_mistakes,
+    within,
+)
+from model.schema import validated
+
+METADATA = ("169.254.169.254/32", "fd00:ec2::254/128")
+CLUSTER = ClusterNetwork(("10.0.0.0/16", "172.20.0.0/16"))
+
+
+def rules(**network: Any) -> NetworkRules:
+    return NetworkRules.model_validate(network)
+
+
+def refusal(**egress: Any) -> str:
+    """What is said to a rule, remedy included."""
+    text = yaml.safe_dump({"egress": [{"name": "out", **egress}]})
+    try:
+        source = parse(text, "tenants.yaml")
+        found = list(network_mistakes(validated(NetworkRules, source), CLUSTER, source, ()))
+    except MistakesError as error:
+        found = error.mistakes
+    return "\n".join(map(str, found))
+
+
+def blocks(policy: Manifest) -> list[dict[str, Any]]:
+    spec = policy["spec"]
+    peers = [p for r in spec.get("egress", []) for p in r.get("to", [])]
+    peers += [p for r in spec.get("ingress", []) for p in r.get("from", [])]
+    return [peer["ipBlock"] for peer in peers if "ipBlock" in peer]
+
+
+def opens(policies: list[Manifest], network: str) -> bool:
+    """Whether some policy names a range around all of `network` without excepting it."""
+    return any(
+        within(network, block["cidr"]) and not any(within(network, out) for out in block.get("except", []))
+        for policy in policies
+        for block in blocks(policy)
+    )
+
+
+def named(policies: list[Manifest]) -> dict[str, Manifest]:
+    return {policy["metadata"]["name"]: policy for policy in policies}
+
+
+def test_a_tenant_that_asks_for_nothing_has_default_deny_and_dns():
+    policies = named(network_policies("shop", rules()))
+    assert set(policies) == {"default-deny", "allow-dns"}
+    deny = policies["default-deny"]["spec"]
+    assert deny["podSelector"] == {}
+    assert deny["policyTypes"] == ["Ingress", "Egress"]
+    assert deny["ingress"] == [{"from": [{"podSelector": {}}]}]
+    assert deny["egress"] == [{"to": [{"podSelector": {}}]}]
+    assert {(port["port"], port["protocol"]) for port in policies["allow-dns"]["spec"]["egress"][0]["ports"]} == {
+        (53, "UDP"),
+        (53, "TCP"),
+    }
+
+
+def test_the_cloud_hands_credentials_only_to_tenants_with_a_role():
+    agent = "169.254.170.23/32"
+    assert not opens(network_policies("shop", rules()), agent)
+    with_role = network_policies("shop", rules(), aws_access=True)
+    assert opens(with_role, agent)
+    assert not any(opens(with_role, metadata) for metadata in METADATA)
+
+
+addresses = st.integers(0, 2**32 - 1)
+networks = st.builds(
+    lambda address, bits: str(ip_network((address, bits), strict=False)), addresses, st.integers(1, 32)
+)
+ports = st.lists(st.one_of(st.integers(1, 65535), st.sampled_from(["53/UDP", "8000-8100"])), max_size=3)
+rule = st.one_of(
+    st.fixed_dictionaries({"cidr": networks, "ports": ports}),
+    st.fixed_dictionaries({"internet": st.just(True), "ports": ports}),
+    st.fixed_dictionaries({"namespace": st.sampled_from(["queue", "shop-two"]), "ports": ports}),
+    st.fixed_dictionaries({"cidr": networks, "insideCluster": st.just(True), "ports": st.just([5432])}),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(rule, max_size=4), st.booleans(), st.lists(networks, max_size=2))
+def test_no_rule_that_is_accepted_opens_the_metadata_or_the_cluster_unasked(
+    egress: list[dict[str, Any]], aws: bool, balancers: list[str]
+):
+    given_rules = [{"name": f"rule-{number}", **each} for number, each in enumerate(egress)]
+    try:
+        accepted = rules(egress=given_rules, loadBalancers=balancers)
+    except ValidationError:
+        return
+    text = parse(yaml.safe_dump({"egress": given_rules}), "tenants.yaml")
+    if list(network_mistakes(accepted, CLUSTER, text, ())):
+        with pytest.raises(ValueError, match="network_mistakes"):
+            network_policies("shop", accepted, cluster=CLUSTER)
+        return
+    policies = network_policies("shop", accepted, aws_access=aws, cluster=CLUSTER)
+    outgoing = [policy for policy in policies if "Egress" in policy["spec"]["policyTypes"]]
+    assert not any(opens(outgoing, metadata) for metadata in METADATA)
+    if not any(each.inside_cluster for each in accepted.egress):
+        assert not any(opens(outgoing, own) for own in ("10.0.3.4/32", "172.20.0.1/32", *CLUSTER.ranges))
+    for policy in policies:
+        assert policy["spec"]["podSelector"] == {}, "a tenant could choose labels that are not selected"
+        assert {"from": []} not in policy["spec"].get("ingress", []), "no source means every source"
+        assert {"to": []} not in policy["spec"].get("egress", []), "no destination means every destination"
+        for block in blocks(policy):
+            # The API server refuses a policy with an exception that is not inside its range.
+            for out in block.get("except", []):
+                assert within(out, block["cidr"])
+                assert out != block["cidr"]
+    assert len(named(policies)) == len(policies)
+
+
+@pytest.mark.parametrize(
+    ("egress", "said", "remedy"),
+    [
+        ({"cidr": "0.0.0.0/0"}, "covers the cloud's metadata", "internet: true"),
+        ({"cidr": "169.254.169.254/32"}, "is where the cloud's metadata", "remove it"),
+        ({"cidr": "160.0.0.0/4"}, "covers 169.254.0.0/16", "internet: true"),
+        ({"cidr": "fd00:ec2::254/128"}, "is where the cloud's metadata", "remove it"),
+        ({"cidr": "fc00::/7"}, "covers fd00:ec2::/32", "Write the networks that are meant"),
+        ({"cidr": "203.0.113.7/24"}, "is no network", "Write 203.0.113.0/24"),
+        ({"cidr": "partner.example"}, "is no network", "203.0.113.7/32"),
+        ({"cidr": "10.0.64.0/20", "ports": [5432]}, "lies in the cluster's own 10.0.0.0/16", "insideCluster: true"),
+        ({"cidr": "10.0.64.0/20", "insideCluster": True}, "every port would be open", "ports:"),
+        ({"namespace": "flux-system"}, "is the platform's own", "remove the rule"),
+        ({"namespace": "kube-system"}, "is the platform's own", "remove the rule"),
+        ({}, "says no destination", "internet: true"),
+        ({"internet": True, "cidr": "203.0.113.0/24"}, "contradict each other", "Write one of"),
+        ({"internet": True, "except": ["203.0.113.0/24"]}, "except belongs to a cidr", "Remove except"),
+        ({"cidr": "203.0.113.0/24", "except": ["198.51.100.0/25"]}, "is no part of", "smaller network"),
+        ({"internet": True, "ports": [0]}, "is no port", "1 to 65535"),
+        ({"internet": True, "ports": ["https"]}, "is no port", "443"),
+        ({"internet": True, "ports": ["90-80"]}, "is no port", "smaller one first"),
+        ({"internet": True, "ports": [True]}, "has to be text", ""),
+        ({"internet": True, "ports": list(range(1, 26))}, "at most 24", ""),
+        ({"internet": True, "port": 443}, "unknown key 'port'", "ports"),
+    ],
+)
+def test_a_rule_that_opens_too_much_is_refused_with_what_to_write(egress: dict[str, Any], said: str, remedy: str):
+    answer = refusal(**egress)
+    assert said in answer
+    assert remedy in answer
+    assert "tenants.yaml:" in answer
+
+
+def test_two_rules_of_one_name_are_refused_because_one_policy_would_replace_the_other():
+    with pytest.raises(ValidationError, match="two rules are called 'out'"):
+        rules(egress=[{"name": "out", "internet": True}, {"name": "out", "namespace": "queue"}])
+
+
+def test_a_network_around_the_cluster_leaves_the_cluster_out():
+    given_rules = rules(egress=[{"name": "company", "cidr": "10.0.0.0/8", "except": ["10.9.0.0/16"], "ports": [443]}])
+    policy = named(network_policies("shop", given_rules, cluster=CLUSTER))["egress-company"]
+    assert blocks(policy) == [{"cidr": "10.0.0.0/8", "except": ["10.9.0.0/16", "10.0.0.0/16"]}]
+
+
+def test_where_nobody_knows_the_clusters_addresses_every_private_network_may_be_its_own():
+    unknown = cluster_network(None)
+    assert unknown.ranges == PRIVATE
+    source = parse("egress: [{name: office, cidr: 192.168.4.0/24}]", "tenants.yaml")
+    (mistake,) = network_mistakes(validated(NetworkRules, source), unknown, source, ())
+    assert "may lie in the cluster's own 192.168.0.0/16" in mistake.message
+
+
+def test_on_aws_the_cluster_is_its_vpc_and_its_services():
+    aws = AwsSettings.model_validate({"region": "eu-west-1", "account": "123456789012"})
+    assert cluster_network(aws) == ClusterNetwork(("10.0.0.0/16", "172.20.0.0/16"), ("169.254.20.10", "172.20.0.10"))
+    for elsewhere in ({"cluster": {"adopt": True, "version": "1.36"}}, {"network": EXISTING}):
+        other = AwsSettings.model_validate({"region": "eu-west-1", "account": "123456789012", **elsewhere})
+        assert cluster_network(other) == ClusterNetwork()
+
+
+EXISTING = {"existing": {"vpc": "vpc-0123456789abcdef0", "privateSubnets": ["subnet-01234567", "subnet-89abcdef"]}}
+
+
+def test_the_internet_has_no_private_network_in_it_and_no_public_one_of_the_cluster():
+    policies = network_policies(
+        "shop", rules(egress=[{"name": "all", "internet": True}]), cluster=ClusterNetwork(("198.51.100.0/24",))
+    )
+    assert opens(policies, "1.1.1.1/32")
+    for closed in (
+        *PRIVATE,
+        *(never for never in NEVER if ":" not in never and never != "127.0.0.0/8"),
+        "198.51.100.0/24",
+    ):
+        assert not opens(policies, closed), closed
+
+
+def test_flux_lets_nobody_in_who_is_not_named():
+    scraping, webhooks = flux_policies()
+    assert scraping["spec"] == {"podSelector": {}, "ingress": [], "policyTypes": ["Ingress"]}
+    assert webhooks["spec"]["ingress"] == []
+    scraping, webhooks = flux_policies(["monitoring"], ["ingress-nginx"])
+    assert scraping["spec"]["ingress"][0]["ports"] == [{"protocol": "TCP", "port": 8080}]
+    assert webhooks["spec"]["ingress"][0]["ports"] == [{"protocol": "TCP", "port": 9292}]
+
+
+def test_flux_policies_keep_their_identity_and_all_other_objects_stay_as_they_are():
+    text = (Path(__file__).parent.parent / "program" / "install.yaml").read_text(encoding="utf-8")
+    for manifest in yaml.safe_load_all(text):
+        assert with_closed_network(manifest) == manifest
+    metadata = {"name": "allow-scraping", "namespace": "flux-system", "labels": {"a": "b"}}
+    shipped = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata}
+    opened: Manifest = {**shipped, "spec": {"podSelector": {}, "ingress": [{"from": [{"namespaceSelector": {}}]}]}}
+    assert with_closed_network(opened) == {**shipped, "spec": flux_policies()[0]["spec"]}
