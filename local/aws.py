@@ -20,8 +20,8 @@ _START_SECONDS = 60.0
 
 
 def start(home: Home) -> None:
-    """Have the emulator run, and an `aws` command for the kubeconfigs of EKS clusters, which here are the platform's own
-    control plane. What the emulator holds lives in its memory: it begins empty. Raises processes.ProcessError."""
+    """Have the emulator run, and an `aws` command for the kubeconfigs of EKS clusters, which here are the platform's
+    own control plane. What the emulator holds lives in its memory: it begins empty. Raises processes.ProcessError."""
     script(home.bin / "aws", "local.aws_cli", {"SAAS_LOCAL_HOME": str(home.path)})
     port = home.port("aws")
     processes.start(
