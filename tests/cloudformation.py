@@ -41,7 +41,7 @@ class Template:
         declared = self._document["Parameters"]
         if unknown := set(parameters) - set(declared):
             raise ValueError(f"no parameters of the template: {', '.join(sorted(unknown))}")
-        self._values = {name: parameters.get(name, one.get("Default")) for name, one in declared.items()}
+        self._values: dict[str, str] = {name: parameters.get(name) or one["Default"] for name, one in declared.items()}
         for name, value in self._values.items():
             assert re.fullmatch(declared[name].get("AllowedPattern", ".*"), value), f"{name} may not be {value!r}"
             assert value in declared[name].get("AllowedValues", [value]), f"{name} may not be {value!r}"

@@ -96,7 +96,7 @@ def test_no_two_subnets_overlap(cidr: str) -> None:
 
 
 def test_the_regions_are_those_that_botocore_knows() -> None:
-    import boto3
+    from boto3.session import Session
 
-    known = set(boto3.session.Session().get_available_regions("eks"))
+    known = set(Session().get_available_regions("eks"))
     assert known == aws.REGIONS

@@ -240,8 +240,8 @@ def test_a_credential_in_plain_text_is_found_and_not_repeated(one: Resource) -> 
 
 
 def test_a_credential_that_is_marked_as_a_secret_passes() -> None:
-    for secret in ({"stringData": SECRET}, {"stringData": {"identity": SECRET, "identity.pub": "ecdsa-sha2 AAAA"}}):
-        assert "no-plain-text-secrets" not in broken(resource("kubernetes:core/v1:Secret", **secret))
+    for text in (SECRET, {"identity": SECRET, "identity.pub": "ecdsa-sha2 AAAA"}):
+        assert "no-plain-text-secrets" not in broken(resource("kubernetes:core/v1:Secret", stringData=text))
 
 
 def test_everything_on_aws_is_tagged_by_its_provider() -> None:
