@@ -1,6 +1,6 @@
 # The two commands: `make up` and `make test`. Both install what they need below .venv and .local.
 .DEFAULT_GOAL := help
-.PHONY: help up status logs down rehearse policy test check unit program engine e2e bench lock tools format
+.PHONY: help up status logs down rehearse policy isolation-report test check unit program engine e2e bench lock tools format
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 SOURCES := __main__.py components model policy ci local tests bench
 
 help:
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 # uv installs the hashed requirements in seconds, and leaves an up-to-date environment alone.
 $(VENV)/installed: requirements.txt requirements-dev.txt
@@ -47,7 +47,7 @@ test: check tools  ## all tests
 	@echo "Engine and end-to-end tests, side by side, each on a platform of its own: about seven minutes on two cores."
 	$(MAKE) --no-print-directory --jobs=2 engine e2e
 
-check: $(VENV)/installed  ## format, lint, types, unit and program tests: under a minute
+check: $(VENV)/installed  ## format, lint, types, unit and program tests: two minutes
 	$(VENV)/bin/ruff format --check --quiet $(SOURCES)
 	$(VENV)/bin/ruff check --quiet $(SOURCES)
 	$(RUN) -m pyright
@@ -62,6 +62,9 @@ unit program: $(VENV)/installed
 
 engine e2e: $(VENV)/installed policy/.venv/installed tools
 	$(RUN) -m pytest -q tests/$@
+
+isolation-report: $(VENV)/installed tools  ## try to break every promise of isolation, and write a page about it
+	$(RUN) -m tests.isolation_report
 
 bench: $(VENV)/installed tools  ## how long it takes with 1, 10, 100 tenants: make bench TENANTS="1 10 100 1000"
 	$(RUN) -m bench $(TENANTS)

@@ -6,6 +6,7 @@ import pulumi
 
 import components
 from model.mirrors import Location, locate
+from model.network_rules import cluster_network
 from model.tenants import location
 
 configuration = components.load(Path(__file__).parent)
@@ -58,6 +59,10 @@ components.FluxSync(
     ),
 )
 
+# What keeps tenants apart, before the first of them
+components.advise(tenants, settings.aws)
+guardrails = components.Guardrails("guardrails", components.GuardrailsArgs(provider=cluster.provider))
+
 # Tenants: each a namespace to which Flux applies the product from its own repository
 spaces = {
     tenant.name: components.TenantSpace(
@@ -69,6 +74,8 @@ spaces = {
             provider=cluster.provider,
             github_providers=github,
             reconciled_by=flux.controllers,
+            guarded_by=guardrails.objects,
+            network=cluster_network(settings.aws, settings.network),
             identity=cloud.tenants[tenant.name].config_map_data if cloud and cloud.identity else None,
             needs=cloud.roles[tenant.name].ready if cloud and tenant.name in cloud.roles else (),
         ),

@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from model import document, manifests, mirrors, tenants
+from model.confinement import confinement
+from model.network_rules import ClusterNetwork
 from tests.platform import PRIVATE, PUBLIC
 from tests.program.recorder import Recording
 
@@ -35,7 +37,7 @@ def sources(count: int) -> dict[str, dict[str, Any]]:
 
 def tenants_yaml(count: int) -> str:
     """The file for that many tenants."""
-    defaults = {"interval": INTERVAL, "prune": True, "role": "admin", "source": {"path": "./kustomize"}}
+    defaults = {"interval": INTERVAL, "source": {"path": "./kustomize"}}
     entries = [{"name": name, "source": source} for name, source in sources(count).items()]
     return yaml.safe_dump({"defaults": defaults, "tenants": entries}, sort_keys=False)
 
@@ -60,7 +62,7 @@ def tenant_objects(count: int, rules: Sequence[mirrors.Mirror], given: Sequence[
     made: list[manifests.Manifest] = []
     for tenant in tenants.parse(document.parse(tenants_yaml(count), "bench"), rules):
         location = tenants.location(tenant, rules, "")
-        made += [manifests.namespace(tenant), manifests.service_account(tenant), manifests.role_binding(tenant)]
+        made += [manifests.namespace(tenant), *(manifest for _, manifest in confinement(tenant, ClusterNetwork()))]
         if key := by_tenant.get(tenant.name):
             made.append(
                 manifests.source_secret(

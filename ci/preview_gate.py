@@ -245,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="preview_gate", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("preview", type=Path, help="what `pulumi preview --json` printed")
     parser.add_argument("--stack", required=True)
-    parser.add_argument("--deletes", type=int, default=15, help="how many resources may be deleted (15: a tenant)")
+    parser.add_argument("--deletes", type=int, default=30, help="how many resources may be deleted (30: a tenant)")
     parser.add_argument("--replaces", type=int, default=0, help="how many resources may be replaced")
     parser.add_argument("--comment", type=Path, required=True, help="where to write the comment")
     options = parser.parse_args(arguments)

@@ -14,16 +14,20 @@ github          GitHub as the platform team and the product teams use it
 repository      the infra repository and the files in it
 deploy_key      a read-only key: in GitHub and, as Flux's source secret, in the cluster
 flux            Flux: its installation, and the sync with the infra repository
-tenant          one tenant: namespace, reconciler, source and Kustomization
+guardrails      what keeps tenants apart: the reconcilers' roles and the admission policies
+tenant          one tenant: namespace with its limits, reconciler, source and Kustomization
+advice          warnings: what is no mistake, and should be known
 objects         Kubernetes objects from plain manifests
 """
 
+from components.advice import advise
 from components.cloud import Cloud, on_aws
 from components.cluster import Cluster, ExistingCluster, ExistingClusterArgs
 from components.configuration import Configuration, load
 from components.deploy_key import DeployKey, DeployKeyArgs
 from components.flux import FluxInstallation, FluxInstallationArgs, FluxSync, FluxSyncArgs
 from components.github import github_providers
+from components.guardrails import Guardrails, GuardrailsArgs
 from components.repository import InfraRepository, InfraRepositoryArgs
 from components.tenant import TenantSpace, TenantSpaceArgs
 
@@ -39,10 +43,13 @@ __all__ = [
     "FluxInstallationArgs",
     "FluxSync",
     "FluxSyncArgs",
+    "Guardrails",
+    "GuardrailsArgs",
     "InfraRepository",
     "InfraRepositoryArgs",
     "TenantSpace",
     "TenantSpaceArgs",
+    "advise",
     "github_providers",
     "load",
     "on_aws",

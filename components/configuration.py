@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 
 import pulumi
 
-from model import document, flux, iam, identity, mirrors, settings, tenants
+from model import document, flux, iam, identity, mirrors, network_mistakes, settings, tenants
 from model.document import Document, Place
 from model.flux import Install
 from model.mirrors import Mirror
 from model.mistakes import Mistake, MistakesError
+from model.network_rules import cluster_network
 from model.settings import Settings
 from model.tenants import Tenant
 
@@ -58,12 +59,14 @@ def load(folder: Path) -> Configuration:
         if entries is not None and stack is not None:
             found += identity.problems(entries, listed, stack.aws.identity if stack.aws else None)
             found += iam.problems(entries, listed, stack.aws.account if stack.aws else None)
+            found += network_mistakes.problems(entries, listed, cluster_network(stack.aws, stack.network))
     install = None
     if stack is not None:
         text = collect(lambda: flux.fetch(stack.flux_manifest, stack.flux_manifest_sha256, folder, source.file))
         if text is not None:
             selected, lockdown = stack.flux_components, stack.flux_lockdown
-            install = collect(lambda: flux.parse(text, stack.flux_manifest, selected, lockdown=lockdown))
+            name, network = stack.flux_manifest, stack.network
+            install = collect(lambda: flux.parse(text, name, selected, lockdown=lockdown, network=network))
         kubeconfig = folder / Path(stack.kubeconfig).expanduser()
         if stack.aws is None and not kubeconfig.is_file():
             remedy = "Name the kubeconfig of the cluster; for the embedded platform run `make up`."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_github as github
@@ -12,9 +12,11 @@ import pulumi_kubernetes as kubernetes
 from components.deploy_key import DeployKey, DeployKeyArgs
 from components.objects import KubernetesObject
 from model import manifests
+from model.confinement import confinement
 from model.identity import config_map
 from model.mirrors import Location
 from model.names import tenant_key_title
+from model.network_rules import ClusterNetwork
 from model.tenants import Tenant
 
 
@@ -30,6 +32,10 @@ class TenantSpaceArgs:
     github_providers: Mapping[str, github.Provider]
     reconciled_by: Sequence[pulumi.Resource]
     """Flux's controllers: they have to outlive what they finalize."""
+    guarded_by: Sequence[pulumi.Resource] = ()
+    """The reconcilers' roles and the admission policies: there before the tenant, and until it has gone."""
+    network: ClusterNetwork = field(default_factory=ClusterNetwork)
+    """The cluster's own addresses, which tenants' network rules are about."""
     identity: Mapping[str, pulumi.Input[str]] | None = None
     """What the product has to know about its users' tokens; None where the stack has no users."""
     needs: Sequence[pulumi.Resource] = ()
@@ -37,10 +43,11 @@ class TenantSpaceArgs:
 
 
 class TenantSpace(pulumi.ComponentResource):
-    """A namespace, who reconciles it with which rights, the product's repository, and what applies it.
+    """A namespace with its limits, who reconciles it with which rights, the product's repository, and what applies it.
 
-    Removal runs backwards, one step after the other: the Kustomization, whose controller still has the rights to
-    prune; the GitRepository; then the namespace with everything left in it.
+    Nothing of the product is applied before all that confines it is there. Removal runs backwards, one step after the
+    other: the Kustomization, whose controller still has the rights to prune; the GitRepository; then the namespace with
+    everything left in it, its limits included.
     """
 
     public_key: pulumi.Output[str] | None
@@ -51,14 +58,24 @@ class TenantSpace(pulumi.ComponentResource):
         tenant = args.tenant
 
         def place(
-            manifest: manifests.Manifest, *needed: pulumi.Resource, within: pulumi.Resource | None = None
+            manifest: manifests.Manifest,
+            *needed: pulumi.Resource,
+            within: pulumi.Resource | None = None,
+            logical_name: str = name,
         ) -> KubernetesObject:
             opts = pulumi.ResourceOptions(parent=self, provider=args.provider, depends_on=needed, deleted_with=within)
-            return KubernetesObject(name, manifest, opts)
+            return KubernetesObject(logical_name, manifest, opts)
 
-        namespace = place(manifests.namespace(tenant))
-        account = place(manifests.service_account(tenant), namespace, within=namespace)
-        binding = place(manifests.role_binding(tenant), namespace, within=namespace)
+        namespace = place(manifests.namespace(tenant), *args.guarded_by)
+
+        # A slash is in no tenant's name: with a hyphen, shop's egress-cache could be shop-egress's cache.
+        confined = [
+            place(manifest, namespace, within=namespace, logical_name=f"{name}/{part}" if part else name)
+            for part, manifest in confinement(tenant, args.network)
+        ]
+        if args.identity is not None:
+            told = manifests.owned(config_map(tenant, args.identity), tenant)
+            confined.append(place(told, namespace, within=namespace))
         key = self._deploy_key(name, args, namespace)
         source = place(
             manifests.git_repository(tenant, args.location),
@@ -66,8 +83,7 @@ class TenantSpace(pulumi.ComponentResource):
             *args.reconciled_by,
             *(key.ready if key else ()),
         )
-        told = [] if args.identity is None else [place(config_map(tenant, args.identity), namespace, within=namespace)]
-        place(manifests.kustomization(tenant), source, account, binding, *told, *args.needs)
+        place(manifests.kustomization(tenant), source, *confined, *args.needs)
         by_hand = key is not None and tenant.source.github_repository is None
         self.public_key = key.public_key if key and by_hand else None
         self.register_outputs({"namespace": tenant.name})

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from model.names import TENANT_PATTERN
-from model.tenants import DURATION, REFERENCES, TenantsFile
+from model.tenants import REFERENCES, TenantsFile
+from model.tiers import DURATION, LIMITED, QUOTA, Tier
+
+QUOTA_PATTERN = r"^(count/[a-z]+(\.[a-z0-9.-]+)?|.+\.storageclass\.storage\.k8s\.io/.+|requests\..+/.+)$"
+"""Those of a quota's keys that no list can hold; model/tiers.py checks them better."""
 
 FILE = Path(__file__).resolve().parent.parent / "tenants.schema.json"
 
@@ -19,10 +23,19 @@ def render() -> str:
     dialect = "https://json-schema.org/draft/2020-12/schema"
     schema: dict[str, Any] = {"$schema": dialect, **generated, "title": "Tenants of the SaaS"}
     definitions: dict[str, Any] = schema["$defs"]
-    # What the model checks in code, an editor checks too. What defaults may hold, a tenant may leave out.
+    # What the model checks in code, an editor checks too. What defaults or a tier may hold, a tenant may leave out.
     definitions["Tenant"]["required"] = ["name"]
     definitions["Tenant"]["properties"]["name"]["pattern"] = TENANT_PATTERN
-    definitions["Tenant"]["properties"]["interval"]["pattern"] = DURATION
+    for kind in ("Tenant", "Defaults", "Tier"):
+        properties: dict[str, Any] = definitions[kind]["properties"]
+        properties["interval"]["pattern"] = DURATION
+        properties["quota"]["propertyNames"] = {"anyOf": [{"enum": list(QUOTA)}, {"pattern": QUOTA_PATTERN}]}
+        for name, field in Tier.model_fields.items():
+            # They are those of the tier basic: another tier's may be others.
+            properties[field.alias or name].pop("default", None)
+    for part in definitions["Limits"]["properties"].values():
+        part.pop("default")
+        part["propertyNames"] = {"enum": list(LIMITED)}
     definitions["Source"].pop("required")
     for kind in ("Source", "DefaultSource"):
         definitions[kind]["not"] = {

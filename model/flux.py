@@ -15,6 +15,8 @@ import yaml
 
 from model.manifests import NOT_FLUX_BUSINESS, Manifest, annotated
 from model.mistakes import Mistake, MistakesError
+from model.network_policies import with_closed_network
+from model.network_rules import NetworkSettings
 
 COMPONENT_LABEL = "app.kubernetes.io/component"
 VERSION_LABEL = "app.kubernetes.io/version"
@@ -24,7 +26,13 @@ DEFAULT_SERVICE_ACCOUNT = "--default-service-account=default"
 LOCKDOWN = {
     # Flux's documented multi-tenancy lockdown: a tenant's objects refer to nothing outside its namespace,
     # fetch no base from elsewhere, and act as an account without rights where they name none.
-    "kustomize-controller": (NO_CROSS_NAMESPACE, "--no-remote-bases=true", DEFAULT_SERVICE_ACCOUNT),
+    "kustomize-controller": (
+        NO_CROSS_NAMESPACE,
+        "--no-remote-bases=true",
+        DEFAULT_SERVICE_ACCOUNT,
+        # An account without `bind` can make a RoleBinding once its Role exists: they may come by the same commit.
+        "--custom-apply-stage-kinds=rbac.authorization.k8s.io/Role",
+    ),
     "helm-controller": (NO_CROSS_NAMESPACE, DEFAULT_SERVICE_ACCOUNT),
     "notification-controller": (NO_CROSS_NAMESPACE,),
     "image-reflector-controller": (NO_CROSS_NAMESPACE,),
@@ -83,8 +91,13 @@ def fetch(location: str, sha256: str, folder: Path, setting: str) -> str:
     return content.decode("utf-8", errors="replace")
 
 
-def parse(text: str, name: str, components: Sequence[str], *, lockdown: bool) -> Install:
-    """The objects of a manifest that the selected components need. Raises MistakesError where it is not Flux's."""
+def parse(
+    text: str, name: str, components: Sequence[str], *, lockdown: bool, network: NetworkSettings | None = None
+) -> Install:
+    """The objects of a manifest that the selected components need, closed to tenants as far as `lockdown` says.
+
+    Raises MistakesError where it is not Flux's.
+    """
     try:
         documents = [document for document in yaml.load_all(text, Loader=_Loader) if document]
     except yaml.YAMLError as error:
@@ -103,7 +116,9 @@ def parse(text: str, name: str, components: Sequence[str], *, lockdown: bool) ->
             [Mistake(name, 0, "", message, "Take it out of fluxComponents, or use a release's install.yaml.")]
         )
     if lockdown:
-        objects = [_locked_down(manifest) for manifest in objects]
+        allowed = network or NetworkSettings()
+        closed = (with_closed_network(manifest, allowed.monitoring, allowed.webhooks) for manifest in objects)
+        objects = [_locked_down(manifest) for manifest in closed]
     return Install(
         version=next(_versions(objects), ""),
         definitions=tuple(sorted((m for m in objects if m["kind"] in DEFINITIONS), key=_definition_order)),

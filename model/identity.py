@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from model.aws import IdentitySettings
-from model.document import Document, Place
+from model.document import Document
 from model.manifests import Manifest, tenant_labels
 from model.mistakes import Mistake
-from model.tenants import Tenant
+from model.tenants import Tenant, place_of
 
 TENANT_ATTRIBUTE = "tenant_id"
 """Of a user: the tenant that it was created for. Cognito calls it custom:tenant_id; it never changes."""
@@ -68,15 +68,14 @@ def config_map(tenant: Tenant, data: Mapping[str, Any]) -> Manifest:
 def problems(tenants: Sequence[Tenant], source: Document, settings: IdentitySettings | None) -> Iterator[Mistake]:
     """What tenants ask for and the stack cannot give; `tenants` are those of the document `source`, in its order."""
     for index, tenant in enumerate(tenants):
-        place = _place(source, index)
         if settings is None:
             if tenant.identity != "group":
                 message = f"a {tenant.identity} needs a stack with users, and this one has none"
                 remedy = "Add `identity:` to saas-in-eks:aws in the stack's configuration, or leave it out here."
-                yield source.mistake(place, message, remedy)
+                yield source.mistake(place_of(source, index, ("identity",)), message, remedy)
         elif tenant.identity == "pool" and (problem := _domain_problem(tenant_domain(settings, tenant.name))):
             remedy = "Choose client or group for it, or another `domain` in the stack's configuration."
-            yield source.mistake(place, problem, remedy)
+            yield source.mistake(place_of(source, index, ("identity",)), problem, remedy)
 
 
 def _domain_problem(domain: str) -> str | None:
@@ -85,9 +84,3 @@ def _domain_problem(domain: str) -> str | None:
     if reserved := re.search("aws|amazon|cognito", domain):
         return f"its pool's domain {domain} would hold {reserved[0]!r}, which Cognito reserves"
     return None
-
-
-def _place(source: Document, index: int) -> Place:
-    """Where a tenant's identity is written: with the tenant, or else among the defaults."""
-    entry = cast("Mapping[str, Any]", source.content["tenants"][index])
-    return ("tenants", index, "identity") if "identity" in entry else ("defaults", "identity")

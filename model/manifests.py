@@ -1,4 +1,4 @@
-"""The Kubernetes objects of a tenant and of Flux's sync, as Flux's own command line would write them.
+"""The Kubernetes objects of a tenant and of Flux's sync: those that Flux's own command line would write, and more.
 
 One builder makes each object; what Pulumi applies and what is committed to Git both come from it.
 Values that only a deployment can tell (keys) are passed through untouched.
@@ -14,10 +14,20 @@ import yaml
 from model.mirrors import Location
 from model.names import FLUX_NAMESPACE, cluster_path
 from model.tenants import Tenant
+from model.tiers import HELM_ROLE
 
 Manifest = dict[str, Any]
 
 TENANT_LABEL = "toolkit.fluxcd.io/tenant"
+"""Whose an object is, as Flux labels it."""
+
+PREFIX = "saas-in-eks.io/"
+TIER_LABEL = f"{PREFIX}tier"
+OWNER_LABEL = f"{PREFIX}owner"
+PLATFORM = "platform"
+"""Owner of what the program makes in a tenant's namespace; admission keeps the tenant's reconciler off it."""
+
+POD_SECURITY = "pod-security.kubernetes.io"
 
 NOT_FLUX_BUSINESS = {
     # Pulumi owns Flux's installation. The infra repository carries a copy for people to read; with these two
@@ -31,8 +41,31 @@ WAIT_UNTIL_READY = {"pulumi.com/waitFor": "condition=Ready"}
 
 
 def namespace(tenant: Tenant) -> Manifest:
-    """The tenant's namespace."""
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": tenant.name, "labels": tenant_labels(tenant)}}
+    """The tenant's namespace, and on it all that admission has to know of the tenant, which cannot change it."""
+    labels = {
+        TENANT_LABEL: tenant.name,
+        TIER_LABEL: tenant.tier,
+        f"{POD_SECURITY}/enforce": tenant.pod_security,
+        f"{POD_SECURITY}/warn": "restricted",
+        f"{POD_SECURITY}/audit": "restricted",
+    }
+    allowed = {
+        f"{PREFIX}services": ",".join(tenant.services),
+        f"{PREFIX}registries": ",".join(tenant.registries),
+        f"{PREFIX}priority-classes": ",".join(tenant.priority_classes),
+        f"{PREFIX}hosts": ",".join(tenant.hosts),
+        f"{PREFIX}helm": _flag(tenant.helm),
+        # Where the reconciler's account has the role on AWS, the product's pods get it as that account only.
+        f"{PREFIX}pods-as-reconciler": _flag(
+            tenant.aws is not None and tenant.aws.service_account in (None, tenant.name)
+        ),
+    }
+    metadata: Manifest = {"name": tenant.name, "labels": labels, "annotations": allowed}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
 
 
 def service_account(tenant: Tenant) -> Manifest:
@@ -42,17 +75,55 @@ def service_account(tenant: Tenant) -> Manifest:
 
 def role_binding(tenant: Tenant) -> Manifest:
     """What the reconciler may do, inside the tenant's namespace only."""
+    return _role_binding(tenant, "reconciler", tenant.role)
+
+
+def helm_role_binding(tenant: Tenant) -> Manifest:
+    """That the reconciler may have HelmReleases there, and sources of charts."""
+    return _role_binding(tenant, "helm", HELM_ROLE)
+
+
+def _role_binding(tenant: Tenant, suffix: str, role: str) -> Manifest:
     rbac = "rbac.authorization.k8s.io"
     return {
         "apiVersion": f"{rbac}/v1",
         "kind": "RoleBinding",
-        "metadata": _metadata(tenant, f"{tenant.name}-reconciler"),
-        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": tenant.role},
+        "metadata": _metadata(tenant, f"{tenant.name}-{suffix}"),
+        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": role},
         "subjects": [
             {"apiGroup": rbac, "kind": "User", "name": f"gotk:{tenant.name}:reconciler"},
             {"kind": "ServiceAccount", "name": tenant.name, "namespace": tenant.name},
         ],
     }
+
+
+def resource_quota(tenant: Tenant) -> Manifest:
+    """How much the tenant may have of everything together."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": _metadata(tenant, "tenant"),
+        "spec": {"hard": dict(tenant.quota)},
+    }
+
+
+def limit_range(tenant: Tenant) -> Manifest:
+    """What a container may take, and what it gets where it does not say: without that a quota refuses it."""
+    limits = tenant.limits
+    parts = {"default": limits.default, "defaultRequest": limits.default_request, "max": limits.max}
+    limit: Manifest = {"type": "Container", **{key: dict(amounts) for key, amounts in parts.items() if amounts}}
+    return {
+        "apiVersion": "v1",
+        "kind": "LimitRange",
+        "metadata": _metadata(tenant, "tenant"),
+        "spec": {"limits": [limit]},
+    }
+
+
+def owned(manifest: Manifest, tenant: Tenant) -> Manifest:
+    """An object in the tenant's namespace as one of the platform's own."""
+    metadata = manifest["metadata"]
+    return {**manifest, "metadata": {**metadata, "labels": {**metadata.get("labels", {}), **tenant_labels(tenant)}}}
 
 
 def git_repository(tenant: Tenant, location: Location) -> Manifest:
@@ -63,7 +134,7 @@ def git_repository(tenant: Tenant, location: Location) -> Manifest:
     return {
         "apiVersion": "source.toolkit.fluxcd.io/v1",
         "kind": "GitRepository",
-        "metadata": {"name": tenant.name, "namespace": tenant.name},
+        "metadata": _metadata(tenant, tenant.name),
         "spec": spec,
     }
 
@@ -73,7 +144,7 @@ def kustomization(tenant: Tenant) -> Manifest:
     return {
         "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
         "kind": "Kustomization",
-        "metadata": {"name": tenant.name, "namespace": tenant.name},
+        "metadata": _metadata(tenant, tenant.name),
         "spec": {
             "interval": tenant.interval,
             "path": tenant.source.path,
@@ -152,8 +223,8 @@ def to_yaml(manifests: Sequence[Manifest], comment: str) -> str:
 
 
 def tenant_labels(tenant: Tenant) -> dict[str, str]:
-    """The label by which Flux tells whose an object is."""
-    return {TENANT_LABEL: tenant.name}
+    """The labels of what the platform makes in a tenant's namespace."""
+    return {TENANT_LABEL: tenant.name, OWNER_LABEL: PLATFORM}
 
 
 def _metadata(tenant: Tenant, name: str) -> Manifest:

@@ -6,16 +6,14 @@ Form only; model/network_policies.py makes the policies of it, docs/network.md s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyAddress, WithJsonSchema, model_validator
 
 from model.aws import AwsSettings, service_cidr
-from model.document import Document, Place
-from model.mistakes import Mistake
 from model.names import FLUX_NAMESPACE
 from model.schema import Model, wrong
 
@@ -172,6 +170,21 @@ class NetworkRules(Model):
     )
 
 
+class NetworkSettings(Model):
+    """`saas-in-eks:network` of a stack: what no tenant has a say in."""
+
+    ranges: list[SourceNetwork] = Field(
+        default=[], description="Networks of the cluster's nodes, pods and services, where `aws` does not make them"
+    )
+    resolvers: list[IPvAnyAddress] = Field(
+        default=[], description="Addresses that answer DNS beside CoreDNS' pods, such as a node-local cache"
+    )
+    monitoring: list[Namespace] = Field(default=[], description="Namespaces that may read Flux's metrics")
+    webhooks: list[Namespace] = Field(
+        default=[], description="Namespaces through which webhooks reach Flux: the ingress controller's"
+    )
+
+
 @dataclass(frozen=True)
 class ClusterNetwork:
     """What a cluster's own addresses are."""
@@ -182,30 +195,22 @@ class ClusterNetwork:
     """Addresses, beside CoreDNS' pods, that answer DNS."""
 
 
-def cluster_network(aws: AwsSettings | None) -> ClusterNetwork:
+def cluster_network(aws: AwsSettings | None, settings: NetworkSettings | None = None) -> ClusterNetwork:
     """The addresses of a stack's cluster, as far as its configuration tells them."""
+    known = _made_here(aws)
+    if settings is None:
+        return known
+    ranges = tuple(settings.ranges) or known.ranges
+    return ClusterNetwork(ranges, (*known.resolvers, *map(str, settings.resolvers)))
+
+
+def _made_here(aws: AwsSettings | None) -> ClusterNetwork:
     if aws is None or aws.cluster.adopt or aws.network.existing:
         return ClusterNetwork()
     services = service_cidr(aws.network)
     # EKS answers DNS at the tenth address. In Auto Mode no pod stands behind it that a policy could select.
     dns = str(ip_network(services).network_address + 10)
     return ClusterNetwork((aws.network.cidr, services), (NODE_LOCAL_DNS, dns))
-
-
-def network_mistakes(rules: NetworkRules, cluster: ClusterNetwork, source: Document, place: Place) -> Iterator[Mistake]:
-    """Rules that reach into this cluster without saying so; `place` is where `network` stands in the document.
-
-    A network around one of the cluster's own is no mistake: its policy leaves that part closed.
-    """
-    for index, rule in enumerate(rules.egress):
-        if rule.cidr is None or rule.inside_cluster:
-            continue
-        for own in cluster.ranges:
-            if within(rule.cidr, own):
-                known = "lies in" if cluster.ranges != PRIVATE else "may lie in"
-                message = f"{rule.cidr} {known} the cluster's own {own}, where other tenants' pods are"
-                remedy = "Write `insideCluster: true` and the ports if that is meant; for pods, name their namespace."
-                yield source.mistake((*place, "egress", index, "cidr"), message, remedy)
 
 
 def within(inner: str, outer: str) -> bool:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from model.aws import AwsSettings, combinations
 from model.document import Document
 from model.mistakes import MistakesError, nearest
+from model.network_rules import NetworkSettings
 from model.schema import Model, validated, wrong
 
 CONTROLLERS = (
@@ -78,6 +79,7 @@ class Settings(Model):
     cluster: Annotated[str, AfterValidator(_cluster)]
     kubeconfig: str = Field(min_length=1)
     aws: AwsSettings | None = None
+    network: NetworkSettings | None = None
     tenants_file: str = Field(alias="tenantsFile", min_length=1)
     mirrors_file: str = Field(alias="mirrorsFile")
     owner: Annotated[str, AfterValidator(_owner)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError
@@ -13,31 +13,20 @@ from pydantic import AfterValidator, Field, ValidationError
 from model import document
 from model.aws_access import AwsAccess
 from model.document import Document, Place
+from model.hosts import overlaps
+from model.inheritance import REFERENCES, Inheritance, Layer, merged, written
 from model.mirrors import Location, Mirror, locate
-from model.mistakes import Mistake, MistakesError
+from model.mistakes import Mistake, MistakesError, nearest
 from model.names import tenant_name_problem
 from model.schema import Model, mistakes, wrong
+from model.tiers import DEFAULT_TIER, TENANT, Tier, problems, tier_name_problem
 
-REFERENCES = ("branch", "tag", "semver", "commit")
 GITHUB = "github.com"
-DURATION = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
-SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def _name(value: str) -> str:
     if problem := tenant_name_problem(value):
         raise wrong(*problem)
-    return value
-
-
-def _interval(value: str) -> str:
-    if not re.fullmatch(DURATION, value):
-        raise wrong(f"{value!r} is not a duration", "Write it as Go does: 30s, 1m0s, 1h.")
-    if (
-        sum(float(number) * SECONDS[unit] for number, _, unit in re.findall(r"([0-9]+(\.[0-9]+)?)(ms|s|m|h)", value))
-        < 1
-    ):
-        raise wrong(f"{value!r} would reconcile without a pause", "Write 1s or more; 1m0s is usual.")
     return value
 
 
@@ -92,12 +81,6 @@ def _reference(value: str) -> str:
     return value
 
 
-def _role(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9:._-]+", value):
-        raise wrong(f"{value!r} cannot name a ClusterRole", "Write the name of one, such as admin or cluster-admin.")
-    return value
-
-
 Url = Annotated[
     str, AfterValidator(_url), Field(description="https:// for a public repository, ssh:// for a private one")
 ]
@@ -105,16 +88,6 @@ Reference = Annotated[str, AfterValidator(_reference)]
 Commit = Annotated[str, AfterValidator(_commit)]
 Semver = Annotated[str, Field(min_length=1, description="A range such as >=1.0.0 <2.0.0")]
 RepositoryPath = Annotated[str, AfterValidator(_path), Field(description="The folder with the product's kustomization")]
-Interval = Annotated[str, AfterValidator(_interval), Field(description="How often Flux looks, as Go writes durations")]
-Role = Annotated[
-    str,
-    AfterValidator(_role),
-    Field(description="The ClusterRole that the reconciler has inside the tenant's namespace"),
-]
-IdentityKind = Annotated[
-    Literal["group", "client", "pool"],
-    Field(description="Who its users are: a group of the shared user pool, with a client of its own, or a pool"),
-]
 Name = Annotated[str, AfterValidator(_name), Field(description="The tenant's name and namespace; never changes")]
 
 
@@ -149,15 +122,12 @@ class Source(Model):
         return (steps[0], steps[1]) if self.host == GITHUB and len(steps) == 2 else None
 
 
-class Tenant(Model):
-    """One customer: a namespace, and the product that Flux applies to it."""
+class Tenant(Tier):
+    """One customer: a namespace, and the product that Flux applies to it. Complete, whatever its tier left open."""
 
     name: Name
     source: Source
-    interval: Interval = "1m0s"
-    prune: bool = Field(default=False, description="Whether what leaves the repository leaves the cluster")
-    role: Role = "cluster-admin"
-    identity: IdentityKind = "group"
+    tier: str = Field(default=DEFAULT_TIER, description="Which tier it has: basic, premium or one of the file's own")
     aws: AwsAccess | None = Field(default=None, description="What the tenant may do on AWS; none: nothing")
 
 
@@ -174,14 +144,11 @@ class DefaultSource(Model):
     known_hosts: str | None = Field(default=None, alias="knownHosts", min_length=1)
 
 
-class Defaults(Model):
-    """What a tenant has where it does not say."""
+class Defaults(Tier):
+    """What a tenant has where it does not say, whatever its tier."""
 
     source: DefaultSource | None = None
-    interval: Interval | None = None
-    prune: bool | None = None
-    role: Role | None = None
-    identity: IdentityKind | None = None
+    tier: str = DEFAULT_TIER
     aws: AwsAccess | None = None
 
 
@@ -189,6 +156,9 @@ class TenantsFile(Model):
     """The whole of tenants.yaml."""
 
     defaults: Defaults | None = None
+    tiers: dict[str, Tier] = Field(
+        default={}, description="Tiers of the platform's own, on top of basic; basic and premium themselves changed"
+    )
     tenants: list[Tenant]
 
 
@@ -198,38 +168,52 @@ def load(path: Path, name: str, mirrors: Sequence[Mirror] = ()) -> tuple[Tenant,
 
 
 def parse(source: Document, mirrors: Sequence[Mirror] = ()) -> tuple[Tenant, ...]:
-    """The tenants of a document, each with the defaults it leaves open. See `load`."""
+    """The tenants of a document, each with what its tier and the defaults say where it does not. See `load`."""
     found = list(_shape(source))
-    whole: Any = source.content
-    if not isinstance(whole, dict):
-        raise MistakesError(found)
-    content = cast("dict[str, Any]", whole)
-    defaults: dict[str, Any] = {}
-    if isinstance(content.get("defaults"), dict):
-        try:
-            Defaults.model_validate(content["defaults"])
-            defaults = content["defaults"]
-        except ValidationError as error:
-            found += mistakes(Defaults, error, source, ("defaults",))
-        else:
-            found += _references(source, ("defaults", "source"), defaults.get("source"), required=False)
-    entries = cast("list[Any]", content["tenants"]) if isinstance(content.get("tenants"), list) else []
+    inherited = inheritance(source)
+    found += _below_mistakes(source, inherited)
+    entries = _entries(source)
     tenants: list[Tenant] = []
     for index, entry in enumerate(entries):
         place: Place = ("tenants", index)
+        whole = inherited.merged(entry)
+        if isinstance(whole, dict) and "source" in whole:
+            given = cast("dict[str, Any]", whole)["source"]
+            found += _references(source, (*place, "source"), given, required=True)
+        found += _tier_mistakes(source, inherited, inherited.layers(entry, place), inherited.tier(entry))
         try:
-            tenant = Tenant.model_validate(_with_defaults(entry, defaults))
+            tenant = Tenant.model_validate(whole)
         except ValidationError as error:
             found += mistakes(Tenant, error, source, place)
             continue
-        finally:
-            found += _entry_references(source, place, entry, defaults)
         tenants.append(tenant)
         found += _combinations(source, place, tenant, mirrors)
+        found += _contradictions(source, tenant, inherited.layers(entry, place))
     found += _duplicates(source, entries)
+    if not found:
+        found += _host_mistakes(source, inherited, tenants)
     if found:
         raise MistakesError(found)
     return tuple(tenants)
+
+
+def inheritance(source: Document) -> Inheritance:
+    """What the tenants of a document inherit, as far as it is good."""
+    content = _mapping(source.content)
+    return Inheritance(
+        {name: values for name, values in _mapping(content.get("tiers")).items() if _good(Tier, values)},
+        content["defaults"] if _good(Defaults, content.get("defaults")) else {},
+    )
+
+
+def origins(source: Document, index: int) -> Sequence[Layer]:
+    """Everything in a document that says something about the tenant with this index, its own entry last."""
+    return inheritance(source).layers(_entries(source)[index], ("tenants", index))
+
+
+def place_of(source: Document, index: int, path: Place) -> Place:
+    """Where what holds for the tenant with this index was written: in its own entry, the defaults, or its tier."""
+    return written(origins(source, index), [path])
 
 
 def location(tenant: Tenant, mirrors: Sequence[Mirror], github_known_hosts: str) -> Location:
@@ -250,43 +234,86 @@ def _shape(source: Document) -> Iterator[Mistake]:
         )
         return
     shape = dict(cast("dict[str, Any]", content))
-    if isinstance(shape.get("tenants"), list):
-        shape["tenants"] = []
-    if isinstance(shape.get("defaults"), dict):
-        shape["defaults"] = None
+    nothing: Mapping[str, Any] = {"tenants": [], "tiers": {}, "defaults": {}}
+    shape |= {key: empty for key, empty in nothing.items() if isinstance(shape.get(key), type(empty))}
     try:
         TenantsFile.model_validate(shape)
     except ValidationError as error:
         yield from mistakes(TenantsFile, error, source)
 
 
-def _with_defaults(entry: Any, defaults: Mapping[str, Any]) -> Any:
-    """An entry's own values over the defaults; a revision of its own replaces a default one of any kind."""
-    if not isinstance(entry, dict):
-        return entry
-    own = cast("dict[str, Any]", entry)
-    merged = {**defaults, **own}
-    own_source, default_source = own.get("source"), defaults.get("source")
-    if (
-        isinstance(default_source, dict)
-        and (own_source is None or isinstance(own_source, dict))
-        and "source" in {*own, *defaults}
-    ):
-        mine = cast("dict[str, Any]", own_source or {})
-        theirs = cast("dict[str, Any]", default_source)
-        if any(kind in mine for kind in REFERENCES):
-            theirs = {key: value for key, value in theirs.items() if key not in REFERENCES}
-        merged["source"] = {**theirs, **mine}
-    own_aws, default_aws = own.get("aws"), defaults.get("aws")
-    if isinstance(own_aws, dict) and isinstance(default_aws, dict):
-        merged["aws"] = {**cast("dict[str, Any]", default_aws), **cast("dict[str, Any]", own_aws)}
-    return merged
+def _entries(source: Document) -> Sequence[Any]:
+    entries: Any = _mapping(source.content).get("tenants")
+    return cast("list[Any]", entries) if isinstance(entries, list) else []
 
 
-def _entry_references(source: Document, place: Place, entry: Any, defaults: Mapping[str, Any]) -> Iterator[Mistake]:
-    merged = _with_defaults(entry, defaults)
-    if isinstance(merged, dict) and "source" in merged:
-        yield from _references(source, (*place, "source"), cast("dict[str, Any]", merged)["source"], required=True)
+def _mapping(value: Any) -> dict[str, Any]:
+    """The value where it is a mapping; else nothing, because that is reported already."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _good(model: type[Model], values: Any) -> bool:
+    try:
+        model.model_validate(values)
+    except ValidationError:
+        return False
+    return True
+
+
+def _below_mistakes(source: Document, inherited: Inheritance) -> Iterator[Mistake]:
+    """What is wrong with the tiers and the defaults, whether a tenant has them or not."""
+    content = _mapping(source.content)
+    defaults = content.get("defaults")
+    for name, values in _mapping(content.get("tiers")).items():
+        place: Place = ("tiers", name)
+        if problem := tier_name_problem(name):
+            yield source.mistake(place, *problem)
+        try:
+            Tier.model_validate(values)
+        except ValidationError as error:
+            yield from mistakes(Tier, error, source, place)
+            continue
+        layers = inherited.of_tier(name)
+        yield from _contradictions(source, Tier.model_validate(merged(layers)), layers)
+    if isinstance(defaults, dict):
+        try:
+            Defaults.model_validate(defaults)
+        except ValidationError as error:
+            yield from mistakes(Defaults, error, source, ("defaults",))
+        else:
+            given = _mapping(cast("Any", defaults)).get("source")
+            yield from _references(source, ("defaults", "source"), given, required=False)
+            yield from _tier_mistakes(source, inherited, inherited.layers({}, ("defaults",)), inherited.tier({}))
+
+
+def _tier_mistakes(source: Document, inherited: Inheritance, layers: Sequence[Layer], name: Any) -> Iterator[Mistake]:
+    # What is wrong with a tier that is there is said already.
+    known = {*inherited.known_tiers, *_mapping(_mapping(source.content).get("tiers"))}
+    if isinstance(name, str) and name not in known:
+        remedy = f"{nearest(name, known)} Tiers of your own stand below `tiers:`."
+        yield source.mistake(written(layers, [("tier",)]), f"there is no tier {name!r}", remedy)
+
+
+def _contradictions(source: Document, tier: Tier, layers: Sequence[Layer]) -> Iterator[Mistake]:
+    for paths, message, remedy in problems(tier):
+        yield source.mistake(written(layers, paths), message, remedy)
+
+
+def _host_mistakes(source: Document, inherited: Inheritance, tenants: Sequence[Tenant]) -> Iterator[Mistake]:
+    places = {tenant.name: index for index, tenant in enumerate(tenants)}
+    entries = _entries(source)
+    for name, host, other, others_host in overlaps({tenant.name: tenant.hosts for tenant in tenants}):
+        index = places[name]
+        layers = inherited.layers(entries[index], ("tenants", index))
+        at = written(layers, [("hosts",)])
+        if at[0] != "tenants":
+            message = f"{host} would be {other}'s and {name}'s"
+            yield source.mistake(at, message, f"Write {TENANT} in it, or give hosts to each tenant by itself.")
+            continue
+        line = source.line(("tenants", places[other], "hosts"))
+        covered = f" by {others_host}" if others_host != host else ""
+        message = f"{host} is {other}'s already{covered} (line {line})"
+        yield source.mistake((*at, tenants[index].hosts.index(host)), message, "A host belongs to one tenant only.")
 
 
 def _references(source: Document, place: Place, content: Any, *, required: bool) -> Iterator[Mistake]:

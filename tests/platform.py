@@ -25,7 +25,8 @@ T = TypeVar("T")
 
 PRIVATE = {"url": "ssh://git@github.com/acme/product", "branch": "main", "private": True}
 PUBLIC = {"url": "https://github.com/stefanprodan/podinfo", "branch": "master"}
-DEFAULTS = {"interval": "2s", "prune": True, "role": "admin", "source": {"path": "./kustomize"}}
+DEFAULTS = {"interval": "2s", "source": {"path": "./kustomize"}}
+"""What a tenant has where nobody says anything, but for the pace: so the suite tries the defaults everywhere."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Step:
     @staticmethod
     def parse(metadata: dict[str, Any]) -> Step:
         return Step(metadata["op"], metadata["type"], metadata["urn"].split("::")[-1])
+
+    @property
+    def of(self) -> str:
+        """Whose it is: what a tenant has several of one kind of is called after the tenant first."""
+        return self.name.partition("/")[0]
 
 
 class CommandError(AssertionError):

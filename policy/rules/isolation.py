@@ -12,11 +12,16 @@ NAMESPACE = "kubernetes:core/v1:Namespace"
 REQUIRED_OBJECTS: Sequence[str] = (
     "kubernetes:core/v1:ServiceAccount",
     "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding",
+    "kubernetes:core/v1:ResourceQuota",
+    "kubernetes:core/v1:LimitRange",
+    "kubernetes:networking.k8s.io/v1:NetworkPolicy",
 )
 """What each tenant has in its own namespace."""
 
-REQUIRED_LABELS: Sequence[str] = ()
-"""What each tenant's namespace is labelled with."""
+REQUIRED_LABELS: Sequence[str] = ("toolkit.fluxcd.io/tenant", "pod-security.kubernetes.io/enforce")
+"""What each tenant's namespace is labelled with: the first is what admission policies select."""
+
+ADMISSION = "kubernetes:admissionregistration.k8s.io/v1:ValidatingAdmissionPolicyBinding"
 
 CLUSTER_WIDE = "kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding"
 
@@ -24,6 +29,7 @@ CLUSTER_WIDE = "kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding"
 def tenant_isolation(resources: Sequence[Resource]) -> Iterator[tuple[str, str]]:
     """Each tenant has a namespace of its own and in it what keeps it there; none has rights beyond it."""
     owners: dict[str, str] = {}
+    admission = any(one.type == ADMISSION for one in resources)
     for tenant in resources:
         if tenant.type != TENANT:
             continue
@@ -46,3 +52,5 @@ def tenant_isolation(resources: Sequence[Resource]) -> Iterator[tuple[str, str]]
         for child in children:
             if child.type == CLUSTER_WIDE:
                 yield child.urn, "the tenant gets rights in every namespace: bind the role in its own namespace."
+        if not admission:
+            yield tenant.urn, "no admission policy is in effect for the tenant: add the component Guardrails."

@@ -28,14 +28,14 @@ def test_adding_a_tenant_creates_only_its_resources(stack: Stack) -> None:
     stack.tenants({"alpha": PRIVATE, "beta": PUBLIC, "gamma": PUBLIC})
     steps = stack.up()
     assert {step.op for step in steps} == {"create"}
-    assert {step.name for step in steps} == {"gamma"}
-    assert len(steps) == 6
+    assert {step.of for step in steps} == {"gamma"}
+    assert len(steps) == 10
 
 
 def test_removing_a_tenant_deletes_only_its_resources(stack: Stack) -> None:
     stack.tenants({"alpha": PRIVATE})
     steps = stack.up()
-    assert {(step.op, step.name) for step in steps} == {("delete", "beta")}
+    assert {(step.op, step.of) for step in steps} == {("delete", "beta")}
     kinds = [step.type.split(":")[-1] for step in steps]
     assert kinds.index("Kustomization") < kinds.index("GitRepository") < kinds.index("Namespace")
 
@@ -131,7 +131,7 @@ def test_mistakes_stop_the_update_before_anything_is_touched(stack: Stack) -> No
     said = done.stdout + done.stderr
     assert done.returncode != 0
     assert "2 mistakes; nothing was changed." in said
-    assert "tenants-engine.yaml:8: tenants[0].name" in said
+    assert "tenants-engine.yaml:6: tenants[0].name" in said
     assert "Traceback" not in said
     assert ids(stack) == before
 

@@ -185,7 +185,10 @@ def record(
     found: list[BaseException] = []
 
     def body() -> None:
-        asyncio.set_event_loop(asyncio.new_event_loop())
+        loop = asyncio.new_event_loop()
+        # What else fails, or waits for what failed, after the first failure is no news.
+        loop.set_exception_handler(lambda _loop, _context: None)
+        asyncio.set_event_loop(loop)
         features = set(monitor.GetDeploymentInfo(None).supportedFeatures)
         # As mocks.set_mocks does, but for the root stack: that is the program's own run, below.
         pulumi.runtime.configure(
@@ -204,7 +207,7 @@ def record(
         pulumi_config.set_all_config(values)
 
         try:
-            asyncio.get_event_loop().run_until_complete(stack.run_in_stack(program))
+            loop.run_until_complete(stack.run_in_stack(program))
         except BaseException as error:
             found.append(error)
 

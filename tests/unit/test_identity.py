@@ -72,7 +72,8 @@ def test_the_config_map_is_the_tenants() -> None:
         {"name": "alpha", "source": {"url": "https://github.com/acme/shop", "branch": "main"}}
     )
     metadata = config_map(tenant, {"OIDC_TENANT": "alpha"})["metadata"]
-    assert metadata == {"name": "identity", "namespace": "alpha", "labels": {"toolkit.fluxcd.io/tenant": "alpha"}}
+    labels = {"toolkit.fluxcd.io/tenant": "alpha", "saas-in-eks.io/owner": "platform"}
+    assert metadata == {"name": "identity", "namespace": "alpha", "labels": labels}
 
 
 @pytest.fixture(scope="module")

@@ -1,20 +1,25 @@
-"""The objects are those that Flux's own command line would write."""
+"""The objects are those that Flux's own command line would write, and those that confine a tenant."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 
 from model import manifests, tenants
 from model.document import parse
 from model.mirrors import Location
+from model.tenants import Tenant
 
 GOLDEN = Path(__file__).parent / "golden"
 
 ARTICLE = """\
 tenants:
   - name: my-first-tenant
+    role: cluster-admin
+    prune: false
     source: {url: "https://github.com/stefanprodan/podinfo.git", branch: master, path: kustomize}
 """
 
@@ -23,15 +28,92 @@ def golden(name: str) -> list[manifests.Manifest]:
     return list(yaml.safe_load_all((GOLDEN / name).read_text()))
 
 
+def tenant_of(**entry: Any) -> Tenant:
+    """A tenant whose entry says this beside its name and source."""
+    whole = {"name": "t1", "source": {"url": "https://github.com/a/b", "branch": "main"}, **entry}
+    (tenant,) = tenants.parse(parse(yaml.safe_dump({"tenants": [whole]}), "tenants.yaml"))
+    return tenant
+
+
+def unmarked(made: manifests.Manifest, article: manifests.Manifest) -> manifests.Manifest:
+    """An object without the annotations, and the labels beside the article's, that the program adds."""
+    metadata = {key: value for key, value in made["metadata"].items() if key != "annotations"}
+    theirs = article["metadata"].get("labels", {})
+    labels = {key: value for key, value in metadata.pop("labels").items() if key in theirs}
+    return {**made, "metadata": {**metadata, **({"labels": labels} if labels else {})}}
+
+
 def test_a_tenant_is_what_the_article_creates_by_hand() -> None:
     (tenant,) = tenants.parse(parse(ARTICLE, "tenants.yaml"))
-    assert [
+    article = golden("tenant-public.yaml")
+    made = [
         manifests.namespace(tenant),
         manifests.service_account(tenant),
         manifests.role_binding(tenant),
         manifests.git_repository(tenant, Location(tenant.source.url, "")),
         manifests.kustomization(tenant),
-    ] == golden("tenant-public.yaml")
+    ]
+    assert [unmarked(one, theirs) for one, theirs in zip(made, article, strict=True)] == article
+
+
+def test_what_admission_has_to_know_of_a_tenant_stands_on_its_namespace() -> None:
+    known = manifests.namespace(
+        tenant_of(
+            tier="premium",
+            podSecurity="restricted",
+            hosts=["{tenant}.acme.example", "*.{tenant}.acme.example"],
+            registries=["ghcr.io/acme/"],
+            priorityClasses=["tenants"],
+            services=["ClusterIP", "ExternalName"],
+        )
+    )["metadata"]
+    assert known["annotations"] == {
+        "saas-in-eks.io/services": "ClusterIP,ExternalName",
+        "saas-in-eks.io/registries": "ghcr.io/acme/",
+        "saas-in-eks.io/priority-classes": "tenants",
+        "saas-in-eks.io/hosts": "t1.acme.example,*.t1.acme.example",
+        "saas-in-eks.io/helm": "true",
+        "saas-in-eks.io/pods-as-reconciler": "false",
+    }
+    assert known["labels"]["saas-in-eks.io/tier"] == "premium"
+    assert known["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+@pytest.mark.parametrize(("account", "allowed"), [({}, "true"), ({"serviceAccount": "shop"}, "false")])
+def test_pods_may_run_as_the_reconciler_only_where_its_account_has_the_role_on_aws(
+    account: dict[str, str], allowed: str
+) -> None:
+    statement = {"actions": ["sqs:SendMessage"], "resources": ["arn:aws:sqs:eu-west-1:123456789012:t1"]}
+    known = manifests.namespace(tenant_of(aws={"statements": [statement], **account}))["metadata"]["annotations"]
+    assert known["saas-in-eks.io/pods-as-reconciler"] == allowed
+
+
+def test_a_tenants_pods_are_confined_unless_its_entry_says_otherwise() -> None:
+    tenant = tenant_of()
+    assert manifests.namespace(tenant)["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "baseline"
+    assert manifests.role_binding(tenant)["roleRef"]["name"] == "saas-tenant-reconciler"
+    hard = manifests.resource_quota(tenant)["spec"]["hard"]
+    assert hard["requests.cpu"] == "2"
+    assert hard["services.loadbalancers"] == "0"
+    (limit,) = manifests.limit_range(tenant)["spec"]["limits"]
+    # A quota refuses containers that say nothing about what it counts: each needs a default.
+    assert {key.partition(".")[2] for key in hard if key.startswith("limits.")} <= limit["default"].keys()
+    assert {"cpu", "memory"} <= limit["defaultRequest"].keys()
+
+
+def test_what_the_platform_makes_for_a_tenant_is_marked_as_its_own() -> None:
+    tenant = tenant_of(tier="premium")
+    for made in (
+        manifests.service_account(tenant),
+        manifests.role_binding(tenant),
+        manifests.helm_role_binding(tenant),
+        manifests.resource_quota(tenant),
+        manifests.limit_range(tenant),
+        manifests.git_repository(tenant, Location(tenant.source.url, "")),
+        manifests.kustomization(tenant),
+        manifests.owned({"kind": "Any", "metadata": {"name": "any", "namespace": "t1"}}, tenant),
+    ):
+        assert made["metadata"]["labels"] == {"toolkit.fluxcd.io/tenant": "t1", "saas-in-eks.io/owner": "platform"}
 
 
 def test_the_sync_is_what_bootstrap_commits() -> None:

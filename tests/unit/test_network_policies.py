@@ -16,6 +16,7 @@ from model.aws import AwsSettings
 from model.document import parse
 from model.manifests import Manifest
 from model.mistakes import MistakesError
+from model.network_mistakes import network_mistakes
 from model.network_policies import flux_policies, network_policies, with_closed_network
 from model.network_rules import (
     NEVER,
@@ -23,7 +24,6 @@ from model.network_rules import (
     ClusterNetwork,
     NetworkRules,
     cluster_network,
-    network_mistakes,
     within,
 )
 from model.schema import validated

@@ -259,8 +259,10 @@ def test_everything_on_aws_is_tagged_by_its_provider() -> None:
 
 def tenant(name: str, namespace: str, *objects: tuple[str, dict[str, Any]]) -> list[Resource]:
     space = Resource(rules.isolation.TENANT, name, f"urn:{name}")
-    inside = [(rules.isolation.NAMESPACE, {"name": namespace}), *objects]
+    labels = dict.fromkeys(rules.isolation.REQUIRED_LABELS, "baseline")
+    inside = [(rules.isolation.NAMESPACE, {"name": namespace, "labels": labels}), *objects]
     return [
+        Resource(rules.isolation.ADMISSION, "guardrails", "urn:guardrails"),
         space,
         *(Resource(kind, name, f"{space.urn}::{kind}", {"metadata": data}, parent=space.urn) for kind, data in inside),
     ]
@@ -301,10 +303,18 @@ def test_a_tenant_gets_no_rights_in_every_namespace() -> None:
     assert "urn:binding" in said
 
 
-def test_a_label_that_namespaces_need_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules.isolation, "REQUIRED_LABELS", ["pod-security.kubernetes.io/enforce"])
-    (said,) = isolation(complete("alpha", "alpha"))
-    assert "pod-security.kubernetes.io/enforce" in said
+@pytest.mark.parametrize("label", rules.isolation.REQUIRED_LABELS)
+def test_a_label_that_namespaces_need_is_looked_for(label: str) -> None:
+    resources = complete("alpha", "alpha")
+    (namespace,) = [one for one in resources if one.type == rules.isolation.NAMESPACE]
+    del namespace.props["metadata"]["labels"][label]
+    (said,) = isolation(resources)
+    assert label in said
+
+
+def test_tenants_without_admission_policies_are_found() -> None:
+    (said,) = isolation([one for one in complete("alpha", "alpha") if one.type != rules.isolation.ADMISSION])
+    assert "Guardrails" in said
 
 
 def test_an_exception_lets_one_resource_break_one_rule() -> None:

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model import editor_schema, tenants
+from model import editor_schema, effective, tenants
 from model.document import parse
 from model.mirrors import Mirror
 from model.mistakes import MistakesError
@@ -194,21 +194,35 @@ yaml_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
     max_leaves=12,
 )
-keys = st.sampled_from(["name", "source", "url", "branch", "tag", "path", "private", "tenants", "defaults", "interval"])
-near_misses = st.recursive(
-    yaml_values, lambda inner: st.dictionaries(keys, inner, max_size=5) | st.lists(inner, max_size=3), max_leaves=20
+keys = st.sampled_from(
+    "name source url branch tag path private tenants defaults interval tier tiers quota limits default max cpu memory "
+    "requests.cpu limits.memory pods hosts services registries network egress cidr ports aws statements".split()
 )
+words = st.sampled_from(["gold", "premium", "500m", "1.5Ki", "0.001Gi", "10.0.0.0/8", "LoadBalancer", "*.a.example"])
+near_misses = st.recursive(
+    yaml_values | words,
+    lambda inner: st.dictionaries(keys, inner, max_size=5) | st.lists(inner, max_size=3),
+    max_leaves=20,
+)
+tiers = st.dictionaries(st.sampled_from(["gold", "premium"]), st.dictionaries(keys, near_misses, max_size=4))
+entries = st.dictionaries(keys, near_misses, max_size=4).map(lambda other: {**GOOD, **other})
 
 
 @given(
-    st.fixed_dictionaries({"tenants": st.lists(near_misses, max_size=4)}, optional={"defaults": near_misses})
+    st.fixed_dictionaries(
+        {"tenants": st.lists(near_misses | entries, max_size=4)}, optional={"defaults": near_misses, "tiers": tiers}
+    )
     | near_misses
 )
 def test_any_yaml_is_tenants_or_mistakes_never_a_crash(content: Any) -> None:
+    text = yaml.safe_dump(content)
     try:
-        load(yaml.safe_dump(content))
+        found = load(text)
     except MistakesError as error:
         assert error.mistakes
+    else:
+        for tenant in found:
+            assert effective.settings(parse(text, "tenants.yaml"), tenant.name)
 
 
 @given(st.text(max_size=200))

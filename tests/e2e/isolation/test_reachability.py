@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from model.manifests import Manifest
 from model.names import FLUX_NAMESPACE
 from tests import reachability
+from tests.isolation_report.results import Network
 from tests.reachability import Attempt, JudgeError, Pod, Scenario
 
 TABLE = Path(__file__).parent / "reachability.yaml"
@@ -46,8 +47,11 @@ def concerning(namespace: str, cells: Cells) -> Cells:
     return {(row, column) for row, column in cells if column == namespace or row.split()[0] == namespace}
 
 
-def test_who_reaches_whom_is_what_the_table_promises(scenario: Scenario):
+def test_who_reaches_whom_is_what_the_table_promises(
+    scenario: Scenario, record_property: Callable[[str, object], None]
+):
     found = reachability.matrix(scenario.policies, scenario.attempts)
+    record_property("network", Network(scenario.rows, scenario.columns, found, scenario.intended).as_text())
     assert found == scenario.intended, "\n" + reachability.as_markdown(scenario, found)
 
 

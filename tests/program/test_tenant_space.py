@@ -1,0 +1,174 @@
+"""What confines a tenant: all of it, before the product, and gone only with the namespace."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from tests.program.conftest import TENANTS, Run
+from tests.program.recorder import ProgramError, Recording, Registration
+from tests.program.test_prod_eu import run_production
+
+BINDING = "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding"
+CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
+KUSTOMIZATION = "kubernetes:kustomize.toolkit.fluxcd.io/v1:Kustomization"
+LIMITS = "kubernetes:core/v1:LimitRange"
+NAMESPACE = "kubernetes:core/v1:Namespace"
+POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
+QUOTA = "kubernetes:core/v1:ResourceQuota"
+SECRET = "kubernetes:core/v1:Secret"
+CONFINING = (BINDING, QUOTA, LIMITS, POLICY)
+
+CONFINED = """\
+tiers:
+  gold:
+    quota: {requests.cpu: 4}
+    helm: true
+    network:
+      ingressControllers: [ingress-nginx]
+      egress:
+        - {name: payments, cidr: 203.0.113.0/24, ports: [443]}
+tenants:
+  - name: alpha
+    tier: gold
+    source: {url: "https://github.com/acme/shop", branch: main}
+  - name: beta
+    source: {url: "https://github.com/acme/shop", branch: main}
+"""
+
+
+def within(recording: Recording, namespace: str, *kinds: str) -> list[Registration]:
+    """What is registered in a namespace, of some kinds or of all."""
+    found = [one for one in recording.registrations.values() if not kinds or one.type in kinds]
+    return [one for one in found if one.inputs.get("metadata", {}).get("namespace") == namespace]
+
+
+def test_all_that_confines_a_tenant_is_there_before_its_product_and_goes_with_its_namespace(run: Run) -> None:
+    recording = run(CONFINED)
+    for tenant in ("alpha", "beta"):
+        namespace = recording.one(NAMESPACE, tenant)
+        confining = within(recording, tenant, *CONFINING)
+        assert {one.type for one in confining} == set(CONFINING)
+        assert {one.urn for one in confining} <= recording.needs(recording.one(KUSTOMIZATION, tenant))
+        assert {one.request.deletedWith for one in confining} == {namespace.urn}
+
+
+def test_the_guardrails_are_there_before_the_first_tenant_and_until_the_last_has_gone(run: Run) -> None:
+    recording = run(CONFINED)
+    guardrails = {one.urn for one in recording.registrations.values() if "Guardrails$" in one.urn}
+    kinds = {recording.registrations[urn].type.rpartition(":")[2] for urn in guardrails}
+    assert kinds == {"ClusterRole", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+    for tenant in ("alpha", "beta"):
+        assert guardrails <= recording.one(NAMESPACE, tenant).depends_on
+    bound = {
+        one.inputs["roleRef"]["name"] for tenant in ("alpha", "beta") for one in within(recording, tenant, BINDING)
+    }
+    assert bound == {urn.rpartition("::")[2] for urn in guardrails if ":ClusterRole::" in urn}
+
+
+def test_only_a_tenant_that_may_have_charts_gets_the_role_for_them(run: Run) -> None:
+    recording = run(CONFINED)
+    roles = {
+        tenant: {one.inputs["roleRef"]["name"] for one in within(recording, tenant, BINDING)}
+        for tenant in ("alpha", "beta")
+    }
+    assert roles == {"alpha": {"saas-tenant-reconciler", "saas-tenant-helm"}, "beta": {"saas-tenant-reconciler"}}
+
+
+def test_a_tenants_tier_sets_its_quota_and_its_network(run: Run) -> None:
+    recording = run(CONFINED)
+    quota = {
+        tenant: recording.one(QUOTA, tenant).inputs["spec"]["hard"]["requests.cpu"] for tenant in ("alpha", "beta")
+    }
+    assert quota == {"alpha": "4", "beta": "2"}
+    policies = {
+        tenant: {one.inputs["metadata"]["name"] for one in within(recording, tenant, POLICY)}
+        for tenant in ("alpha", "beta")
+    }
+    assert policies == {
+        "alpha": {"default-deny", "allow-dns", "allow-ingress-controllers", "egress-payments"},
+        "beta": {"default-deny", "allow-dns"},
+    }
+
+
+def test_everything_the_program_makes_in_a_tenants_namespace_is_marked_as_the_platforms(run: Run) -> None:
+    recording = run_production(run)
+    for tenant in ("tenant-001", "tenant-002"):
+        made = within(recording, tenant)
+        assert {one.type for one in made} > {CONFIG_MAP, KUSTOMIZATION, *CONFINING}
+        for one in made:
+            assert one.inputs["metadata"]["labels"]["saas-in-eks.io/owner"] == "platform", one.urn
+    assert within(recording, "tenant-001", SECRET)
+
+
+def test_tenants_with_similar_names_never_meet_in_one_resource(run: Run) -> None:
+    # Put together with a hyphen, each of these pairs would be one logical name.
+    source = {"url": "https://github.com/acme/shop", "branch": "main"}
+    egress = [{"name": name, "internet": True} for name in ("allow-dns", "egress-x")]
+    tenants = [
+        {"name": "shop", "helm": True, "network": {"egress": egress}},
+        {"name": "shop-helm"},
+        {"name": "shop-egress", "network": {"egress": [{"name": "x", "internet": True}]}},
+    ]
+    recording = run(yaml.safe_dump({"tenants": [{**one, "source": source} for one in tenants]}))
+    assert len(within(recording, "shop", POLICY)) == 4
+    assert len(within(recording, "shop-egress", POLICY)) == 3
+
+
+def test_a_network_rule_that_opens_the_cluster_is_told_with_its_line_and_everything_else_that_is_wrong(
+    run: Run,
+) -> None:
+    tenants = """\
+tiers:
+  gold:
+    network:
+      egress:
+        - {name: database, cidr: 10.1.0.0/16, ports: [5432]}
+tenants:
+  - name: alpha
+    tier: gold
+    source: {url: "https://github.com/acme/shop", branch: main}
+  - name: beta
+    tier: gold
+    identity: pool
+    source: {url: "https://github.com/acme/shop", branch: main}
+  - name: gamma
+    source: {url: "https://github.com/acme/shop", branch: main}
+    network: {egress: [{name: peer, cidr: 192.168.7.0/24}]}
+"""
+    with pytest.raises(ProgramError) as refused:
+        run(tenants, config={"kubeconfig": "missing"})
+    said = str(refused.value)
+    assert said.startswith("4 mistakes; nothing was changed.")
+    for part in (
+        "tenants.yaml:5: tiers.gold.network.egress[0].cidr: 10.1.0.0/16 may lie in the cluster's own",
+        "tenants.yaml:12: tenants[1].identity: a pool needs",
+        "tenants.yaml:16: tenants[2].network.egress[0].cidr: 192.168.7.0/24 may lie in the cluster's own",
+        "there is no file missing",
+    ):
+        assert part in said, said
+
+
+def test_a_network_rule_that_no_policy_can_hold_is_told_where_it_stands(run: Run) -> None:
+    tenants = CONFINED.replace("cidr: 203.0.113.0/24", "cidr: 0.0.0.0/0").replace("gold:", "gold:\n    rol: x", 1)
+    with pytest.raises(ProgramError) as refused:
+        run(tenants)
+    said = str(refused.value)
+    assert "tenants.yaml:3: tiers.gold.rol: " in said
+    assert "tenants.yaml:9: tiers.gold.network.egress[0].cidr: 0.0.0.0/0 covers" in said
+
+
+def test_the_stacks_own_network_decides_what_lies_in_the_cluster(run: Run) -> None:
+    tenants = CONFINED.replace("203.0.113.0/24", "10.1.0.0/16")
+    with pytest.raises(ProgramError, match="may lie in the cluster's own 10"):
+        run(tenants)
+    recording = run(tenants, config={"network": {"ranges": ["10.2.0.0/16"]}})
+    (rule,) = recording.one(POLICY, "alpha/egress-payments").inputs["spec"]["egress"]
+    assert rule["to"] == [{"ipBlock": {"cidr": "10.1.0.0/16"}}]
+
+
+def test_a_wide_role_is_warned_about_and_the_default_is_not(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    run(CONFINED)
+    assert "more than a product usually needs" not in caplog.text
+    run(TENANTS)
+    assert "The role admin permits the reconcilers of alpha, beta more than" in caplog.text

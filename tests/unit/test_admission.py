@@ -1,0 +1,111 @@
+"""The admission policies and the reconcilers' roles as manifests. tests/e2e/isolation tries them on an API server."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import pytest
+
+from model.admission import POLICIES, guardrails
+from model.admission_policy import Check, Policy
+from model.manifests import TENANT_LABEL
+from model.reconciler_roles import reconciler_roles
+from model.tiers import HELM_ROLE, RECONCILER_ROLE
+from tests.e2e.isolation.attacks import ATTACKS
+
+MAX_NAME = 63
+
+each_policy = pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.name)
+CHECKS = [
+    pytest.param(policy, check, id=f"{policy.name}: {check.message}") for policy in POLICIES for check in policy.checks
+]
+
+
+@each_policy
+def test_a_policy_has_a_promise_that_stands_in_the_cluster_too(policy: Policy):
+    made, _ = policy.manifests()
+    assert re.fullmatch(r"[A-Z].{20,}\.", policy.promise)
+    assert made["metadata"]["annotations"]["kubernetes.io/description"] == policy.promise
+
+
+@pytest.mark.parametrize(("policy", "check"), CHECKS)
+def test_a_refusal_says_what_is_wrong_and_what_to_do(policy: Policy, check: Check):
+    assert re.fullmatch(r"\S.+[.] [A-Z].+[.]", check.message)
+    if check.detail:
+        assert check.detail.rstrip().endswith(".'"), "the message with values is a sentence too"
+
+
+@each_policy
+def test_a_policy_holds_in_every_tenants_namespace_and_in_no_other(policy: Policy):
+    _, binding = policy.manifests()
+    assert binding["spec"]["policyName"] == policy.name
+    assert binding["spec"]["validationActions"] == ["Deny", "Audit"]
+    selector = {"matchExpressions": [{"key": TENANT_LABEL, "operator": "Exists"}]}
+    selected = binding["spec"].get("matchResources")
+    assert selected == (None if policy.everywhere else {"namespaceSelector": selector})
+
+
+@each_policy
+def test_a_policy_that_cannot_be_evaluated_refuses(policy: Policy):
+    made, _ = policy.manifests()
+    assert made["spec"]["failurePolicy"] == "Fail"
+
+
+@each_policy
+def test_a_policy_is_not_asked_about_what_has_no_namespace(policy: Policy):
+    """Such a request has no request.namespace: every write of the platform's own would fail."""
+    made, _ = policy.manifests()
+    scopes = {rule["scope"] for rule in made["spec"]["matchConstraints"]["resourceRules"]}
+    assert scopes == ({"*"} if policy.everywhere else {"Namespaced"})
+    if policy.everywhere:
+        assert "request.namespace" not in str(made["spec"])
+        assert all(rule.group == "" and rule.resources[0] == "namespaces" for rule in policy.rules)
+
+
+def test_every_policy_has_one_name_and_is_short_enough_for_a_label():
+    names = Counter(policy.name for policy in POLICIES)
+    assert set(names.values()) == {1}
+    assert all(name.startswith("saas-tenant-") and len(name) <= MAX_NAME for name in names)
+
+
+def test_roles_come_before_policies_and_policies_before_their_bindings():
+    kinds = [manifest["kind"] for manifest in guardrails()]
+    assert list(dict.fromkeys(kinds)) == [
+        "ClusterRole",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+    ]
+
+
+def test_the_reconcilers_roles_let_nobody_become_more_than_they_are():
+    roles = {role["metadata"]["name"]: role for role in reconciler_roles()}
+    assert set(roles) == {RECONCILER_ROLE, HELM_ROLE}
+    for role in roles.values():
+        assert "aggregationRule" not in role
+        assert "labels" not in role["metadata"], "a label could aggregate it into another role"
+        for rule in role["rules"]:
+            said = {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
+            assert "*" not in said
+            assert not said & {"escalate", "bind", "impersonate", "use", "deletecollection"}
+            assert not any("token" in one or "exec" in one or "impersonate" in one for one in said)
+            assert set(rule) == {"apiGroups", "resources", "verbs"}
+
+
+def test_a_reconciler_only_reads_what_limits_it():
+    base = next(role for role in reconciler_roles() if role["metadata"]["name"] == RECONCILER_ROLE)
+    limits = {"resourcequotas", "limitranges", "networkpolicies", "namespaces", "endpoints", "endpointslices"}
+    for rule in base["rules"]:
+        if limits & set(rule["resources"]):
+            assert set(rule["verbs"]) <= {"get", "list", "watch"}, rule
+        assert not any(group.endswith("toolkit.fluxcd.io") for group in rule["apiGroups"])
+
+
+def test_every_attack_has_a_name_of_its_own():
+    """By its name the report finds the same attack with and without the defence."""
+    assert [name for name, count in Counter(attack.name for attack in ATTACKS).items() if count > 1] == []
+
+
+@each_policy
+def test_every_policy_is_attacked(policy: Policy):
+    assert any(attack.defences == (policy.name,) for attack in ATTACKS)
