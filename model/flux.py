@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import yaml
 
 from model.manifests import NOT_FLUX_BUSINESS, Manifest, annotated
 from model.mistakes import Mistake, MistakesError
+from model.names import FLUX_NAMESPACE
 from model.network_policies import with_closed_network
 from model.network_rules import NetworkSettings
 
@@ -26,18 +27,25 @@ DEFAULT_SERVICE_ACCOUNT = "--default-service-account=default"
 LOCKDOWN = {
     # Flux's documented multi-tenancy lockdown: a tenant's objects refer to nothing outside its namespace,
     # fetch no base from elsewhere, and act as an account without rights where they name none.
-    "kustomize-controller": (
-        NO_CROSS_NAMESPACE,
-        "--no-remote-bases=true",
-        DEFAULT_SERVICE_ACCOUNT,
-        # An account without `bind` can make a RoleBinding once its Role exists: they may come by the same commit.
-        "--custom-apply-stage-kinds=rbac.authorization.k8s.io/Role",
-    ),
+    "kustomize-controller": (NO_CROSS_NAMESPACE, "--no-remote-bases=true", DEFAULT_SERVICE_ACCOUNT),
     "helm-controller": (NO_CROSS_NAMESPACE, DEFAULT_SERVICE_ACCOUNT),
     "notification-controller": (NO_CROSS_NAMESPACE,),
     "image-reflector-controller": (NO_CROSS_NAMESPACE,),
     "image-automation-controller": (NO_CROSS_NAMESPACE,),
 }
+ALWAYS = {
+    # An account without `bind` can make a RoleBinding once its Role exists: they may come by the same commit.
+    "kustomize-controller": ("--custom-apply-stage-kinds=rbac.authorization.k8s.io/Role",),
+}
+
+NOWHERE = "http://127.0.0.1:9"
+"""A proxy that is not there: port 9 discards, and in a pod nothing listens on it."""
+FLUX_AND_API_SERVER = (
+    f".{FLUX_NAMESPACE}.svc.cluster.local.",
+    f".{FLUX_NAMESPACE}.svc.cluster.local",
+    "$(KUBERNETES_SERVICE_HOST)",
+)
+"""What kustomize-controller has to reach, as NO_PROXY takes it; kubelets fill in the API server's address."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +123,11 @@ def parse(
         raise MistakesError(
             [Mistake(name, 0, "", message, "Take it out of fluxComponents, or use a release's install.yaml.")]
         )
+    objects = [_with_arguments(manifest, ALWAYS) for manifest in objects]
     if lockdown:
         allowed = network or NetworkSettings()
         closed = (with_closed_network(manifest, allowed.monitoring, allowed.webhooks) for manifest in objects)
-        objects = [_locked_down(manifest) for manifest in closed]
+        objects = [_cut_off(_with_arguments(manifest, LOCKDOWN), allowed.kustomize_reaches) for manifest in closed]
     return Install(
         version=next(_versions(objects), ""),
         definitions=tuple(sorted((m for m in objects if m["kind"] in DEFINITIONS), key=_definition_order)),
@@ -150,8 +159,8 @@ def _ours(manifest: Manifest) -> Manifest:
     return annotated(manifest, NOT_FLUX_BUSINESS)
 
 
-def _locked_down(manifest: Manifest) -> Manifest:
-    arguments = LOCKDOWN.get(manifest["metadata"]["name"], ())
+def _with_arguments(manifest: Manifest, by_controller: Mapping[str, Sequence[str]]) -> Manifest:
+    arguments = by_controller.get(manifest["metadata"]["name"], ())
     if manifest["kind"] != "Deployment" or not arguments:
         return manifest
     locked = deepcopy(manifest)
@@ -160,6 +169,23 @@ def _locked_down(manifest: Manifest) -> Manifest:
     kept = [argument for argument in container.get("args", []) if argument.partition("=")[0] not in flags]
     container["args"] = [*kept, *arguments]
     return locked
+
+
+def _cut_off(manifest: Manifest, reachable: Sequence[str]) -> Manifest:
+    """Keeps kustomize-controller off the web.
+
+    --no-remote-bases keeps away repositories only. Kustomize itself still fetches single files by HTTP, from inside the
+    cluster, and waits for a server that never answers, with all tenants behind it. What it asks is told to a proxy.
+    """
+    if manifest["kind"] != "Deployment" or manifest["metadata"]["name"] != "kustomize-controller":
+        return manifest
+    apart = deepcopy(manifest)
+    container: dict[str, Any] = apart["spec"]["template"]["spec"]["containers"][0]
+    beside = ",".join((*FLUX_AND_API_SERVER, *reachable))
+    ours = {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE, "NO_PROXY": beside}
+    kept = [variable for variable in container.get("env", []) if variable["name"] not in ours]
+    container["env"] = [*kept, *({"name": name, "value": value} for name, value in ours.items())]
+    return apart
 
 
 class _Loader(yaml.CSafeLoader):  # libyaml reads Flux's 270 kB in a tenth of the time

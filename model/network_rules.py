@@ -180,6 +180,11 @@ class NetworkSettings(Model):
         default=[], description="Addresses that answer DNS beside CoreDNS' pods, such as a node-local cache"
     )
     monitoring: list[Namespace] = Field(default=[], description="Namespaces that may read Flux's metrics")
+    kustomize_reaches: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]+$")]] = Field(
+        default=[],
+        alias="kustomizeReaches",
+        description="Hosts that kustomize-controller may ask beside Flux and the API server, such as a KMS for SOPS",
+    )
     webhooks: list[Namespace] = Field(
         default=[], description="Namespaces through which webhooks reach Flux: the ingress controller's"
     )

@@ -183,7 +183,20 @@ def test_lockdown_is_on_unless_switched_off(run: Run) -> None:
     locked = _arguments(run().one(DEPLOYMENT, "kustomize-controller"))
     assert {"--no-cross-namespace-refs=true", "--no-remote-bases=true", "--default-service-account=default"} <= locked
     open_ = _arguments(run(config={"fluxLockdown": False}).one(DEPLOYMENT, "kustomize-controller"))
-    assert open_ == {"--log-level=info"}
+    assert open_ == {"--log-level=info", "--custom-apply-stage-kinds=rbac.authorization.k8s.io/Role"}
+
+
+def test_kustomize_asks_nobody_but_flux_the_api_server_and_whom_the_stack_names(run: Run) -> None:
+    def proxies(**config: Any) -> dict[str, str]:
+        deployment = run(config=config).one(DEPLOYMENT, "kustomize-controller")
+        environment = deployment.inputs["spec"]["template"]["spec"]["containers"][0].get("env", [])
+        return {one["name"]: one["value"] for one in environment if one["name"].endswith("_PROXY")}
+
+    asked = proxies(network={"kustomizeReaches": ["kms.eu-west-1.amazonaws.com"]})
+    assert asked["HTTP_PROXY"] == asked["HTTPS_PROXY"] == "http://127.0.0.1:9"
+    assert "$(KUBERNETES_SERVICE_HOST)" in proxies()["NO_PROXY"].split(",")
+    assert asked["NO_PROXY"] == f"{proxies()['NO_PROXY']},kms.eu-west-1.amazonaws.com"
+    assert proxies(fluxLockdown=False) == {}
 
 
 def test_only_selected_controllers_are_installed(run: Run) -> None:
