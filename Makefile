@@ -1,6 +1,6 @@
 # The two commands: `make up` and `make test`. Both install what they need below .venv and .local.
 .DEFAULT_GOAL := help
-.PHONY: help up status logs down rehearse policy isolation-report test check unit program engine e2e bench lock tools format
+.PHONY: help up status logs down rehearse policy isolation-report test check unit program engine e2e isolation bench lock tools format
 
 PYTHON ?= python3
 VENV := .venv
@@ -44,8 +44,8 @@ tools: $(VENV)/installed  ## build the programs that no registry ships
 	$(RUN) -m local.toolchain
 
 test: check tools  ## all tests
-	@echo "Engine and end-to-end tests, side by side, each on a platform of its own: about seven minutes on two cores."
-	$(MAKE) --no-print-directory --jobs=2 engine e2e
+	@echo "Engine, end-to-end and isolation tests, side by side, each on a platform of its own."
+	$(MAKE) --no-print-directory --jobs=3 engine e2e isolation
 
 check: $(VENV)/installed  ## format, lint, types, unit and program tests: two minutes
 	$(VENV)/bin/ruff format --check --quiet $(SOURCES)
@@ -60,8 +60,14 @@ check: $(VENV)/installed  ## format, lint, types, unit and program tests: two mi
 unit program: $(VENV)/installed
 	$(RUN) -m pytest -q tests/$@
 
-engine e2e: $(VENV)/installed policy/.venv/installed tools
-	$(RUN) -m pytest -q tests/$@
+engine: $(VENV)/installed policy/.venv/installed tools
+	$(RUN) -m pytest -q tests/engine
+
+e2e: $(VENV)/installed tools
+	$(RUN) -m pytest -q tests/e2e --ignore=tests/e2e/isolation
+
+isolation: $(VENV)/installed tools
+	$(RUN) -m pytest -q tests/e2e/isolation
 
 isolation-report: $(VENV)/installed tools  ## try to break every promise of isolation, and write a page about it
 	$(RUN) -m tests.isolation_report

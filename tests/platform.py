@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 PRIVATE = {"url": "ssh://git@github.com/acme/product", "branch": "main", "private": True}
 PUBLIC = {"url": "https://github.com/stefanprodan/podinfo", "branch": "master"}
-DEFAULTS = {"interval": "2s", "source": {"path": "./kustomize"}}
+DEFAULTS = {"source": {"path": "./kustomize"}}
 """What a tenant has where nobody says anything, but for the pace: so the suite tries the defaults everywhere."""
 
 
@@ -128,6 +128,7 @@ class Stack:
     def __init__(self, on: Platform, name: str, config: dict[str, Any]) -> None:
         self.platform, self.name = on, name
         self.tenants_file = f"tenants-{name}.yaml"
+        self.interval = "2s"
         self.applied = ""
         """What the last update was given."""
         self.config: dict[str, Any] = {
@@ -154,7 +155,7 @@ class Stack:
     def tenants(self, sources: dict[str, dict[str, Any]], **defaults: Any) -> None:
         """Write the tenants' file: a source for each name."""
         content = {
-            "defaults": {**DEFAULTS, **defaults},
+            "defaults": {"interval": self.interval, **DEFAULTS, **defaults},
             "tenants": [{"name": name, "source": source} for name, source in sources.items()],
         }
         (self.platform.project / self.tenants_file).write_text(yaml.safe_dump(content, sort_keys=False))

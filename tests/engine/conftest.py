@@ -18,6 +18,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 def up_stack(platform: Platform) -> Iterator[Stack]:
     """A stack that was brought up from nothing, with two tenants."""
     stack = platform.stack("engine")
+    stack.interval = "1h"  # what Flux does is not looked at, and would slow down the engine
     stack.tenants({"alpha": PRIVATE, "beta": PUBLIC})
     stack.first_preview = stack.preview()  # type: ignore[attr-defined]
     stack.first_up = stack.up()  # type: ignore[attr-defined]

@@ -1,0 +1,231 @@
+"""A hostile tenant's commits, each of which tries one thing, reconciled by Flux: what comes of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from tests.e2e.isolation import (
+    hostile_files,
+    hostile_flux,
+    hostile_helm,
+    hostile_references,
+    hostile_rights,
+    hostile_workloads,
+)
+from tests.e2e.isolation import objects as of
+from tests.e2e.isolation.hostile import ADMISSION, LOCKDOWN, OWN, RBAC, SPACE, Attack, product
+from tests.e2e.isolation.hostile_defences import bring_back, take_away
+from tests.e2e.isolation.hostile_platform import HostilePlatform
+from tests.e2e.isolation.hostile_tenants import tenants_file
+from tests.e2e.isolation.hostile_trial import Outcome, all_at_once, let_through, repelled
+from tests.e2e.isolation.hostile_web import Web
+from tests.platform import eventually
+
+pytest_plugins = ["tests.e2e.isolation.hostile_fixture"]
+
+ATTACKS = (
+    *hostile_rights.ATTACKS,
+    *hostile_workloads.ATTACKS,
+    *hostile_files.ATTACKS,
+    *hostile_flux.ATTACKS,
+    *hostile_references.ATTACKS,
+    *hostile_helm.ATTACKS,
+)
+NEEDED = tuple(attack for attack in ATTACKS if attack.without)
+"""Those that one of our own defences repels: without it they get through."""
+
+STAGES: tuple[frozenset[str], ...] = (
+    frozenset(),
+    frozenset({RBAC}),
+    frozenset({RBAC, ADMISSION}),
+    frozenset({ADMISSION}),
+    frozenset({ADMISSION, SPACE}),
+    frozenset({SPACE}),
+    frozenset({LOCKDOWN}),
+    frozenset({LOCKDOWN, ADMISSION}),
+)
+"""Which defences are away, in an order in which few have to be moved."""
+
+
+Outcomes = dict[tuple[str, bool], Outcome | Exception]
+"""By the attack's name, and whether its defence was there."""
+Record = Callable[[str, object], None]
+
+
+@pytest.fixture(scope="module")
+def outcomes(request: pytest.FixtureRequest, hostile: HostilePlatform) -> Outcomes:
+    """What came of the attacks that were selected: those of one stage at the same time."""
+    selected = _selected(request)
+    found: Outcomes = {}
+    away: frozenset[str] = frozenset()
+    for stage in (*STAGES, frozenset[str]()):
+        refused = [a for a in ATTACKS if (a.name, True) in selected - set(found) and a.despite == stage]
+        through = [a for a in NEEDED if (a.name, False) in selected - set(found) and a.without == stage]
+        if not refused and not through and stage:
+            continue
+        for defence in away - stage:
+            bring_back(hostile, defence)
+        for defence in stage - away:
+            take_away(hostile, defence)
+        away = stage
+        for attacks, how, defended in ((refused, repelled, True), (through, let_through, False)):
+            found |= {(name, defended): one for name, one in all_at_once(hostile, attacks, how).items()}
+    return found
+
+
+def _selected(request: pytest.FixtureRequest) -> set[tuple[str, bool]]:
+    found: set[tuple[str, bool]] = set()
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and item.module is request.module and hasattr(item, "callspec"):
+            attack = cast("Attack", item.callspec.params["attack"])
+            found.add((attack.name, item.originalname == test_a_hostile_commit_is_refused.__name__))
+    return found
+
+
+def _outcome(outcomes: Outcomes, attack: Attack, record_property: Record, *, defended: bool) -> Outcome:
+    outcome = outcomes[attack.name, defended]
+    record_property("promise", attack.promise)
+    record_property("defence", attack.defence)
+    record_property("attack", attack.name)
+    record_property("mode", "defended" if defended else "without the defence")
+    record_property("by", "commit reconciled by Flux")
+    if isinstance(outcome, Exception):
+        raise outcome
+    record_property("answer", " ".join(outcome.answer.split())[:300])
+    return outcome
+
+
+def test_names_of_attacks_are_unique() -> None:
+    names = [attack.name for attack in ATTACKS]
+    assert sorted(names) == sorted(set(names))
+    assert {attack.without for attack in NEEDED} | {attack.despite for attack in ATTACKS} <= set(STAGES)
+
+
+def test_every_field_of_flux_that_names_a_namespace_is_attacked(hostile: HostilePlatform) -> None:
+    found: dict[str, list[str]] = {}
+    listed = hostile.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions") or {"items": []}
+    for definition in listed["items"]:
+        kind, group = definition["spec"]["names"]["kind"], definition["spec"]["group"]
+        served = next(one for one in definition["spec"]["versions"] if one["storage"])
+        spec = served["schema"]["openAPIV3Schema"].get("properties", {}).get("spec", {})
+        if group.endswith("toolkit.fluxcd.io") and (fields := sorted(set(_namespaces(spec, "spec")))):
+            found[kind] = fields
+    assert found == {kind: sorted(fields) for kind, fields in hostile_references.CROSS_NAMESPACE.items()}
+
+
+def _namespaces(schema: dict[str, Any], path: str) -> Iterator[str]:
+    for name, field in schema.get("properties", {}).items():
+        # What a patch is for is chosen among the tenant's own objects.
+        if name == "namespace" and field.get("type") == "string" and not path.endswith(".target"):
+            yield path
+        elif name.endswith("Namespace") and field.get("type") == "string":
+            yield f"{path}.{name}"
+        yield from _namespaces(field.get("items", field), f"{path}.{name}")
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_a_hostile_commit_is_refused(outcomes: Outcomes, attack: Attack, record_property: Record) -> None:
+    outcome = _outcome(outcomes, attack, record_property, defended=True)
+    assert attack.reason.partition(OWN)[0] in outcome.answer
+    assert outcome.answer
+    assert not outcome.touched
+    assert outcome.intact
+    assert outcome.rest_applied is not attack.refused_whole
+    assert outcome.ready_again
+
+
+@pytest.mark.parametrize("attack", NEEDED, ids=lambda attack: attack.name)
+def test_without_its_defence_a_hostile_commit_gets_through(
+    outcomes: Outcomes, attack: Attack, record_property: Record
+) -> None:
+    outcome = _outcome(outcomes, attack, record_property, defended=False)
+    assert outcome.answer
+    assert outcome.ready_again
+
+
+SLOW = {
+    "promise": "No tenant's commit holds up its neighbours'.",
+    "defence": "Flux: kustomize-controller's proxy, which is not there",
+    "attack": "a base is on a server that never answers",
+    "by": "commit reconciled by Flux",
+}
+
+
+def test_a_base_that_never_answers_holds_up_nobody_else(hostile: HostilePlatform, record_property: Record) -> None:
+    for name, value in {**SLOW, "mode": "defended"}.items():
+        record_property(name, value)
+    with _asking_for_ever(hostile, "hostile-basic-1") as commit:
+        ready, said = hostile.settled("hostile-basic-1", commit)
+        record_property("answer", said[:300])
+        assert not ready
+        assert "proxyconnect" in said
+        hostile.applied("hostile-basic-2", product_of("hostile-basic-2"))
+        assert not Web.asked.is_set()
+
+
+def test_without_the_proxy_a_base_that_never_answers_holds_up_everybody(
+    hostile: HostilePlatform, record_property: Record
+) -> None:
+    for name, value in {**SLOW, "mode": "without the defence"}.items():
+        record_property(name, value)
+    take_away(hostile, LOCKDOWN)
+    try:
+        with _asking_for_ever(hostile, "hostile-basic-1"):
+            assert Web.asked.wait(20)
+            other = hostile.commit("hostile-basic-2", product_of("hostile-basic-2"))
+            hostile.reconcile("hostile-basic-2")
+            with pytest.raises(AssertionError, match="not within"):
+                eventually(lambda: hostile.attempted("hostile-basic-2", other), 10)
+        record_property("answer", "no verdict about a neighbour's commit for 10 s")
+    finally:
+        bring_back(hostile, LOCKDOWN)
+
+
+@contextmanager
+def _asking_for_ever(hostile: HostilePlatform, tenant: str) -> Iterator[str]:
+    """While a tenant's commit names such a base; afterwards the server answers, and the tenant is ready again."""
+    Web.asked.clear()
+    Web.answers.clear()
+    attack = Attack("", "", "", "", kustomization={"resources": [f"{hostile.web}/slow"]})
+    commit = hostile.commit(tenant, attack.written(tenant, {}, "slow"))
+    hostile.reconcile(tenant)
+    try:
+        yield commit
+    finally:
+        Web.answers.set()
+    assert hostile.ready_with(tenant, hostile.applied(tenant, product_of(tenant)))
+
+
+def test_what_a_tenant_means_to_leave_goes_with_it(hostile: HostilePlatform, record_property: Record) -> None:
+    leaver = "hostile-helm-3"
+    record_property("promise", "A tenant that is removed leaves nothing, whatever it prepared.")
+    record_property("defence", "order of removal: the Kustomization, then the namespace with all in it")
+    record_property("attack", "objects that are not to be pruned, and a release that cannot be uninstalled")
+    record_property("mode", "defended")
+    record_property("by", "commit reconciled by Flux")
+    kept = of.make("ConfigMap", OWN, name="kept", data={"x": "y"})
+    kept["metadata"]["annotations"] = {"kustomize.toolkit.fluxcd.io/prune": "disabled"}
+    quota = of.make("ResourceQuota", OWN, name="attack", spec={"hard": {"pods": "100000"}})
+    files = {**hostile_helm.CHART, "/chart/templates/quota.yaml": yaml.safe_dump(quota)}
+    attack = Attack("", "", "", "", objects=(kept, hostile_helm.release()), files=files)
+    commit = hostile.commit(leaver, attack.written(leaver, {}, "leaving"))
+    hostile.reconcile(leaver)
+    assert hostile.ready_with(leaver, commit)
+    release = f"/apis/helm.toolkit.fluxcd.io/v2/namespaces/{leaver}/helmreleases/attack"
+    eventually(lambda: "quota" in str((hostile.get(release) or {}).get("status", {})))
+    (hostile.platform.project / hostile.stack.tenants_file).write_text(tenants_file(leaver))
+    hostile.stack.up()
+    eventually(lambda: hostile.get(f"/api/v1/namespaces/{leaver}") is None)
+    record_property("answer", f"the namespace {leaver} is gone")
+    assert not hostile.touched()
+
+
+def product_of(tenant: str) -> dict[str, str]:
+    """Its product, at this moment's version."""
+    return {name: text.replace(OWN, tenant) for name, text in product(str(time.time_ns())).items()}
