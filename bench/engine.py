@@ -181,8 +181,8 @@ def _samples(sources: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _composition(resources: Sequence[dict[str, Any]], tenant: str) -> str:
-    """How many resources of which kinds one tenant takes; all of them are called as it is."""
-    own = [resource for resource in resources if str(resource["urn"]).endswith(f"::{tenant}")]
+    """How many resources of which kinds one tenant takes: all that are called as it is, or begin so before a slash."""
+    own = [one for one in resources if str(one["urn"]).rpartition("::")[2].partition("/")[0] == tenant]
     kinds = ", ".join(str(resource["type"]).rpartition(":")[2] for resource in own if resource["custom"])
     return f"{_custom(own)} and {len(own) - _custom(own)} components: {kinds}"
 

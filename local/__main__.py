@@ -59,13 +59,7 @@ def main() -> int:
                 down(home)
                 console.print("The platform is stopped; `make up` brings it back with its data.")
                 return 0
-    except (
-        toolchain.ToolchainError,
-        processes.ProcessError,
-        pulumi.PulumiError,
-        ApiError,
-        rehearsal.RehearsalError,
-    ) as error:
+    except KNOWN as error:
         console.print(f"[red]error:[/] {error}", highlight=False)
         return 1
 

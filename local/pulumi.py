@@ -31,6 +31,10 @@ _STAND_INS = {
 }
 """Plugin -> the Python package whose version it has to have."""
 
+_OF_THE_PLATFORM = ("github", "aws", "eks")
+"""Plugins for what the platform itself stands in for, whatever Pulumi runs on it: the Git server, and AWS in a
+rehearsal."""
+
 _LANGUAGE_HOST = "pulumi-language-python"
 _MARK = "# stand-in of this project"
 
@@ -46,7 +50,7 @@ def install(home: Home, tools: Mapping[str, Path]) -> None:
     """Put `pulumi`, its plugins and the other programs in place, and write the env file. Idempotent.
 
     A Pulumi that brings its own language host is an official distribution, which downloads official plugins by itself.
-    It only gets a stand-in for github, as the platform's Git server stands in for GitHub. Any other Pulumi gets
+    It only gets stand-ins for github, aws and eks, because GitHub and AWS are not there either. Any other Pulumi gets
     stand-ins for all plugins.
     """
     home.create()
@@ -59,7 +63,9 @@ def install(home: Home, tools: Mapping[str, Path]) -> None:
     for plugin, package in _STAND_INS.items():
         # Under its exact version, so that the engine neither looks for another nor warns about one found on PATH.
         folder = home.pulumi_home / "plugins" / f"resource-{plugin}-v{metadata.version(package)}"
-        _stand_in(folder, f"pulumi-resource-{plugin}", f"local.plugins.{plugin}", official and plugin != "github")
+        _stand_in(
+            folder, f"pulumi-resource-{plugin}", f"local.plugins.{plugin}", official and plugin not in _OF_THE_PLATFORM
+        )
     _stand_in(_language_folder(home), _LANGUAGE_HOST, "local.plugins.language_python", official)
     home.backend.mkdir(exist_ok=True)
     _write_env(home)

@@ -103,8 +103,10 @@ class Rehearsal:
         """Change a file of the copy for a while."""
         before = file.read_text()
         file.write_text(edit(before))
-        yield
-        file.write_text(before)
+        try:
+            yield
+        finally:
+            file.write_text(before)
 
     def run(self, *arguments: str) -> list[Change]:
         """Run `pulumi` and return all changes. Raises PulumiError with what it said where it fails."""

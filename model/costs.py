@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -331,10 +332,15 @@ def _assumed(costs: Costs) -> str:
 
 def main() -> int:
     """Write the file, check it, or print what today's tenants cost."""
+    parser = argparse.ArgumentParser(prog="python -m model.costs", description=main.__doc__)
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--check", action="store_true", help="only tell whether docs/costs.md is up to date")
+    choice.add_argument("--tenants", action="store_true", help="only print what today's tenants.yaml costs")
+    arguments = parser.parse_args()
     try:
         settings, tenants_file = stack_settings(CHECKOUT / STACK, STACK)
         costs = Costs(settings, price_file.load(CHECKOUT))
-        if "--tenants" in sys.argv:
+        if arguments.tenants:
             there = costs.estimate(len(tenants.load(CHECKOUT / tenants_file, tenants_file)))
             sys.stdout.write(
                 f"{_count(there.tenants, 'tenant')} on {_count(there.nodes, 'node')}: {_usd(there.total)} USD a month, "
@@ -345,7 +351,7 @@ def main() -> int:
     except MistakesError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    if "--check" not in sys.argv:
+    if not arguments.check:
         FILE.write_text(text, encoding="utf-8")
         return 0
     if FILE.exists() and FILE.read_text(encoding="utf-8") == text:

@@ -11,14 +11,6 @@ import yaml
 
 from model.mistakes import Mistake, MistakesError
 
-type_names: Mapping[type, str] = {
-    dict: "a mapping",
-    list: "a list",
-    str: "text",
-    int: "a number",
-    type(None): "nothing",
-}
-
 Place = tuple[str | int, ...]
 """A path into a document: ("tenants", 2, "source", "url")."""
 

@@ -15,7 +15,6 @@ from local.aws_eks.references import References, Values
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 AUTO_POOLS = {"general-purpose", "system"}
-CREATED = ("resourcesVpcConfig", "kubernetesNetworkConfig", "accessConfig", "upgradePolicy")
 UNKNOWN = (
     *("outpostConfig", "zonalShiftConfig", "remoteNetworkConfig", "controlPlaneScalingConfig"),
     *("kubeApiServerConfig", "kubeSchedulerConfig", "kubeControllerManagerConfig"),

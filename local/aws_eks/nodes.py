@@ -11,7 +11,6 @@ from local.aws_eks.clusters import Clusters
 from local.aws_eks.errors import EksError, refuse
 from local.aws_eks.references import Values
 
-ARM = "AL2023_ARM_64_STANDARD"
 X86 = "AL2023_x86_64_STANDARD"
 
 

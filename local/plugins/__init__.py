@@ -1,1 +1,1 @@
-"""Stand-ins for Pulumi plugins that can't be downloaded here, each speaking Pulumi's own gRPC protocol."""
+"""Stand-ins for Pulumi's plugins on the embedded platform, each speaking Pulumi's own gRPC protocol."""

@@ -54,7 +54,6 @@ _FIELDS = {
 }
 """Property -> field of GitHub's API, for all that is read."""
 
-_SENT_WHEN_SET = ("allowForking", "webCommitSignoffRequired")
 _SENT = (*list(_FIELDS)[: list(_FIELDS).index("fullName")],)
 
 

@@ -12,7 +12,6 @@ from tests.program.conftest import Run
 from tests.program.recorder import CHECKOUT, ProgramError, Recording
 
 NAMESPACE = "kubernetes:core/v1:Namespace"
-DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 
 
 def production(**aws: Any) -> dict[str, Any]:

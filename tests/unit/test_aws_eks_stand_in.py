@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,8 +16,6 @@ ENTRY, POLICY = "eks/accessEntry:AccessEntry", "eks/accessPolicyAssociation:Acce
 IDENTITY, ROLE = "eks/podIdentityAssociation:PodIdentityAssociation", "iam/role:Role"
 VIEW = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy"
 MISSING_ROLE = "arn:aws:iam::123456789012:role/missing"
-
-names = itertools.count(1)
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ def test_a_built_pulumi_gets_stand_ins_for_everything(home: Home, tmp_path: Path
     assert pulumi.environment(home)["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] == "true"
 
 
-def test_an_official_pulumi_gets_only_the_stand_in_for_github(home: Home, tmp_path: Path) -> None:
+def test_an_official_pulumi_gets_stand_ins_only_for_what_the_platform_stands_in_for(home: Home, tmp_path: Path) -> None:
     pulumi.install(home, {"pulumi": make_program(tmp_path / "built" / "pulumi")})
     official = make_program(tmp_path / "official" / "pulumi")
     make_program(tmp_path / "official" / "pulumi-language-python")
@@ -46,7 +46,7 @@ def test_an_official_pulumi_gets_only_the_stand_in_for_github(home: Home, tmp_pa
     link.parent.mkdir()
     link.symlink_to(official)
     pulumi.install(home, {"pulumi": link})
-    assert stand_ins(home) == {"pulumi-resource-github"}
+    assert stand_ins(home) == {f"pulumi-resource-{name}" for name in ("aws", "eks", "github")}
     assert "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION" not in pulumi.environment(home)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -155,9 +155,3 @@ class Actor:
         if not answer.ok:
             raise RequestError(f"no token of {namespace}/{account}: {answer.message}")
         return answer.body["status"]["token"]
-
-
-def labelled(manifest: Manifest, labels: Mapping[str, str]) -> Manifest:
-    """The same object with more labels."""
-    metadata = manifest["metadata"]
-    return {**manifest, "metadata": {**metadata, "labels": {**metadata.get("labels", {}), **labels}}}

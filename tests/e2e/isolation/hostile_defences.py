@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from local import agent
 from model.admission import guardrails
 from model.manifests import Manifest
@@ -27,13 +25,14 @@ def take_away(on: HostilePlatform, defence: str) -> None:
     elif defence == ADMISSION:
         for binding in _bindings():
             assert on.api.send("delete", binding).ok
-        eventually(lambda: not _guarded(on))
+        eventually(lambda: _admitted(on) == {True})
     elif defence == SPACE:
         for tenant in tenants():
             for kind in ("resourcequotas", "limitranges"):
                 assert on.api.call("DELETE", f"/api/v1/namespaces/{tenant}/{kind}/tenant").ok
             _pod_security(on, tenant, "privileged")
-        time.sleep(1.0)
+        for tenant in tenants():
+            eventually(lambda tenant=tenant: _unlimited(on, tenant))
     else:
         _lock_down(on, False)
 
@@ -44,7 +43,7 @@ def bring_back(on: HostilePlatform, defence: str) -> None:
         assert on.api.call("DELETE", f"/apis/{of.RBAC}/v1/clusterrolebindings/{CRB}").ok
     elif defence == ADMISSION:
         on.api.apply(*_bindings())
-        eventually(lambda: _guarded(on))
+        eventually(lambda: _admitted(on) == {False})
     elif defence == SPACE:
         on.api.apply(*on.space)
         for tenant in tenants():
@@ -72,16 +71,29 @@ def _pod_security(on: HostilePlatform, tenant: str, level: str) -> None:
     assert answer.ok, answer.message
 
 
-def _guarded(on: HostilePlatform) -> bool:
-    """Whether the API server refuses what policies of different kinds refuse; it learns of them one by one."""
+def _admitted(on: HostilePlatform) -> set[bool]:
+    """What the API server answers to objects of which policies of different kinds each refuse one.
+
+    It learns of policies one by one: all are at work, or away, once the answers are the same.
+    """
     tenant = next(iter(tenants()))
-    token = of.make("Secret", tenant, name="probe", type="kubernetes.io/service-account-token")
+    token = of.make("Secret", tenant, type="kubernetes.io/service-account-token")
     token["metadata"]["annotations"] = {"kubernetes.io/service-account.name": tenant}
-    taken = of.ingress(tenant, "probe.example.net")
-    deployment = of.deployment(tenant, nodeName="simulated-a")
-    probes = [on.api.send("create", probe, dry_run=True).ok for probe in (token, taken, deployment)]
-    time.sleep(0.5)
-    return not all(probes) if len(set(probes)) == 1 else not any(probes)
+    chosen = of.deployment(tenant, nodeName="simulated-a")
+    outside = of.service(tenant, type="ExternalName", externalName="probe.example.net")
+    return {_possible(on, probe) for probe in (token, chosen, outside)}
+
+
+def _unlimited(on: HostilePlatform, tenant: str) -> bool:
+    """Whether the API server no longer counts, nor limits; it learns of both some time later."""
+    claim = of.claim(tenant, resources={"requests": {"storage": "100Ti"}})
+    pod = of.pod(tenant, container={"resources": {"limits": {"memory": "32Gi"}}})
+    return _possible(on, claim) and _possible(on, pod)
+
+
+def _possible(on: HostilePlatform, probe: Manifest) -> bool:
+    probe["metadata"]["name"] = "probe"
+    return on.api.send("create", probe, dry_run=True).ok
 
 
 def _lock_down(on: HostilePlatform, locked: bool) -> None:
