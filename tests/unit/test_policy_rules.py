@@ -257,6 +257,28 @@ def test_everything_on_aws_is_tagged_by_its_provider() -> None:
     assert "tagged-resources" not in broken(made_by(defaultTags=UNKNOWN))
 
 
+def test_what_a_launch_template_starts_is_tagged_by_the_template() -> None:
+    everything = {"Project": "saas", "Stack": "prod-eu"}
+    defaults = Provider("pulumi:providers:aws", {"defaultTags": {"tags": everything}})
+
+    def lacks(**props: Any) -> str:
+        one = aws(TEMPLATE, **props)
+        return " ".join(rules.tagged_resources(Resource(one.type, one.name, one.urn, one.props, provider=defaults)))
+
+    def specified(*kinds: str, tags: Any = everything) -> list[dict[str, Any]]:
+        return [{"resourceType": kind, "tags": tags} for kind in kinds]
+
+    assert all(kind in lacks() for kind in ("instance", "volume", "network-interface"))
+    only = lacks(tagSpecifications=specified("instance", "volume"))
+    assert "network-interface lack Project, Stack" in only
+    assert "volume" not in only
+    started = ("instance", "volume", "network-interface")
+    assert "lack Stack" in lacks(tagSpecifications=specified(*started, tags={"Project": "saas"}))
+    assert lacks(tagSpecifications=specified(*started)) == ""
+    assert lacks(tagSpecifications=specified(*started, tags=UNKNOWN)) == ""
+    assert lacks(tagSpecifications=UNKNOWN) == lacks(tagSpecifications=[UNKNOWN]) == ""
+
+
 def tenant(name: str, namespace: str, *objects: tuple[str, dict[str, Any]]) -> list[Resource]:
     space = Resource(rules.isolation.TENANT, name, f"urn:{name}")
     labels = dict.fromkeys(rules.isolation.REQUIRED_LABELS, "baseline")
