@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import parliament
 import pytest
 
 from tests.cloudformation import Template
@@ -70,6 +71,44 @@ def allowed(statements: Sequence[Statement], action: str) -> bool:
 
     denied = any(s["Effect"] == "Deny" and s.get("Resource") == "*" and matches(s) for s in statements)
     return not denied and any(s["Effect"] == "Allow" and matches(s) for s in statements)
+
+
+UNUSED = {
+    # Flow logs of ECS clusters.
+    "ecs:ListClusters",
+    "ecs:ListContainerInstances",
+    "ecs:ListServices",
+    "ecs:ListTaskDefinitions",
+    "ecs:ListTasks",
+    # Launch templates that name their image by an SSM parameter; EKS chooses the nodes' image.
+    "ssm:GetParameters",
+}
+"""Actions that others need only for what the stack does not have."""
+
+
+def needed_besides(statements: Sequence[Statement]) -> Mapping[str, set[str]]:
+    """What AWS' own reference says that actions need besides themselves, for those that are allowed."""
+    services = json.loads((Path(parliament.__file__).parent / "iam_definition.json").read_text())
+    actions = {f"{one['prefix']}:{action['privilege']}": action for one in services for action in one["privileges"]}
+    return {
+        name: {needed for kind in action["resource_types"] for needed in kind["dependent_actions"]}
+        for name, action in actions.items()
+        if allowed(statements, name)
+    }
+
+
+def test_what_an_action_of_the_deploy_role_needs_besides_is_allowed_too(account: Account) -> None:
+    statements = account.permissions("deploy")
+    boundary = account.policies()["saas-in-eks-deploy-boundary"]["Statement"]
+    needed = needed_besides(statements)
+    assert "route53:AssociateVPCWithHostedZone" in needed["ec2:CreateVpcEndpoint"]
+    everything = {one for others in needed.values() for one in others}
+    assert {one for one in everything if not (allowed(statements, one) and allowed(boundary, one))} == UNUSED
+
+
+def test_cognito_may_make_the_role_with_which_it_writes_through_ses(account: Account) -> None:
+    (making,) = [one for one in account.permissions("deploy") if one["Action"] == ["iam:CreateServiceLinkedRole"]]
+    assert "email.cognito-idp.amazonaws.com" in making["Condition"]["StringEquals"]["iam:AWSServiceName"]
 
 
 def test_every_policy_passes_the_linter(account: Account) -> None:
