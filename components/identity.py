@@ -159,6 +159,7 @@ class Identity(pulumi.ComponentResource):
     ) -> aws.cognito.UserPoolClient:
         """An application whose users sign in on Cognito's pages (authorization code; PKCE in place of a secret)."""
         args = self.args
+        rotates = args.settings.plan != "LITE"
         needed = [self._server] if self._server else []
         opts = pulumi.ResourceOptions(parent=parent, provider=args.aws, depends_on=needed)
         client = aws.cognito.UserPoolClient(
@@ -173,9 +174,11 @@ class Identity(pulumi.ComponentResource):
             supported_identity_providers=["COGNITO"],
             callback_urls=list(callbacks),
             logout_urls=list(logouts),
-            # Rotation takes the place of REFRESH_TOKEN_AUTH, and Cognito refuses both together.
-            explicit_auth_flows=["ALLOW_USER_SRP_AUTH"],
-            refresh_token_rotation={"feature": "ENABLED", "retry_grace_period_seconds": RETRY_SECONDS},
+            # Rotation takes the place of REFRESH_TOKEN_AUTH: Cognito refuses both together, and the plan LITE has none.
+            explicit_auth_flows=["ALLOW_USER_SRP_AUTH", *([] if rotates else ["ALLOW_REFRESH_TOKEN_AUTH"])],
+            refresh_token_rotation={"feature": "ENABLED", "retry_grace_period_seconds": RETRY_SECONDS}
+            if rotates
+            else None,
             access_token_validity=TOKEN_MINUTES,
             id_token_validity=TOKEN_MINUTES,
             refresh_token_validity=SESSION_DAYS,

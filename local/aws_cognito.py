@@ -15,6 +15,7 @@ from moto.cognitoidp.models import (
     cognitoidp_backends,
 )
 from moto.cognitoidp.responses import CognitoIdpResponse
+from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult, EmptyResult
 
 FOR_EVER = ("AliasAttributes", "UsernameAttributes", "UsernameConfiguration", "UserPoolTags")
@@ -28,6 +29,13 @@ _create_domain = CognitoIdpBackend.create_user_pool_domain
 _create_client = CognitoIdpBackend.create_user_pool_client
 _update_client = CognitoIdpBackend.update_user_pool_client
 _describe_domain = CognitoIdpUserPoolDomain.to_json
+
+
+class FeatureUnavailableInTierError(JsonRESTError):
+    """A feature of another plan than the pool's."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("FeatureUnavailableInTierException", message)
 
 
 class Backend(CognitoIdpBackend):
@@ -90,6 +98,8 @@ class Backend(CognitoIdpBackend):
                 if name.startswith("custom:") and name not in pool.schema_attributes:
                     raise InvalidParameterException(f"Invalid {key[:-10].lower()} attributes specified: {name}")
         rotation = (settings.get("RefreshTokenRotation") or {}).get("Feature") == "ENABLED"
+        if rotation and pool.extended_config.get("UserPoolTier") == "LITE":
+            raise FeatureUnavailableInTierError("Refresh token rotation is not available in the LITE tier.")
         if rotation and "ALLOW_REFRESH_TOKEN_AUTH" in (settings.get("ExplicitAuthFlows") or ()):
             raise InvalidParameterException(
                 "Refresh token rotation cannot be enabled with ALLOW_REFRESH_TOKEN_AUTH in ExplicitAuthFlows."

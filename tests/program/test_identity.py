@@ -99,6 +99,17 @@ def test_an_application_has_no_secret_and_gives_its_tokens_for_a_code_only() -> 
     assert any("resourceServer" in urn for urn in client.depends_on)
 
 
+def test_a_refresh_token_works_once_where_the_plan_has_that() -> None:
+    for plan in ("ESSENTIALS", "PLUS"):
+        client = users(plan=plan).one(CLIENT, "prod-eu").inputs
+        assert client["refreshTokenRotation"]["feature"] == "ENABLED"
+        # Cognito refuses it beside rotation.
+        assert client["explicitAuthFlows"] == ["ALLOW_USER_SRP_AUTH"]
+    lite = users(plan="LITE").one(CLIENT, "prod-eu").inputs
+    assert "refreshTokenRotation" not in lite
+    assert lite["explicitAuthFlows"] == ["ALLOW_USER_SRP_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"]
+
+
 def test_managed_pages_bring_a_style_for_each_application() -> None:
     found = users("client", loginPages="managed")
     assert found.one(DOMAIN, "prod-eu").inputs["managedLoginVersion"] == 2

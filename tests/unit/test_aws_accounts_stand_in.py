@@ -295,6 +295,16 @@ def test_a_wrong_client_is_refused(plugin: Plugin, pool: tuple[str, State], chan
     assert reason in plugin.refusal("create", CLIENT, **client_inputs(pool[0], **change))
 
 
+def test_refresh_tokens_rotate_on_the_plans_that_have_it(plugin: Plugin) -> None:
+    identifier, _ = plugin.create(POOL, **pool_inputs(userPoolTier="LITE"))
+    wanted = client_inputs(identifier, allowedOauthScopes=["openid"], explicitAuthFlows=["ALLOW_USER_SRP_AUTH"])
+    rotation = {"feature": "ENABLED", "retryGracePeriodSeconds": 30}
+    refused = plugin.refusal("create", CLIENT, **wanted, refreshTokenRotation=rotation)
+    assert "FeatureUnavailableInTierException" in refused
+    wanted["explicitAuthFlows"].append("ALLOW_REFRESH_TOKEN_AUTH")
+    assert plugin.create(CLIENT, **wanted)[0]
+
+
 def test_a_group_is_renamed_by_another(plugin: Plugin, pool: tuple[str, State]) -> None:
     _, group = plugin.create(GROUP, name="tenant-001", userPoolId=pool[0], description="One")
     other = {"userPoolId": pool[0], "description": "Other"}
