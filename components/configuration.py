@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from model.mistakes import Mistake, MistakesError
 from model.network_rules import cluster_network
 from model.settings import Settings
 from model.tenants import Tenant
+from model.unsound import UNSOUND, UnsoundError, found_by, unless_unsound
 
 T = TypeVar("T")
 
@@ -37,43 +38,58 @@ def load(folder: Path) -> Configuration:
     Raises pulumi.RunError with every mistake of every file, before any resource is registered.
     """
     source = _stack_document(folder)
-    found: list[Mistake] = []
+    stack, found = settings.look(source)
 
-    def collect(step: Callable[[], T]) -> T | None:
+    def collect(step: Callable[[], T]) -> T:
+        """What a step makes; UNSOUND where it finds mistakes, or needs what is wrong by itself."""
         try:
             return step()
         except MistakesError as error:
             found.extend(error.mistakes)
-            return None
+        except UnsoundError:
+            pass
+        return UNSOUND
 
-    stack = collect(lambda: settings.parse(source))
     content: Mapping[str, Any] = source.content
     # What can be read is read even where the rest is wrong: one run reports everything.
     mirror_file, tenants_file = str(content["mirrorsFile"] or ""), str(content["tenantsFile"] or "tenants.yaml")
     rules = collect(lambda: mirrors.load(folder / mirror_file, mirror_file)) if mirror_file else ()
-    tenants_document = collect(lambda: document.read(folder / tenants_file, tenants_file))
-    entries = None
-    if tenants_document is not None:
-        listed = tenants_document
-        entries = collect(lambda: tenants.parse(listed, rules or ()))
-        if entries is not None and stack is not None:
-            found += identity.problems(entries, listed, stack.aws.identity if stack.aws else None)
-            found += iam.problems(entries, listed, stack.aws.account if stack.aws else None)
-            found += network_mistakes.problems(entries, listed, cluster_network(stack.aws, stack.network))
-    install = None
-    if stack is not None:
-        text = collect(lambda: flux.fetch(stack.flux_manifest, stack.flux_manifest_sha256, folder, source.file))
-        if text is not None:
-            selected, lockdown = stack.flux_components, stack.flux_lockdown
-            name, network = stack.flux_manifest, stack.network
-            install = collect(lambda: flux.parse(text, name, selected, lockdown=lockdown, network=network))
-        kubeconfig = folder / Path(stack.kubeconfig).expanduser()
-        if stack.aws is None and not kubeconfig.is_file():
-            remedy = "Name the kubeconfig of the cluster; for the embedded platform run `make up`."
-            found.append(source.mistake(("kubeconfig",), f"there is no file {stack.kubeconfig}", remedy))
-    if found or stack is None or rules is None or entries is None or install is None:
+    listed = collect(lambda: document.read(folder / tenants_file, tenants_file))
+
+    def look_at_tenants() -> tuple[Tenant, ...]:
+        entries, mistakes = tenants.look(listed, rules)
+        found.extend(mistakes)
+        return entries
+
+    entries = collect(look_at_tenants)
+    found += found_by(
+        (
+            lambda: identity.problems(entries, listed, stack.aws.identity if stack.aws else None),
+            lambda: iam.problems(entries, listed, unless_unsound(stack.aws.account, "") if stack.aws else None),
+            lambda: network_mistakes.problems(entries, listed, cluster_network(stack.aws, stack.network)),
+            lambda: _lacking_kubeconfig(stack, source, folder),
+        )
+    )
+    text = collect(lambda: _manifest(stack, source, folder))
+    selected, lockdown = stack.flux_components, stack.flux_lockdown
+    name, network = stack.flux_manifest, stack.network
+    install = collect(lambda: flux.parse(text, name, selected, lockdown=lockdown, network=network))
+    if found:
         raise pulumi.RunError(str(MistakesError(found)))
     return Configuration(stack, entries, rules, install)
+
+
+def _lacking_kubeconfig(stack: Settings, source: Document, folder: Path) -> Iterator[Mistake]:
+    if stack.aws is None and not (folder / Path(stack.kubeconfig).expanduser()).is_file():
+        remedy = "Name the kubeconfig of the cluster; for the embedded platform run `make up`."
+        yield source.mistake(("kubeconfig",), f"there is no file {stack.kubeconfig}", remedy)
+
+
+def _manifest(stack: Settings, source: Document, folder: Path) -> str:
+    # What nobody has read is not even downloaded; the settings said so.
+    if stack.unpinned:
+        return UNSOUND
+    return flux.fetch(stack.flux_manifest, stack.flux_manifest_sha256, folder, source.file)
 
 
 def _stack_document(folder: Path) -> Document:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from model.aws_facts import ADDONS, GATEWAY_ENDPOINTS, INTERFACE_ENDPOINTS, REGIONS, STANDARD_SUPPORT
 from model.document import Document, Place
 from model.mistakes import Mistake, nearest
+from model.networks import network_in
 from model.schema import Model, wrong
+from model.unsound import found_by, sound, unless_unsound
 
-MAXIMUM_ZONES = 6
+REQUIRED_ADDONS = ("vpc-cni", "coredns", "kube-proxy", "eks-pod-identity-agent")
+"""What no cluster of nodes can do without; Auto Mode brings them along."""
+ZONES = "abcdef"
+"""The letters that a region's zones can have here."""
+MAXIMUM_ZONES = len(ZONES)
 PRIVATE_BITS, PUBLIC_BITS = 3, 6
 """By how much a subnet's prefix is longer than the network's: /19 and /22 in a /16."""
 
@@ -57,15 +64,7 @@ def _account(value: str) -> str:
 
 
 def _cidr(value: str) -> str:
-    try:
-        network = IPv4Network(value)
-    except ValueError:
-        try:
-            remedy = f"Write {IPv4Network(value, strict=False)}."
-        except ValueError:
-            remedy = "Write an IPv4 network such as 10.0.0.0/16."
-        raise wrong(f"{value!r} is no network", remedy) from None
-    return str(network)
+    return str(network_in(value, IPv4Network, "Write an IPv4 network such as 10.0.0.0/16."))
 
 
 def _vpc_cidr(value: str) -> str:
@@ -87,11 +86,15 @@ def _allowed(value: str) -> str:
     return value
 
 
-def _zones(value: Sequence[str]) -> Sequence[str]:
-    if bad := next((zone for zone in value if not re.fullmatch(r"[a-f]", zone)), None):
+def _zone(value: str) -> str:
+    if not re.fullmatch(r"[a-f]", value):
         raise wrong(
-            f"{bad!r} is no zone's letter", "Write letters, as in [a, b, c] for eu-west-1a, eu-west-1b, eu-west-1c."
+            f"{value!r} is no zone's letter", "Write letters, as in [a, b, c] for eu-west-1a, eu-west-1b, eu-west-1c."
         )
+    return value
+
+
+def _zones(value: Sequence[str]) -> Sequence[str]:
     if len(set(value)) != len(value):
         raise wrong("a zone is there twice", "Name each zone once.")
     if not 2 <= len(value) <= MAXIMUM_ZONES:
@@ -112,14 +115,16 @@ def _endpoint(value: str) -> str:
     return value
 
 
-def _addons(value: Mapping[str, str]) -> Mapping[str, str]:
-    for name, version in value.items():
-        if name not in ADDONS:
-            raise wrong(f"{name!r} is no add-on that this cluster can have", nearest(name, ADDONS))
-        if not re.fullmatch(r"v\d+\.\d+\.\d+-eksbuild\.\d+", version):
-            command = f"aws eks describe-addon-versions --addon-name {name}"
-            remedy = f"Write one that `{command}` lists, such as v1.2.3-eksbuild.1."
-            raise wrong(f"{version!r} is no version of an EKS add-on", remedy)
+def _addon(value: str) -> str:
+    if value not in ADDONS:
+        raise wrong(f"{value!r} is no add-on that this cluster can have", nearest(value, ADDONS))
+    return value
+
+
+def _addon_version(value: str) -> str:
+    if not re.fullmatch(r"v\d+\.\d+\.\d+-eksbuild\.\d+", value):
+        remedy = "Write one that `aws eks describe-addon-versions` lists for it, such as v1.2.3-eksbuild.1."
+        raise wrong(f"{value!r} is no version of an EKS add-on", remedy)
     return value
 
 
@@ -191,10 +196,9 @@ def _domain(value: str) -> str:
     return value
 
 
-def _scope(value: Mapping[str, str]) -> Mapping[str, str]:
-    for name in value:
-        if not re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", name):
-            raise wrong(f"{name!r} cannot name a scope", "Write letters, digits and . _ : -, such as orders.read.")
+def _scope(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", value):
+        raise wrong(f"{value!r} cannot name a scope", "Write letters, digits and . _ : -, such as orders.read.")
     return value
 
 
@@ -217,8 +221,11 @@ class NetworkSettings(Model):
     """The cluster's VPC."""
 
     cidr: Annotated[str, AfterValidator(_vpc_cidr)] = "10.0.0.0/16"
-    zones: Annotated[list[str], AfterValidator(_zones)] = ["a", "b", "c"]
-    """Letters of the region's zones. Append to widen; the subnets of the others stay as they are."""
+    zones: Annotated[list[Annotated[str, AfterValidator(_zone)]], AfterValidator(_zones)] = ["a", "b", "c"]
+    """Letters of the region's zones, chosen for good: EKS moves no control plane into another set of zones.
+
+    A letter means the same subnets in any order and company. The first zone has the gateway of `nat: single`.
+    """
     reserved: list[Cidr] = []
     """Networks that must stay reachable: offices, VPNs, peers. The VPC may not overlap them."""
     nat: Literal["single", "perZone", "none"] = "perZone"
@@ -255,7 +262,7 @@ class ClusterSettings(Model):
     administrators: list[Principal] = []
     viewers: list[Principal] = []
     log_days: LogDays = Field(default=90, alias="logDays")
-    addons: Annotated[dict[str, str], AfterValidator(_addons)] = {}
+    addons: dict[Annotated[str, AfterValidator(_addon)], Annotated[str, AfterValidator(_addon_version)]] = {}
     """Versions of EKS add-ons. Those that the cluster cannot do without have to be named."""
 
 
@@ -288,7 +295,7 @@ class IdentitySettings(Model):
     domain: Annotated[str, AfterValidator(_domain)]
     callback_urls: list[Annotated[str, AfterValidator(_url)]] = Field(alias="callbackUrls", min_length=1)
     logout_urls: list[Annotated[str, AfterValidator(_url)]] = Field(default=[], alias="logoutUrls")
-    scopes: Annotated[dict[str, str], AfterValidator(_scope)] = {}
+    scopes: dict[Annotated[str, AfterValidator(_scope)], str] = {}
     """Scopes of the SaaS' API, each with what it permits."""
     tenant_callback_urls: list[Annotated[str, AfterValidator(_tenant_url)]] = Field(
         default=[], alias="tenantCallbackUrls"
@@ -297,12 +304,6 @@ class IdentitySettings(Model):
     tenant_logout_urls: list[Annotated[str, AfterValidator(_tenant_url)]] = Field(default=[], alias="tenantLogoutUrls")
     login_pages: Literal["classic", "managed"] = Field(default="classic", alias="loginPages")
     email: EmailSettings | None = None
-
-    @model_validator(mode="after")
-    def _plan_has_pages(self) -> IdentitySettings:
-        if self.plan == "LITE" and self.login_pages == "managed":
-            raise wrong("the plan LITE has the classic pages only", "Write plan: ESSENTIALS, or loginPages: classic.")
-        return self
 
 
 class AwsSettings(Model):
@@ -336,21 +337,40 @@ def public_subnet(network: NetworkSettings, index: int) -> str:
 
 
 def service_cidr(network: NetworkSettings) -> str:
-    """Where EKS puts the cluster's services: 172.20.0.0/16, unless the VPC itself lies there."""
+    """Where the cluster's services are, for good: 172.20.0.0/16, unless the VPC itself lies near it."""
     there = IPv4Network("172.16.0.0/12")
     return "10.100.0.0/16" if IPv4Network(network.cidr).overlaps(there) else "172.20.0.0/16"
 
 
 def combinations(settings: AwsSettings, source: Document, base: Place) -> Iterator[Mistake]:
     """What is wrong between values that are right by themselves; `base` is where the settings stand in the document."""
+    rules: Sequence[Callable[[AwsSettings, Document, Place], Iterator[Mistake]]] = (
+        _without_effect,
+        _overlapping,
+        _out_of_reach,
+        _impossible_nodes,
+        _mixed_processors,
+        _not_pinned,
+        _of_another_account,
+        _named_twice,
+        _pages_beyond_plan,
+    )
+    return found_by(partial(rule, settings, source, base) for rule in rules)
+
+
+def _without_effect(settings: AwsSettings, source: Document, base: Place) -> Iterator[Mistake]:
     network, cluster = settings.network, settings.cluster
     yield from _unused(network, source, (*base, "network"), {"existing"} if network.existing else set())
     yield from _unused(cluster, source, (*base, "cluster"), {"adopt", "version"} if cluster.adopt else set())
     if cluster.adopt and "network" in settings.model_fields_set:
         message, remedy = "an adopted cluster has its network", "Remove network."
         yield source.mistake((*base, "network"), message, remedy)
+
+
+def _overlapping(settings: AwsSettings, source: Document, base: Place) -> Iterator[Mistake]:
+    network = settings.network
     own = IPv4Network(network.cidr)
-    for index, reserved in enumerate(network.reserved):
+    for index, reserved in sound(network.reserved):
         if own.overlaps(IPv4Network(reserved)):
             message = f"the VPC's {network.cidr} overlaps {reserved}"
             yield source.mistake((*base, "network", "reserved", index), message, "Choose another cidr for the VPC.")
@@ -358,40 +378,69 @@ def combinations(settings: AwsSettings, source: Document, base: Place) -> Iterat
             message = f"the cluster's services, at {service_cidr(network)}, overlap {reserved}"
             remedy = "Hosts there would be out of the pods' reach: choose another network for one of them."
             yield source.mistake((*base, "network", "reserved", index), message, remedy)
-    if network.nat == "none" and not network.existing and not cluster.adopt:
+
+
+def _out_of_reach(settings: AwsSettings, source: Document, base: Place) -> Iterator[Mistake]:
+    network = settings.network
+    if network.nat == "none" and not network.existing and not settings.cluster.adopt:
         needed = {"s3", "ecr.api", "ecr.dkr", "sts", "ec2", "eks", "eks-auth", "logs"}
-        if lacking := sorted(needed - set(network.endpoints)):
+        if lacking := sorted(needed - {endpoint for _, endpoint in sound(network.endpoints)}):
             message = "without NAT the nodes reach AWS through endpoints only"
             yield source.mistake((*base, "network", "nat"), message, f"Add to endpoints: {', '.join(lacking)}.")
-    if cluster.nodes.minimum > cluster.nodes.maximum:
-        message = f"the minimum of {cluster.nodes.minimum} is above the maximum of {cluster.nodes.maximum}"
-        yield source.mistake((*base, "cluster", "nodes", "minimum"), message, "Swap them or correct one.")
-    meaningless = {"minimum", "maximum", "release"} if cluster.compute == "auto" else {"cpu_limit"}
-    for name in sorted(meaningless & cluster.nodes.model_fields_set):
+
+
+def _impossible_nodes(settings: AwsSettings, source: Document, base: Place) -> Iterator[Mistake]:
+    compute, nodes, place = settings.cluster.compute, settings.cluster.nodes, (*base, "cluster", "nodes")
+    meaningless = {"minimum", "maximum", "release"} if compute == "auto" else {"cpu_limit"}
+    for name in sorted(meaningless & nodes.model_fields_set):
         key = NodeSettings.model_fields[name].alias or name
-        message = f"{key} means nothing where compute is {cluster.compute}"
-        yield source.mistake((*base, "cluster", "nodes", key), message, f"Remove {key}.")
-    arms = {is_arm(kind) for kind in cluster.nodes.instance_types}
-    if len(arms) > 1:
+        message = f"{key} means nothing where compute is {compute}"
+        yield source.mistake((*place, key), message, f"Remove {key}.")
+    if nodes.minimum > nodes.maximum:
+        message = f"the minimum of {nodes.minimum} is above the maximum of {nodes.maximum}"
+        yield source.mistake((*place, "minimum"), message, "Swap them or correct one.")
+
+
+def _mixed_processors(settings: AwsSettings, source: Document, base: Place) -> Iterator[Mistake]:
+    if len({is_arm(kind) for _, kind in sound(settings.cluster.nodes.instance_types)}) > 1:
         message = "one node group cannot mix processors"
         remedy = "Name instance types of one kind: Graviton, such as m7g.large, or Intel and AMD, such as m7i.large."
         yield source.mistake((*base, "cluster", "nodes", "instanceTypes"), message, remedy)
-    if not cluster.adopt:
-        required = () if cluster.compute == "auto" else ("vpc-cni", "coredns", "kube-proxy", "eks-pod-identity-agent")
-        if lacking := [name for name in required if name not in cluster.addons]:
-            message = f"the version of {', '.join(lacking)} is not pinned"
-            example = (
-                f"aws eks describe-addon-versions --kubernetes-version {cluster.version} --addon-name {lacking[0]}"
-            )
-            yield source.mistake((*base, "cluster", "addons"), message, f"Add it; `{example}` lists them.")
-    for kind in ("administrators", "viewers"):
-        for index, principal in enumerate(getattr(cluster, kind)):
+
+
+def _not_pinned(settings: AwsSettings, source: Document, base: Place) -> Iterator[Mistake]:
+    cluster = settings.cluster
+    if cluster.adopt or cluster.compute == "auto":
+        return
+    if lacking := [name for name in REQUIRED_ADDONS if name not in cluster.addons]:
+        message = f"the version of {', '.join(lacking)} is not pinned"
+        version = unless_unsound(cluster.version, max(STANDARD_SUPPORT))
+        example = f"aws eks describe-addon-versions --kubernetes-version {version} --addon-name {lacking[0]}"
+        yield source.mistake((*base, "cluster", "addons"), message, f"Add it; `{example}` lists them.")
+
+
+def _of_another_account(settings: AwsSettings, source: Document, base: Place) -> Iterator[Mistake]:
+    cluster = settings.cluster
+    for kind, principals in (("administrators", cluster.administrators), ("viewers", cluster.viewers)):
+        for index, principal in sound(principals):
             if f"::{settings.account}:" not in principal:
                 message = f"{principal} is of another account than {settings.account}"
                 yield source.mistake((*base, "cluster", kind, index), message, "Name a role of the stack's account.")
-    if both := sorted(set(cluster.administrators) & set(cluster.viewers)):
-        message = f"{both[0]} is an administrator already"
-        yield source.mistake((*base, "cluster", "viewers"), message, "Name it once.")
+
+
+def _named_twice(settings: AwsSettings, source: Document, base: Place) -> Iterator[Mistake]:
+    administrators = {principal for _, principal in sound(settings.cluster.administrators)}
+    for index, principal in sound(settings.cluster.viewers):
+        if principal in administrators:
+            message = f"{principal} is an administrator already"
+            yield source.mistake((*base, "cluster", "viewers", index), message, "Name it once.")
+
+
+def _pages_beyond_plan(settings: AwsSettings, source: Document, base: Place) -> Iterator[Mistake]:
+    identity = settings.identity
+    if identity and identity.plan == "LITE" and identity.login_pages == "managed":
+        message, remedy = "the plan LITE has the classic pages only", "Write plan: ESSENTIALS, or loginPages: classic."
+        yield source.mistake((*base, "identity", "loginPages"), message, remedy)
 
 
 def _unused(settings: Model, source: Document, place: Place, sensible: set[str]) -> Iterator[Mistake]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
@@ -43,10 +42,9 @@ def _resource(value: str) -> str:
     return value
 
 
-def _conditions(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    for operator in value:
-        if not re.fullmatch(OPERATOR, operator):
-            raise wrong(f"IAM has no condition operator {operator!r}", "StringEquals and StringLike are usual.")
+def _operator(value: str) -> str:
+    if not re.fullmatch(OPERATOR, value):
+        raise wrong(f"IAM has no condition operator {value!r}", "StringEquals and StringLike are usual.")
     return value
 
 
@@ -90,7 +88,7 @@ Values = Annotated[
     BeforeValidator(_listed),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
-Conditions = Annotated[dict[str, dict[str, Values]], AfterValidator(_conditions)]
+Conditions = dict[Annotated[str, AfterValidator(_operator)], dict[str, Values]]
 
 
 class AwsStatement(Model):

@@ -13,16 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from pydantic import ValidationError
-
 from model import prices as price_file
 from model import tenants
-from model.aws import AwsSettings
+from model.aws import AwsSettings, combinations
 from model.aws_facts import GATEWAY_ENDPOINTS
 from model.document import read
 from model.mistakes import Mistake, MistakesError
 from model.prices import Prices, UserPrice
-from model.schema import mistakes
+from model.schema import examined
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 STACK = "Pulumi.prod-eu.yaml"
@@ -194,10 +192,9 @@ def stack_settings(path: Path, name: str) -> tuple[AwsSettings, str]:
     config = cast("dict[str, Any]", content.get("config") or {})
     if place[1] not in config:
         raise MistakesError([source.mistake(place, "is missing", "Only what a stack has on AWS can be counted.")])
-    try:
-        settings = AwsSettings.model_validate(config[place[1]])
-    except ValidationError as error:
-        raise MistakesError(mistakes(AwsSettings, error, source, place)) from None
+    settings, found = examined(AwsSettings, source, place)
+    if found := [*found, *combinations(settings, source, place)]:
+        raise MistakesError(found)
     return settings, str(config.get("saas-in-eks:tenantsFile", "tenants.yaml"))
 
 

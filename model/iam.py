@@ -14,6 +14,7 @@ from model.iam_documents import allow, document
 from model.mistakes import Mistake
 from model.tenant_boundary import OWN, TENANT_TAG, own_names
 from model.tenants import Tenant
+from model.unsound import sound
 
 ROLE_NAME_LIMIT = 64
 INLINE_LIMIT = 10_240
@@ -29,10 +30,11 @@ BROAD_REMEDY = "Name what the product needs, or add a `justification:` that says
 def problems(tenants: Sequence[Tenant], source: Document, account: str | None) -> Iterator[Mistake]:
     """What is refused in the tenants' access to AWS.
 
-    `source` is the document that holds exactly these tenants; `account` is the stack's, None for a stack without AWS.
+    `source` is the document that holds exactly these tenants; `account` is the stack's, None for a stack without AWS,
+    empty where nobody knows it.
     """
-    names = [tenant.name for tenant in tenants]
-    for index, tenant in enumerate(tenants):
+    names = [tenant.name for _, tenant in sound(tenants)]
+    for index, tenant in sound(tenants):
         if tenant.aws is not None:
             others = [name for name in names if name != tenant.name]
             yield from _access_problems(tenant.aws, tenant.name, others, account, source, _written(source, index))

@@ -11,6 +11,7 @@ from model.document import Document
 from model.manifests import Manifest, tenant_labels
 from model.mistakes import Mistake
 from model.tenants import Tenant, place_of
+from model.unsound import sound
 
 TENANT_ATTRIBUTE = "tenant_id"
 """Of a user: the tenant that it was created for. Cognito calls it custom:tenant_id; it never changes."""
@@ -67,7 +68,7 @@ def config_map(tenant: Tenant, data: Mapping[str, Any]) -> Manifest:
 
 def problems(tenants: Sequence[Tenant], source: Document, settings: IdentitySettings | None) -> Iterator[Mistake]:
     """What tenants ask for and the stack cannot give; `tenants` are those of the document `source`, in its order."""
-    for index, tenant in enumerate(tenants):
+    for index, tenant in sound(tenants):
         if settings is None:
             if tenant.identity != "group":
                 message = f"a {tenant.identity} needs a stack with users, and this one has none"

@@ -8,11 +8,12 @@ from model.document import Document, Place
 from model.mistakes import Mistake
 from model.network_rules import PRIVATE, ClusterNetwork, NetworkRules, within
 from model.tenants import Tenant, place_of
+from model.unsound import sound
 
 
 def problems(tenants: Sequence[Tenant], source: Document, cluster: ClusterNetwork) -> Iterator[Mistake]:
     """What tenants' rules open by mistake; `tenants` are those of the document `source`, in its order."""
-    for index, tenant in enumerate(tenants):
+    for index, tenant in sound(tenants):
         if any(network_mistakes(tenant.network, cluster, source, ())):
             (*place, _) = place_of(source, index, ("network", "egress"))
             yield from network_mistakes(tenant.network, cluster, source, tuple(place))

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyAddress, With
 
 from model.aws import AwsSettings, service_cidr
 from model.names import FLUX_NAMESPACE
+from model.networks import network_in
 from model.schema import Model, wrong
 
 PRIVATE = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15")
@@ -37,14 +38,8 @@ MAXIMUM_PORTS = 24
 
 
 def _network(value: str) -> IPv4Network | IPv6Network:
-    try:
-        return ip_network(value)
-    except ValueError:
-        try:
-            remedy = f"Write {ip_network(value, strict=False)}."
-        except ValueError:
-            remedy = "Write a network such as 203.0.113.0/24, or 203.0.113.7/32 for one address."
-        raise wrong(f"{value!r} is no network", remedy) from None
+    otherwise = "Write a network such as 203.0.113.0/24, or 203.0.113.7/32 for one address."
+    return network_in(value, ip_network, otherwise)
 
 
 def _source(value: str) -> str:

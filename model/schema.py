@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, TypeVar, get_args
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from model.document import Document, Place
 from model.mistakes import Mistake, MistakesError, nearest
+from model.unsound import UNSOUND
+
+FORGIVING = object()
+"""As pydantic's context: keep what is right, and have UNSOUND where something is wrong, instead of giving up."""
 
 
 class Model(BaseModel):
@@ -17,8 +29,49 @@ class Model(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, content: Any, info: ValidationInfo) -> Any:
+        if info.context is not FORGIVING or not isinstance(content, dict):
+            return content
+        keys = {field.alias or name: field for name, field in cls.model_fields.items()}
+        known = {key: value for key, value in cast("dict[str, Any]", content).items() if key in keys}
+        return {key: UNSOUND for key, field in keys.items() if field.is_required()} | known
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _forgive(cls, value: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        return _as_far_as_right(value, validate) if info.context is FORGIVING else validate(value)
+
+
+def _as_far_as_right(value: Any, validate: Callable[[Any], Any]) -> Any:
+    """The value of a field without what is wrong; of a list or mapping, what is wrong are single entries."""
+    if value is UNSOUND:
+        return UNSOUND
+    try:
+        return validate(value)
+    except ValidationError as error:
+        findings = [finding["loc"] for finding in error.errors(include_url=False)]
+    wrong = {place[0] for place in findings if place}
+    try:
+        if isinstance(value, list) and all(findings):
+            entries = cast("list[Any]", value)
+            right = iter(validate([entry for index, entry in enumerate(entries) if index not in wrong]))
+            return [UNSOUND if index in wrong else next(right) for index in range(len(entries))]
+        if isinstance(value, dict) and all(findings):
+            mapping = cast("dict[str, Any]", value)
+            nameless = {place[0] for place in findings if place[-1] == OF_KEY}
+            right = validate({key: entry for key, entry in mapping.items() if key not in wrong})
+            return {key: right.get(key, UNSOUND) for key in mapping if key not in nameless}
+    except ValidationError:
+        pass  # without its wrong entries it is wrong as a whole
+    return UNSOUND
+
 
 M = TypeVar("M", bound=Model)
+
+OF_KEY = "[key]"
+"""How pydantic ends the place of a finding about a mapping's key, rather than about its value."""
 
 WANTED = {
     "string_type": ("has to be text", 'Put it in quotes: "…".'),
@@ -39,16 +92,31 @@ def wrong(message: str, remedy: str) -> PydanticCustomError:
 
 def validated(model: type[M], document: Document) -> M:
     """The document as a model. Raises MistakesError with everything that is wrong."""
+    found, wrong = examined(model, document)
+    if wrong:
+        raise MistakesError(wrong)
+    return found
+
+
+def examined(model: type[M], document: Document, base: Place = ()) -> tuple[M, list[Mistake]]:
+    """What stands at `base` in the document as a model, and what is wrong with it: there, the model has UNSOUND."""
+    content = document.content
+    for step in base:
+        content = content[step]
     try:
-        return model.model_validate(document.content)
+        return model.model_validate(content), []
     except ValidationError as error:
-        raise MistakesError(mistakes(model, error, document)) from None
+        found = list(mistakes(model, error, document, base))
+    try:
+        return model.model_validate(content, context=FORGIVING), found
+    except ValidationError:
+        return UNSOUND, found
 
 
 def mistakes(model: type[Model], error: ValidationError, document: Document, base: Place = ()) -> Iterator[Mistake]:
     """Each finding of pydantic's as a mistake at its line; `base` is where the model stands in the document."""
     for finding in error.errors(include_url=False):
-        place = (*base, *finding["loc"])
+        place = (*base, *(step for step in finding["loc"] if step != OF_KEY))
         yield document.mistake(place, *_explain(model, finding))
 
 

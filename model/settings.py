@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import AfterValidator, Field
 
 from model.aws import AwsSettings, combinations
 from model.document import Document
-from model.mistakes import MistakesError, nearest
+from model.mistakes import Mistake, MistakesError, nearest
 from model.network_rules import NetworkSettings
-from model.schema import Model, validated, wrong
+from model.schema import Model, examined, wrong
+from model.unsound import found_by
 
 CONTROLLERS = (
     "source-controller",
@@ -62,10 +64,13 @@ def _sha256(value: str) -> str:
     return value
 
 
+def _controller(value: str) -> str:
+    if value not in CONTROLLERS:
+        raise wrong(f"{value!r} is not a controller of Flux", nearest(value, CONTROLLERS))
+    return value
+
+
 def _components(value: list[str]) -> list[str]:
-    for name in value:
-        if name not in CONTROLLERS:
-            raise wrong(f"{name!r} is not a controller of Flux", nearest(name, CONTROLLERS))
     if repeated := next((name for name in value if value.count(name) > 1), None):
         raise wrong(f"{repeated} is there twice", "Name each controller once.")
     if lacking := [name for name in REQUIRED_CONTROLLERS if name not in value]:
@@ -88,13 +93,20 @@ class Settings(Model):
     known_hosts: str = Field(alias="knownHosts")
     flux_manifest: str = Field(alias="fluxManifest", min_length=1)
     flux_manifest_sha256: Annotated[str, AfterValidator(_sha256)] = Field(alias="fluxManifestSha256")
-    flux_components: Annotated[list[str], AfterValidator(_components)] = Field(alias="fluxComponents")
+    flux_components: Annotated[list[Annotated[str, AfterValidator(_controller)]], AfterValidator(_components)] = Field(
+        alias="fluxComponents"
+    )
     flux_lockdown: bool = Field(alias="fluxLockdown")
 
     @property
     def github_known_hosts(self) -> str:
         """The host keys by which GitHub is known."""
         return self.known_hosts or GITHUB_KNOWN_HOSTS
+
+    @property
+    def unpinned(self) -> bool:
+        """Whether Flux would be installed as whoever answers for its manifest's URL has it today."""
+        return self.flux_manifest.startswith(("https://", "http://")) and not self.flux_manifest_sha256
 
 
 def keys() -> dict[str, Any]:
@@ -113,13 +125,25 @@ def _kind(annotation: Any) -> Any:
 
 def parse(source: Document) -> Settings:
     """The configuration of a stack. Raises MistakesError with all that is wrong."""
-    settings = validated(Settings, source)
-    found = list(combinations(settings.aws, source, ("aws",))) if settings.aws else []
-    over_http = settings.flux_manifest.startswith(("https://", "http://"))
-    if over_http and not settings.flux_manifest_sha256:
-        message = "a manifest from the network needs its digest"
-        remedy = "Download and read it, then set fluxManifestSha256 to what `sha256sum` prints for it."
-        found.append(source.mistake(("fluxManifest",), message, remedy))
+    settings, found = look(source)
     if found:
         raise MistakesError(found)
     return settings
+
+
+def look(source: Document) -> tuple[Settings, list[Mistake]]:
+    """The configuration of a stack as far as it is right (see model/unsound.py), and all that is wrong with it."""
+    settings, found = examined(Settings, source)
+    found += found_by((lambda: _combinations(settings, source), lambda: _unpinned(settings, source)))
+    return settings, found
+
+
+def _combinations(settings: Settings, source: Document) -> Iterable[Mistake]:
+    return combinations(settings.aws, source, ("aws",)) if settings.aws else ()
+
+
+def _unpinned(settings: Settings, source: Document) -> Iterator[Mistake]:
+    if settings.unpinned:
+        message = "a manifest from the network needs its digest"
+        remedy = "Download and read it, then set fluxManifestSha256 to what `sha256sum` prints for it."
+        yield source.mistake(("fluxManifest",), message, remedy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, cast
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from model.mistakes import Mistake, MistakesError, nearest
 from model.names import tenant_name_problem
 from model.schema import Model, mistakes, wrong
 from model.tiers import DEFAULT_TIER, TENANT, Tier, problems, tier_name_problem
+from model.unsound import UNSOUND, found_by
 
 GITHUB = "github.com"
 
@@ -169,6 +171,17 @@ def load(path: Path, name: str, mirrors: Sequence[Mirror] = ()) -> tuple[Tenant,
 
 def parse(source: Document, mirrors: Sequence[Mirror] = ()) -> tuple[Tenant, ...]:
     """The tenants of a document, each with what its tier and the defaults say where it does not. See `load`."""
+    tenants, found = look(source, mirrors)
+    if found:
+        raise MistakesError(found)
+    return tenants
+
+
+def look(source: Document, mirrors: Sequence[Mirror] = ()) -> tuple[tuple[Tenant, ...], list[Mistake]]:
+    """The tenants of a document, UNSOUND for one that is wrong by itself (see model/unsound.py), and all that is wrong.
+
+    They are in the document's order, so that a tenant's index is its entry's.
+    """
     found = list(_shape(source))
     inherited = inheritance(source)
     found += _below_mistakes(source, inherited)
@@ -185,16 +198,17 @@ def parse(source: Document, mirrors: Sequence[Mirror] = ()) -> tuple[Tenant, ...
             tenant = Tenant.model_validate(whole)
         except ValidationError as error:
             found += mistakes(Tenant, error, source, place)
+            tenants.append(UNSOUND)
             continue
         tenants.append(tenant)
-        found += _combinations(source, place, tenant, mirrors)
+        found += _combinations(source, place, tenant)
+        # A mirror may know the host, and whether one does nobody can tell where the mirrors are wrong.
+        found += found_by([partial(_unknown_host, source, place, tenant, mirrors)])
         found += _contradictions(source, tenant, inherited.layers(entry, place))
     found += _duplicates(source, entries)
     if not found:
         found += _host_mistakes(source, inherited, tenants)
-    if found:
-        raise MistakesError(found)
-    return tuple(tenants)
+    return tuple(tenants), found
 
 
 def inheritance(source: Document) -> Inheritance:
@@ -329,7 +343,7 @@ def _references(source: Document, place: Place, content: Any, *, required: bool)
         )
 
 
-def _combinations(source: Document, place: Place, tenant: Tenant, mirrors: Sequence[Mirror]) -> Iterator[Mistake]:
+def _combinations(source: Document, place: Place, tenant: Tenant) -> Iterator[Mistake]:
     url, at = tenant.source.url, (*place, "source")
     over_ssh = url.startswith("ssh://")
     if tenant.source.private and not over_ssh:
@@ -338,19 +352,19 @@ def _combinations(source: Document, place: Place, tenant: Tenant, mirrors: Seque
         yield source.mistake((*at, "private"), "a private source is read over SSH with a deploy key", remedy)
     if over_ssh and not tenant.source.private:
         yield source.mistake((*at, "url"), "SSH asks for a key", "Add `private: true`, or write an https:// URL.")
-    if over_ssh and tenant.source.private and not location(tenant, mirrors, "github's").known_hosts:
-        message = f"nobody knows the host keys of {tenant.source.host}"
-        yield source.mistake(
-            (*at, "url"),
-            message,
-            f"Add `knownHosts:` with what `ssh-keyscan {tenant.source.host}` prints, after checking it.",
-        )
     if tenant.source.private and tenant.source.host == GITHUB and tenant.source.github_repository is None:
         yield source.mistake(
             (*at, "url"), f"{url!r} is no repository on GitHub", "Write ssh://git@github.com/OWNER/NAME."
         )
     if tenant.source.known_hosts and not over_ssh:
         yield source.mistake((*at, "knownHosts"), "host keys are for SSH", "Leave knownHosts out of an https source.")
+
+
+def _unknown_host(source: Document, place: Place, tenant: Tenant, mirrors: Sequence[Mirror]) -> Iterator[Mistake]:
+    host, private = tenant.source.host, tenant.source.url.startswith("ssh://") and tenant.source.private
+    if private and not location(tenant, mirrors, "github's").known_hosts:
+        remedy = f"Add `knownHosts:` with what `ssh-keyscan {host}` prints, after checking it."
+        yield source.mistake((*place, "source", "url"), f"nobody knows the host keys of {host}", remedy)
 
 
 def _duplicates(source: Document, entries: Sequence[Any]) -> Iterator[Mistake]:

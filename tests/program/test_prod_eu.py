@@ -109,16 +109,63 @@ def test_only_tenants_change_when_only_tenants_change(run: Run) -> None:
     assert association in after.needs(applied)
 
 
+WRONG_STACK = """\
+config:
+  saas-in-eks:owner: acme
+  saas-in-eks:fluxManifest: https://example.com/install.yaml
+  saas-in-eks:aws:
+    region: eu-west-11
+    account: "12"
+    network:
+      nat: each
+      reserved:
+        - somewhere
+        - 10.0.1.0/24
+    cluster:
+      version: "1.21"
+      administrators: [platform-engineer]
+      addons:
+        vpc-cni: latest
+        core-dns: v1.13.1-eksbuild.1
+        kube-proxy: v1.36.0-eksbuild.2
+"""
+
+WRONG_TENANTS = """\
+tenants:
+  - {name: A, source: {url: "https://github.com/acme/a", branch: main}}
+  - name: shop
+    source: {url: "https://github.com/acme/shop", branch: main}
+    identity: pool
+    aws:
+      statements:
+        - actions: [s3:GetObject]
+          resources: [arn:aws:s3:::acme-data/*]
+"""
+
+
 def test_every_mistake_of_every_file_is_told_before_anything_is_registered(run: Run) -> None:
-    config = production(
-        region="eu-west-11",
-        account="12",
-        network={"cidr": "10.0.0.0/16", "reserved": ["10.0.1.0/24"], "nat": "each"},
-        cluster={"version": "1.21", "administrators": ["platform-engineer"]},
-    )
+    config = {key.partition(":")[2]: value for key, value in yaml.safe_load(WRONG_STACK)["config"].items()}
+    files = {"Pulumi.prod-eu.yaml": WRONG_STACK}
     with pytest.raises(ProgramError) as caught:
-        run("tenants: [{name: A}]", config=config, stack_name="prod-eu")
-    said = str(caught.value)
-    for part in ("aws.region", "aws.account", "aws.network.nat", "aws.cluster.version", "administrators", "tenants[0]"):
-        assert part in said
-    assert "nothing was changed" in said
+        run(WRONG_TENANTS, config=config, files=files, stack_name="prod-eu")
+    heading, *said = [line for line in str(caught.value).splitlines() if not line.startswith("    ")]
+    assert heading == "14 mistakes; nothing was changed."
+    expected = [
+        "Pulumi.prod-eu.yaml:3: fluxManifest: a manifest from the network needs its digest",
+        "Pulumi.prod-eu.yaml:5: aws.region: 'eu-west-11' is no region",
+        "Pulumi.prod-eu.yaml:6: aws.account: '12' is no AWS account",
+        "Pulumi.prod-eu.yaml:8: aws.network.nat: ",
+        "Pulumi.prod-eu.yaml:10: aws.network.reserved[0]: 'somewhere' is no network",
+        # What follows from two values is told wherever both are right, whatever is wrong around them.
+        "Pulumi.prod-eu.yaml:11: aws.network.reserved[1]: the VPC's 10.0.0.0/16 overlaps 10.0.1.0/24",
+        "Pulumi.prod-eu.yaml:13: aws.cluster.version: ",
+        "Pulumi.prod-eu.yaml:14: aws.cluster.administrators[0]: ",
+        "Pulumi.prod-eu.yaml:15: aws.cluster.addons: the version of coredns, eks-pod-identity-agent is not pinned",
+        "Pulumi.prod-eu.yaml:16: aws.cluster.addons.vpc-cni: 'latest' is no version",
+        "Pulumi.prod-eu.yaml:17: aws.cluster.addons.core-dns: 'core-dns' is no add-on",
+        "tenants.yaml:2: tenants[0].name: ",
+        "tenants.yaml:5: tenants[1].identity: a pool needs a stack with users",
+        "tenants.yaml:9: tenants[1].aws.statements[0].resources[0]: arn:aws:s3:::acme-data/* names no tenant",
+    ]
+    for part, line in zip(expected, said, strict=True):
+        assert line.startswith(part), line

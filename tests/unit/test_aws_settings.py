@@ -70,6 +70,10 @@ def test_the_defaults_are_those_of_a_careful_team() -> None:
         ({"registry": {"mutableTags": ["*"]}}, "every tag mutable"),
         ({"identity": {"domain": "my-cognito", "callbackUrls": ["https://a.example/"]}}, "without the words"),
         ({"identity": {"domain": "acme", "callbackUrls": ["http://a.example/"]}}, "Write https"),
+        (
+            {"identity": {"domain": "acme", "callbackUrls": ["https://a.example/"], "plan": "LITE", "loginPages": "managed"}},  # noqa: E501
+            "classic pages only",
+        ),
     ],
 )  # fmt: skip
 def test_a_mistake_gets_its_remedy(changes: dict[str, Any], said: str) -> None:

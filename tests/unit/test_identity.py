@@ -209,8 +209,6 @@ def test_keys_are_fetched_once_and_again_for_one_that_is_new(example: dict[str, 
 
 
 def test_the_settings_name_what_cognito_would_refuse() -> None:
-    with pytest.raises(ValidationError, match="classic pages only"):
-        settings(plan="LITE", loginPages="managed")
     with pytest.raises(ValidationError, match="not a URL"):
         settings(callbackUrls=["https://{tenant}.acme.example/"])
     assert settings(tenantCallbackUrls=["https://{tenant}.acme.example/"])
