@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_github as github
 import pulumi_kubernetes as kubernetes
+import pulumi_tls as tls
 
 from components.deploy_key import DeployKey, DeployKeyArgs
 from components.objects import KubernetesObject, children
 from components.repository import InfraRepository
 from model import manifests
-from model.flux import Install
+from model.flux import Install, reading_artifacts_at
+from model.manifests import Manifest
 from model.mirrors import Location
-from model.names import FLUX_NAMESPACE, cluster_path, deploy_key_title
+from model.names import FLUX_NAMESPACE, cluster_path, deploy_key_title, secret_name
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,26 @@ class FluxInstallation(pulumi.ComponentResource):
         super().__init__("saas:flux:FluxInstallation", name, None, opts)
         definitions = children(args.install.definitions, self, args.provider, [])
         permissions = children(args.install.permissions, self, args.provider, definitions)
-        workloads = children(args.install.controllers, self, args.provider, [*permissions, *args.needs])
-        pairs = zip(args.install.controllers, workloads, strict=True)
-        self.controllers = [resource for manifest, resource in pairs if manifest["kind"] == "Deployment"]
+        needed = [*permissions, *args.needs]
+        services, deployments = (
+            [one for one in args.install.controllers if one["kind"] == kind] for kind in ("Service", "Deployment")
+        )
+        names = [service["metadata"]["name"] for service in services]
+        serving = dict(zip(names, children(services, self, args.provider, needed), strict=True))
+        if args.install.lockdown:
+            deployments = [self._reading_apart(one, serving) for one in deployments]
+        self.controllers = children(deployments, self, args.provider, needed)
         self.namespace = definitions[0]
         self.register_outputs({"version": args.install.version})
+
+    def _reading_apart(self, deployment: Manifest, services: Mapping[str, KubernetesObject]) -> Manifest:
+        if deployment["metadata"]["name"] != "kustomize-controller":
+            return deployment
+        key = tls.PrivateKey("artifacts", algorithm="ED25519", opts=pulumi.ResourceOptions(parent=self))
+        host = pulumi.Output.secret(key.private_key_pem).apply(lambda pem: secret_name("artifacts", pem))
+        # A preview that cannot ask the API server knows of no address yet.
+        address = services["source-controller"].spec.apply(lambda spec: spec.get("clusterIP", ""))
+        return reading_artifacts_at(deployment, host, address)
 
 
 @dataclass(frozen=True)

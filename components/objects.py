@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -12,6 +13,9 @@ from model.manifests import Manifest
 
 class KubernetesObject(pulumi.CustomResource):
     """One object, under the type that the Kubernetes provider gives its kind."""
+
+    spec: pulumi.Output[Any]
+    """As the API server has it, of kinds that have one."""
 
     def __init__(self, name: str, manifest: Manifest, opts: pulumi.ResourceOptions) -> None:
         group, _, version = manifest["apiVersion"].rpartition("/")

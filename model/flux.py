@@ -22,12 +22,21 @@ from model.network_rules import NetworkSettings
 COMPONENT_LABEL = "app.kubernetes.io/component"
 VERSION_LABEL = "app.kubernetes.io/version"
 
+AT_ITS_OWN_ADDRESS = "--metrics-addr=[$(POD_IP)]:8080"
+"""Not at localhost, where no proxy is asked: a tenant's base there could have the controller profile itself for days,
+and all tenants wait for it."""
 NO_CROSS_NAMESPACE = "--no-cross-namespace-refs=true"
 DEFAULT_SERVICE_ACCOUNT = "--default-service-account=default"
 LOCKDOWN = {
     # Flux's documented multi-tenancy lockdown: a tenant's objects refer to nothing outside its namespace,
     # fetch no base from elsewhere, and act as an account without rights where they name none.
-    "kustomize-controller": (NO_CROSS_NAMESPACE, "--no-remote-bases=true", DEFAULT_SERVICE_ACCOUNT),
+    "kustomize-controller": (
+        NO_CROSS_NAMESPACE,
+        "--no-remote-bases=true",
+        DEFAULT_SERVICE_ACCOUNT,
+        AT_ITS_OWN_ADDRESS,
+    ),
+    "source-controller": (AT_ITS_OWN_ADDRESS, "--storage-addr=[$(POD_IP)]:9090"),
     "helm-controller": (NO_CROSS_NAMESPACE, DEFAULT_SERVICE_ACCOUNT),
     "notification-controller": (NO_CROSS_NAMESPACE,),
     "image-reflector-controller": (NO_CROSS_NAMESPACE,),
@@ -40,12 +49,15 @@ ALWAYS = {
 
 NOWHERE = "http://127.0.0.1:9"
 """A proxy that is not there: port 9 discards, and in a pod nothing listens on it."""
-FLUX_AND_API_SERVER = (
-    f".{FLUX_NAMESPACE}.svc.cluster.local.",
-    f".{FLUX_NAMESPACE}.svc.cluster.local",
+EVENTS_AND_API_SERVER = (
+    f"notification-controller.{FLUX_NAMESPACE}.svc.cluster.local.",
+    f"notification-controller.{FLUX_NAMESPACE}.svc.cluster.local",
     "$(KUBERNETES_SERVICE_HOST)",
 )
-"""What kustomize-controller has to reach, as NO_PROXY takes it; kubelets fill in the API server's address."""
+"""What a controller has to reach, as NO_PROXY takes it; kubelets fill in the API server's address."""
+ARTIFACT_HOST = "SOURCE_CONTROLLER_LOCALHOST"
+"""Under which host kustomize-controller asks source-controller for artifacts, instead of under the one that everybody
+knows; a variable that Flux's controllers understand."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,8 @@ class Install:
     """Service accounts, roles, bindings, network policies, quotas."""
     controllers: tuple[Manifest, ...]
     """The Deployments, and the Services: those are waited for until a controller stands behind them."""
+    lockdown: bool
+    """Whether tenants are kept out: then artifacts are read as `reading_artifacts_at` says."""
 
     @property
     def objects(self) -> tuple[Manifest, ...]:
@@ -100,9 +114,17 @@ def fetch(location: str, sha256: str, folder: Path, setting: str) -> str:
 
 
 def parse(
-    text: str, name: str, components: Sequence[str], *, lockdown: bool, network: NetworkSettings | None = None
+    text: str,
+    name: str,
+    components: Sequence[str],
+    *,
+    lockdown: bool,
+    network: NetworkSettings | None = None,
+    plain_http: Sequence[str] = (),
 ) -> Install:
     """The objects of a manifest that the selected components need, closed to tenants as far as `lockdown` says.
+
+    `plain_http` are the hosts from which sources are read without encryption, such as mirrors.
 
     Raises MistakesError where it is not Flux's.
     """
@@ -127,12 +149,14 @@ def parse(
     if lockdown:
         allowed = network or NetworkSettings()
         closed = (with_closed_network(manifest, allowed.monitoring, allowed.webhooks) for manifest in objects)
-        objects = [_cut_off(_with_arguments(manifest, LOCKDOWN), allowed.kustomize_reaches) for manifest in closed]
+        reachable = {"kustomize-controller": allowed.kustomize_reaches, "source-controller": plain_http}
+        objects = [_cut_off(_with_arguments(manifest, LOCKDOWN), reachable) for manifest in closed]
     return Install(
         version=next(_versions(objects), ""),
         definitions=tuple(sorted((m for m in objects if m["kind"] in DEFINITIONS), key=_definition_order)),
         permissions=tuple(m for m in objects if m["kind"] not in (*DEFINITIONS, *WORKLOADS)),
         controllers=tuple(m for m in objects if m["kind"] in WORKLOADS),
+        lockdown=lockdown,
     )
 
 
@@ -171,20 +195,48 @@ def _with_arguments(manifest: Manifest, by_controller: Mapping[str, Sequence[str
     return locked
 
 
-def _cut_off(manifest: Manifest, reachable: Sequence[str]) -> Manifest:
-    """Keeps kustomize-controller off the web.
+def _cut_off(manifest: Manifest, reachable: Mapping[str, Sequence[str]]) -> Manifest:
+    """Keeps the controllers that ask for what tenants name off the web and off the cluster.
 
     --no-remote-bases keeps away repositories only. Kustomize itself still fetches single files by HTTP, from inside the
-    cluster, and waits for a server that never answers, with all tenants behind it. What it asks is told to a proxy.
+    cluster, and waits for a server that never answers, with all tenants behind it. A chart's index and its dependencies
+    lead source-controller as far, though what it fetches by HTTPS has to come from whom a certificate names. What they
+    ask is told to a proxy that is not there.
     """
-    if manifest["kind"] != "Deployment" or manifest["metadata"]["name"] != "kustomize-controller":
+    controller = manifest["metadata"]["name"]
+    if manifest["kind"] != "Deployment" or controller not in reachable:
         return manifest
     apart = deepcopy(manifest)
     container: dict[str, Any] = apart["spec"]["template"]["spec"]["containers"][0]
-    beside = ",".join((*FLUX_AND_API_SERVER, *reachable))
-    ours = {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE, "NO_PROXY": beside}
+    proxies = {"HTTP_PROXY": NOWHERE}
+    beside = [*EVENTS_AND_API_SERVER, *reachable[controller]]
+    if controller == "kustomize-controller":
+        proxies["HTTPS_PROXY"] = NOWHERE
+        beside.append(f"$({ARTIFACT_HOST})")
+    ours: dict[str, Any] = {
+        "POD_IP": {"valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        **{name: {"value": value} for name, value in proxies.items()},
+        "NO_PROXY": {"value": ",".join(beside)},
+    }
     kept = [variable for variable in container.get("env", []) if variable["name"] not in ours]
-    container["env"] = [*kept, *({"name": name, "value": value} for name, value in ours.items())]
+    container["env"] = [*kept, *({"name": name, **value} for name, value in ours.items())]
+    return apart
+
+
+def reading_artifacts_at(manifest: Manifest, host: Any, address: Any) -> Manifest:
+    """The Deployment of kustomize-controller, for which artifacts are at a host that only it knows.
+
+    source-controller gives every artifact to whoever asks, and lists them: it relies on tenants not being able to ask.
+    But what kustomize-controller can fetch, a tenant's kustomization can have it fetch, by the same URL. So the name
+    under which it is allowed to ask is a secret. It leads to `address` by the pod's hosts file, because whatever DNS
+    knows, tenants can look up. Both may be outputs.
+    """
+    apart = deepcopy(manifest)
+    pod: dict[str, Any] = apart["spec"]["template"]["spec"]
+    pod["hostAliases"] = [*pod.get("hostAliases", []), {"ip": address, "hostnames": [host]}]
+    container = pod["containers"][0]
+    # Before the others, which refer to it.
+    container["env"] = [{"name": ARTIFACT_HOST, "value": host}, *container.get("env", [])]
     return apart
 
 

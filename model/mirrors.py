@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -43,6 +44,12 @@ def locate(url: str, mirrors: Sequence[Mirror]) -> Location:
         return Location(url, "")
     mirror = max(matching, key=lambda mirror: len(mirror.prefix))
     return Location(mirror.url + url.removeprefix(mirror.prefix), mirror.known_hosts)
+
+
+def plain_http(mirrors: Sequence[Mirror]) -> list[str]:
+    """The hosts, perhaps with ports, of mirrors that are read without encryption."""
+    urls = [urlsplit(mirror.url) for mirror in mirrors]
+    return sorted({url.netloc.rpartition("@")[2] for url in urls if url.scheme == "http"})
 
 
 def load(path: Path, name: str) -> tuple[Mirror, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 FLUX_NAMESPACE = "flux-system"
@@ -33,6 +34,11 @@ def deploy_key_title(branch: str, path: str) -> str:
 def tenant_key_title(cluster: str, tenant: str) -> str:
     """A tenant's deploy key on the product's repository. Several clusters may read one product, so it names both."""
     return f"flux-{cluster}-{tenant}"
+
+
+def secret_name(prefix: str, secret: str) -> str:
+    """A host name that only those can tell who know the secret (RFC 1123, one label)."""
+    return f"{prefix}-{hashlib.sha256(secret.encode()).hexdigest()[:40]}"
 
 
 def cluster_path(cluster: str) -> str:

@@ -85,6 +85,11 @@ class Api:
             if error.status not in (404, 409):
                 raise
 
+    async def service_addresses(self, pod: Pod) -> dict[str, str]:
+        """Cluster address and name of each Service in the pod's namespace."""
+        listing = await self._request("GET", f"/api/v1/namespaces/{pod['metadata']['namespace']}/services")
+        return {one["spec"].get("clusterIP", ""): one["metadata"]["name"] for one in listing["items"]}
+
     async def token(self, pod: Pod, seconds: int) -> Token:
         """A token of the pod's ServiceAccount. It is bound to the pod: it ends with it."""
         namespace, account = pod["metadata"]["namespace"], pod["spec"]["serviceAccountName"]

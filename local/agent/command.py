@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,10 @@ LISTEN_FLAGS: dict[str, dict[str, int]] = {
     },
 }
 """For each program that can be run: the flags that say where it listens, and its port in a container without them."""
+
+HERE = "0.0.0.0"  # noqa: S104 - nothing listens there
+"""Stands for a Service's address. It leads to this machine as 127.0.0.1 does, but Go asks for loopback addresses
+without the proxy that a program is told to use, and for this one with it, as in a cluster."""
 
 ADVERTISED = "--storage-adv-addr"
 """source-controller's flag for the address under which others reach its storage."""
@@ -50,17 +54,21 @@ class Place:
     """Below it are the pod's volumes."""
     kubeconfig: Path
     services: Mapping[str, int]
-    """Loopback port of each Service in the pod's namespace."""
+    """Port of each Service in the pod's namespace."""
     free_port: Callable[[], int]
+    address: str = "127.0.0.1"
+    """The pod's own: a loopback address that nothing else listens at."""
+    cluster_addresses: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Which Service has which address in the cluster."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """Arguments (without the program), environment, and which loopback port stands for which port of the container."""
+    """Arguments (without the program), environment, and which address stands for which port of the container."""
 
     arguments: list[str]
     environment: dict[str, str]
-    ports: dict[int, int]
+    ports: dict[int, str]
 
 
 def program_of(image: str) -> str:
@@ -82,27 +90,31 @@ def translate(pod: Pod, container: dict[str, Any], place: Place) -> Command:
     if container.get("envFrom"):
         raise UnsupportedError("envFrom is not supported here; write the variables into the container's env")
     for variable in container.get("env", []):
-        environment[variable["name"]] = _expand(_value(pod, container, variable), environment)
+        environment[variable["name"]] = _expand(_value(pod, container, variable, place.address), environment)
     arguments = [_expand(argument, environment) for argument in container.get("args", [])]
     if container.get("command"):
         raise UnsupportedError("a container's command is not supported here, only its args")
 
     namespace = pod["metadata"]["namespace"]
-    arguments = [_readdress(_relocate(text, mounts), namespace, place.services) for text in arguments]
-    environment = {
-        name: _readdress(_relocate(text, mounts), namespace, place.services) for name, text in environment.items()
-    }
+    aliases = _aliases(pod, place)
+
+    def moved(text: str) -> str:
+        return _readdress(_relocate(text, mounts), namespace, place.services, aliases)
+
+    arguments = [moved(text) for text in arguments]
+    environment = {name: moved(text) for name, text in environment.items()}
     arguments = [argument for argument in arguments if argument.partition("=")[0] != LEADER_ELECTION]
-    ports: dict[int, int] = {}
+    ports: dict[int, str] = {}
     for flag, default in LISTEN_FLAGS[program].items():
         value, rest = _take(arguments, flag)
         if value in ("", "0"):
             continue  # the program is told not to listen
         port = default if value is None else _port(flag, value)
-        ports[port] = place.free_port()
-        arguments = [*rest, f"{flag}=127.0.0.1:{ports[port]}"]
+        only_there = value is not None and value.startswith((f"{place.address}:", f"[{place.address}]:"))
+        ports[port] = f"{place.address if only_there else '127.0.0.1'}:{place.free_port()}"
+        arguments = [*rest, f"{flag}={ports[port]}"]
     if program == "source-controller" and _take(arguments, ADVERTISED)[0] is None:
-        arguments.append(f"{ADVERTISED}=127.0.0.1:{place.services[program]}")
+        arguments.append(f"{ADVERTISED}={HERE}:{place.services[program]}")
 
     scratch = mounts.get("/tmp", place.folder)  # noqa: S108 - the container's, not this machine's
     surroundings = {
@@ -137,18 +149,30 @@ def _mounts(pod: Pod, container: dict[str, Any], folder: Path) -> dict[str, Path
     return mounts
 
 
-def _value(pod: Pod, container: dict[str, Any], variable: dict[str, Any]) -> str:
+def _aliases(pod: Pod, place: Place) -> dict[str, str]:
+    """Where the names in the pod's hosts file lead. Raises UnsupportedError where that is no Service."""
+    found: dict[str, str] = {}
+    for alias in pod["spec"].get("hostAliases", []):
+        service = place.cluster_addresses.get(alias["ip"], "")
+        if service not in place.services:
+            raise UnsupportedError(f"hostAliases lead to {alias['ip']}, which is the address of no Service of Flux's")
+        # Loopback, for which Go asks no proxy: as nobody else knows these names, nobody else can ask there.
+        found |= dict.fromkeys(alias["hostnames"], f"127.0.0.1:{place.services[service]}")
+    return found
+
+
+def _value(pod: Pod, container: dict[str, Any], variable: dict[str, Any], address: str) -> str:
     source = variable.get("valueFrom")
     if source is None:
         return variable.get("value", "")
     if "fieldRef" in source:
-        return _field(pod, source["fieldRef"]["fieldPath"])
+        return _field(pod, source["fieldRef"]["fieldPath"], address)
     if "resourceFieldRef" in source:
         return _resource(container, source["resourceFieldRef"])
     raise UnsupportedError(f"variable {variable['name']} comes from {', '.join(source)}, which is not supported here")
 
 
-def _field(pod: Pod, path: str) -> str:
+def _field(pod: Pod, path: str, address: str) -> str:
     keyed = re.fullmatch(r"metadata\.(labels|annotations)\['(.+)'\]", path)
     if keyed:
         return pod["metadata"].get(keyed[1], {}).get(keyed[2], "")
@@ -159,7 +183,7 @@ def _field(pod: Pod, path: str) -> str:
         "spec.nodeName": pod["spec"]["nodeName"],
         "spec.serviceAccountName": pod["spec"]["serviceAccountName"],
         "status.hostIP": "127.0.0.1",
-        "status.podIP": "127.0.0.1",
+        "status.podIP": address,
     }
     if path not in fields:
         raise UnsupportedError(f"field {path} is not supported here; these are: {', '.join(fields)}")
@@ -200,11 +224,14 @@ def _relocate(text: str, mounts: Mapping[str, Path]) -> str:
     return re.sub(rf"(?<![\w./-])({paths})(?=/|,|:|$)", lambda found: str(mounts[found[1]]), text)
 
 
-def _readdress(text: str, namespace: str, services: Mapping[str, int]) -> str:
-    """In-cluster names of Services become loopback addresses."""
+def _readdress(text: str, namespace: str, services: Mapping[str, int], aliases: Mapping[str, str]) -> str:
+    """In-cluster names of Services, and names in the hosts file, become addresses of this machine."""
+    for name, address in aliases.items():
+        text = re.sub(rf"(?<![\w.-]){re.escape(name)}(?::\d+)?(?![\w.-])", address, text)
+    everything = ",".join(f"{HERE}:{port}" for port in services.values())
     return re.sub(
-        rf"([a-z0-9-]+)\.{re.escape(namespace)}\.svc(?:\.cluster\.local\.?)?(?::\d+)?(?![\w.-])",
-        lambda found: f"127.0.0.1:{services[found[1]]}" if found[1] in services else found[0],
+        rf"([a-z0-9-]*)\.{re.escape(namespace)}\.svc(?:\.cluster\.local\.?)?(?::\d+)?(?![\w.-])",
+        lambda found: f"{HERE}:{services[found[1]]}" if found[1] in services else found[0] if found[1] else everything,
         text,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import os
 import shutil
@@ -137,6 +138,8 @@ class PodRunner:
             self._folder / "kubeconfig",
             services.ports(self._around.home),
             lambda: services.free_port(self._around.home),
+            _own_address(self.pod["metadata"]["uid"]),
+            await self._service_addresses() if "hostAliases" in self.pod["spec"] else {},
         )
         command = translate(self.pod, self._container, place)
         readiness = Probe.of(self._container, "readinessProbe", command.ports)
@@ -160,6 +163,14 @@ class PodRunner:
             self._changed.set()
         log.warning("%s: %s %s; the end of its log: %s", self.name, self._program, why, last)
         return f"{why}; the end of its log: {last}"
+
+    async def _service_addresses(self) -> dict[str, str]:
+        while True:
+            try:
+                return await self._around.api.service_addresses(self.pod)
+            except (aiohttp.ClientError, TimeoutError, ApiError) as error:
+                log.warning("%s: the addresses of Services can't be had, trying again: %s", self.name, error)
+                await asyncio.sleep(1)
 
     async def _spawn(self, program: Path, command: Command) -> asyncio.subprocess.Process:
         processes.rotate_log(self._log)
@@ -271,3 +282,9 @@ class PodRunner:
     @property
     def _log(self) -> Path:
         return processes.log_path(self._around.home, self._program)
+
+
+def _own_address(uid: str) -> str:
+    """A loopback address of the pod's own, so that listening at it is not listening at everybody's 127.0.0.1."""
+    first, second, third = hashlib.sha256(uid.encode()).digest()[:3]
+    return f"127.{64 + first % 64}.{second}.{1 + third % 254}"

@@ -1,4 +1,4 @@
-"""A container's probes, asked at the loopback port that stands for the container's."""
+"""A container's probes, asked at the address that stands for the container's port."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Probe:
     threshold: int
 
     @staticmethod
-    def of(container: dict[str, Any], kind: str, ports: Mapping[int, int]) -> Probe | None:
+    def of(container: dict[str, Any], kind: str, ports: Mapping[int, str]) -> Probe | None:
         """The container's `readinessProbe` or `livenessProbe`, if it has one. Raises UnsupportedError."""
         spec = container.get(kind)
         if spec is None:
@@ -32,7 +32,7 @@ class Probe:
         if port not in ports:
             raise UnsupportedError(f"{kind} asks port {port}; the program listens on {', '.join(map(str, ports))}")
         return Probe(
-            f"http://127.0.0.1:{ports[port]}{spec['httpGet'].get('path', '/')}",
+            f"http://{ports[port]}{spec['httpGet'].get('path', '/')}",
             spec.get("periodSeconds", 10),
             spec.get("timeoutSeconds", 1),
             spec.get("failureThreshold", 3),

@@ -54,7 +54,7 @@ class Services:
     """Forwards connections to the pods that are ready."""
 
     def __init__(self) -> None:
-        self._backends: dict[str, dict[str, int]] = {name: {} for name in SERVICES}
+        self._backends: dict[str, dict[str, str]] = {name: {} for name in SERVICES}
         self._connections: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
@@ -71,10 +71,10 @@ class Services:
             for connection in self._connections:
                 connection.cancel()
 
-    def add(self, service: str, pod: str, port: int) -> None:
-        """Lead a Service to a pod's loopback port, from now on before all others."""
+    def add(self, service: str, pod: str, address: str) -> None:
+        """Lead a Service to where a pod listens, from now on before all others."""
         self._backends[service].pop(pod, None)
-        self._backends[service][pod] = port
+        self._backends[service][pod] = address
 
     def remove(self, pod: str) -> None:
         """Lead no Service to this pod any more."""
@@ -99,7 +99,7 @@ class Services:
         if not backends:
             return  # nobody is ready: the connection ends, and the client tries again
         try:
-            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", backends[-1])
+            there_reader, there_writer = await asyncio.open_connection(*backends[-1].split(":"))
         except OSError as error:
             log.warning("Service %s: its pod does not answer: %s", service, error)
             return

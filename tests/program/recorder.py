@@ -92,7 +92,10 @@ class World(mocks.Mocks):
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         state = dict(args.inputs)
         if args.typ == "tls:index/privateKey:PrivateKey" and not self.preview:
-            state |= {"privateKeyPemPkcs8": "PRIVATE", "publicKeyOpenssh": "ecdsa-sha2-nistp384 AAAA\n"}
+            state |= {"publicKeyOpenssh": "ecdsa-sha2-nistp384 AAAA\n"}
+            state |= dict.fromkeys(("privateKeyPem", "privateKeyPemPkcs8"), "PRIVATE")
+        if args.typ == "kubernetes:core/v1:Service" and not self.preview:
+            state["spec"] = {**state["spec"], "clusterIP": "10.0.0.17"}
         if args.typ == "github:index/repository:Repository":
             state |= {"htmlUrl": f"https://github.com/acme/{args.name}"}
         if args.typ.startswith("aws:") and not self.preview:
@@ -113,6 +116,7 @@ class World(mocks.Mocks):
             "endpoint": "https://eks.example",
             "certificateAuthority": {"data": "Q0E="},
             "vpcConfig": {"clusterSecurityGroupId": "sg-0123456789abcdef0"},
+            "roleArn": f"arn:aws:iam::123456789012:role/{args.inputs['name']}-eksRole-role-0123456",
         }
         state = {"name": args.inputs["name"], "version": args.inputs["version"], **({} if self.preview else told)}
         identifier = "" if self.preview else args.inputs["name"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import yaml
 
+from model.flux import ARTIFACT_HOST, reading_artifacts_at
 from tests.program.conftest import TENANTS, Run
 from tests.program.recorder import Github, ProgramError, Registration
 
@@ -93,7 +95,8 @@ def test_definitions_come_first_then_permissions_then_controllers_then_what_they
     assert all({a.urn for a in accounts} <= controller.depends_on for controller in controllers)
     # A Service is waited for until a pod stands behind it: a controller that waited for it would wait forever.
     service = recording.one("kubernetes:core/v1:Service", "source-controller")
-    assert all(service.urn not in recording.needs(controller) for controller in controllers)
+    behind_it = {controller.name for controller in controllers if service.urn in recording.needs(controller)}
+    assert behind_it == {"kustomize-controller"}
     for reconciled in (*recording.of(GIT_REPOSITORY), *recording.of(KUSTOMIZATION)):
         assert {c.urn for c in controllers} <= recording.needs(reconciled), reconciled.urn
 
@@ -167,9 +170,13 @@ def test_git_holds_what_pulumi_applies(run: Run) -> None:
         f"{folder}/{name}" for name in ("gotk-components.yaml", "gotk-sync.yaml", "kustomization.yaml")
     ]
     committed = list(yaml.safe_load_all(files[f"{folder}/gotk-components.yaml"]))
-    applied = [r.inputs for r in recording.registrations.values() if "FluxInstallation$" in r.urn]
+    applied = [r.inputs for r in recording.registrations.values() if "FluxInstallation$kubernetes:" in r.urn]
     assert sorted(map(_identity, committed)) == sorted(map(_identity, applied))
-    assert all(manifest in applied for manifest in committed)
+    # All but the secret under which one of them asks for artifacts.
+    told = [one for one in committed if one not in applied]
+    assert [_identity(one) for one in told] == [("Deployment", "kustomize-controller")]
+    host = _environment(recording.one(DEPLOYMENT, "kustomize-controller"))[ARTIFACT_HOST]
+    assert reading_artifacts_at(told[0], host, "10.0.0.17") in applied
     assert yaml.safe_load(files[f"{folder}/kustomization.yaml"])["resources"] == [
         "gotk-components.yaml",
         "gotk-sync.yaml",
@@ -187,17 +194,43 @@ def test_lockdown_is_on_unless_switched_off(run: Run) -> None:
     assert open_ == {"--log-level=info", "--custom-apply-stage-kinds=rbac.authorization.k8s.io/Role"}
 
 
+def _environment(deployment: Registration) -> dict[str, Any]:
+    environment = deployment.inputs["spec"]["template"]["spec"]["containers"][0].get("env", [])
+    return {one["name"]: one.get("value") for one in environment}
+
+
 def test_kustomize_asks_nobody_but_flux_the_api_server_and_whom_the_stack_names(run: Run) -> None:
     def proxies(**config: Any) -> dict[str, str]:
-        deployment = run(config=config).one(DEPLOYMENT, "kustomize-controller")
-        environment = deployment.inputs["spec"]["template"]["spec"]["containers"][0].get("env", [])
-        return {one["name"]: one["value"] for one in environment if one["name"].endswith("_PROXY")}
+        environment = _environment(run(config=config).one(DEPLOYMENT, "kustomize-controller"))
+        return {name: value for name, value in environment.items() if name.endswith("_PROXY")}
 
     asked = proxies(network={"kustomizeReaches": ["kms.eu-west-1.amazonaws.com"]})
     assert asked["HTTP_PROXY"] == asked["HTTPS_PROXY"] == "http://127.0.0.1:9"
-    assert "$(KUBERNETES_SERVICE_HOST)" in proxies()["NO_PROXY"].split(",")
-    assert asked["NO_PROXY"] == f"{proxies()['NO_PROXY']},kms.eu-west-1.amazonaws.com"
+    notifications = "notification-controller.flux-system.svc.cluster.local"
+    flux = [f"{notifications}.", notifications, "$(KUBERNETES_SERVICE_HOST)", "kms.eu-west-1.amazonaws.com"]
+    assert asked["NO_PROXY"].split(",") == [*flux, "$(SOURCE_CONTROLLER_LOCALHOST)"]
     assert proxies(fluxLockdown=False) == {}
+
+
+def test_where_kustomize_reads_artifacts_is_a_secret_that_no_dns_knows(run: Run) -> None:
+    recording = run()
+    deployment = recording.one(DEPLOYMENT, "kustomize-controller")
+    host = _environment(deployment)[ARTIFACT_HOST]
+    assert re.fullmatch("artifacts-[0-9a-f]{40}", host)
+    pod = deployment.inputs["spec"]["template"]["spec"]
+    assert pod["hostAliases"] == [{"ip": "10.0.0.17", "hostnames": [host]}]
+    assert str(deployment.request.object).count("4dabf18193072939515e22adb298388d") == 2
+    for other in recording.registrations.values():
+        assert other is deployment or host not in str(other.inputs), other.urn
+
+
+def test_source_controller_asks_by_plain_http_only_the_mirrors_that_are_read_so(run: Run) -> None:
+    mirrors = "mirrors: [{prefix: 'https://github.com/', url: 'http://git.example.com:8080/mirror/'}]"
+    recording = run(config={"mirrorsFile": "mirrors.yaml"}, files={"mirrors.yaml": mirrors})
+    environment = _environment(recording.one(DEPLOYMENT, "source-controller"))
+    assert environment["HTTP_PROXY"] == "http://127.0.0.1:9"
+    assert "HTTPS_PROXY" not in environment
+    assert environment["NO_PROXY"].endswith(",git.example.com:8080")
 
 
 def test_only_selected_controllers_are_installed(run: Run) -> None:

@@ -18,13 +18,17 @@ def container(program: str, *args: str, **more: Any) -> dict[str, Any]:
     return {"name": "manager", "image": f"ghcr.io/fluxcd/{program}:v1.2.3", "args": list(args), **more}
 
 
-def command(of: dict[str, Any], *volumes: dict[str, Any], folder: Path = FOLDER) -> Command:
+OWN = "127.64.1.1"
+
+
+def command(of: dict[str, Any], *volumes: dict[str, Any], folder: Path = FOLDER, **spec: Any) -> Command:
     pod = {
         "metadata": {"name": "pod-1", "namespace": "flux-system", "uid": "1"},
-        "spec": {"nodeName": "simulated-a", "serviceAccountName": "flux", "volumes": list(volumes)},
+        "spec": {"nodeName": "simulated-a", "serviceAccountName": "flux", "volumes": list(volumes), **spec},
     }
     free = itertools.count(9001)
-    return translate(pod, of, Place(folder, folder / "kubeconfig", SERVICES, lambda: next(free)))
+    addresses = {"10.0.0.17": "source-controller"}
+    return translate(pod, of, Place(folder, folder / "kubeconfig", SERVICES, lambda: next(free), OWN, addresses))
 
 
 @pytest.mark.parametrize(
@@ -48,16 +52,39 @@ def test_arguments_are_the_pods_own_but_for_where_it_listens() -> None:
         "--metrics-addr=127.0.0.1:9001",
         "--health-addr=127.0.0.1:9002",
     ]
-    assert result.ports == {8080: 9001, 9440: 9002}
+    assert result.ports == {8080: "127.0.0.1:9001", 9440: "127.0.0.1:9002"}
 
 
 def test_a_port_that_the_pod_has_changed_is_the_one_that_is_mapped() -> None:
     result = command(container("kustomize-controller", "--health-addr", ":9555", "--metrics-addr=0"))
     assert result.arguments == ["--metrics-addr=0", "--health-addr=127.0.0.1:9001"]
-    assert result.ports == {9555: 9001}
+    assert result.ports == {9555: "127.0.0.1:9001"}
 
 
-def test_in_cluster_addresses_of_services_become_loopback_addresses() -> None:
+def test_who_listens_at_the_pods_own_address_only_does_not_listen_at_everybodys() -> None:
+    own = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    result = command(container("kustomize-controller", "--metrics-addr=[$(POD_IP)]:8080", env=[own]))
+    assert f"--metrics-addr={OWN}:9001" in result.arguments
+    assert result.ports == {8080: f"{OWN}:9001", 9440: "127.0.0.1:9002"}
+
+
+def test_names_in_the_hosts_file_lead_to_the_service_of_their_address() -> None:
+    environment = [{"name": "SOURCE", "value": "hidden"}, {"name": "NO_PROXY", "value": "hidden,hidden-not,a.hidden"}]
+    aliases = [{"ip": "10.0.0.17", "hostnames": ["hidden"]}]
+    result = command(container("kustomize-controller", env=environment), hostAliases=aliases)
+    assert result.environment["SOURCE"] == "127.0.0.1:7001"
+    assert result.environment["NO_PROXY"] == "127.0.0.1:7001,hidden-not,a.hidden"
+    with pytest.raises(UnsupportedError, match=r"10\.0\.0\.18, which is the address of no Service"):
+        command(container("kustomize-controller"), hostAliases=[{"ip": "10.0.0.18", "hostnames": ["x"]}])
+
+
+def test_a_domain_of_services_stands_for_all_of_them() -> None:
+    environment = [{"name": "NO_PROXY", "value": ".flux-system.svc.cluster.local"}]
+    result = command(container("kustomize-controller", env=environment))
+    assert result.environment["NO_PROXY"] == "0.0.0.0:7001,0.0.0.0:7002,0.0.0.0:7003"
+
+
+def test_in_cluster_addresses_of_services_become_addresses_of_this_machine() -> None:
     namespace = {"name": "RUNTIME_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}
     result = command(
         container(
@@ -67,13 +94,13 @@ def test_in_cluster_addresses_of_services_become_loopback_addresses() -> None:
             env=[namespace],
         )
     )
-    assert "--events-addr=http://127.0.0.1:7002/" in result.arguments
-    assert "--storage-adv-addr=127.0.0.1:7001" in result.arguments
+    assert "--events-addr=http://0.0.0.0:7002/" in result.arguments
+    assert "--storage-adv-addr=0.0.0.0:7001" in result.arguments
     assert result.environment["RUNTIME_NAMESPACE"] == "flux-system"
 
 
 def test_source_controllers_storage_is_advertised_where_others_reach_it_even_if_the_pod_does_not_say() -> None:
-    assert "--storage-adv-addr=127.0.0.1:7001" in command(container("source-controller")).arguments
+    assert "--storage-adv-addr=0.0.0.0:7001" in command(container("source-controller")).arguments
 
 
 def test_addresses_of_other_hosts_stay() -> None:
