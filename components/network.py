@@ -54,7 +54,9 @@ class Network(ClusterNetwork):
     """A VPC with a private subnet in each zone and, unless there is no NAT, a public one.
 
     Without NAT it has neither public subnets nor an internet gateway: nothing in it reaches the internet or is
-    reached by it, only AWS' endpoints. Logical names end in the zone's letter, so that another zone replaces nothing.
+    reached by it, only AWS' endpoints. Logical names and addresses follow the zone's letter, so that another zone, or
+    the same ones in another order, replace nothing of the network. On top of it, a node group with other subnets is
+    another one, made before its predecessor goes; and a control plane stays in the zones that it was made in.
     """
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -122,8 +124,8 @@ class Network(ClusterNetwork):
             opts=self._child(),
         )
         public: dict[str, tuple[aws.ec2.Subnet, aws.ec2.RouteTableAssociation]] = {}
-        for index, zone in enumerate(settings.zones):
-            subnet = self._subnet("public", zone, public_subnet(settings, index), {PUBLIC_LOAD_BALANCERS: "1"})
+        for zone in settings.zones:
+            subnet = self._subnet("public", zone, public_subnet(settings, zone), {PUBLIC_LOAD_BALANCERS: "1"})
             association = aws.ec2.RouteTableAssociation(
                 f"{self._name}-public-{zone}",
                 subnet_id=subnet.id,
@@ -163,10 +165,10 @@ class Network(ClusterNetwork):
         subnets: dict[str, aws.ec2.Subnet] = {}
         tables: list[aws.ec2.RouteTable] = []
         routed: list[pulumi.Resource] = []
-        for index, zone in enumerate(settings.zones):
+        for zone in settings.zones:
             own = f"{self._name}-private-{zone}"
             tags = {INTERNAL_LOAD_BALANCERS: "1", "karpenter.sh/discovery": cluster}
-            subnets[zone] = self._subnet("private", zone, private_subnet(settings, index), tags)
+            subnets[zone] = self._subnet("private", zone, private_subnet(settings, zone), tags)
             table = aws.ec2.RouteTable(own, vpc_id=self.vpc_id, tags=self._named(f"private-{zone}"), opts=self._child())
             association = aws.ec2.RouteTableAssociation(
                 own, subnet_id=subnets[zone].id, route_table_id=table.id, opts=self._child()

@@ -325,15 +325,15 @@ class AwsSettings(Model):
         return "aws"
 
 
-def private_subnet(network: NetworkSettings, index: int) -> str:
-    """The private subnet of the network's zone with this index: an eighth of the network."""
-    return str(list(IPv4Network(network.cidr).subnets(PRIVATE_BITS))[index])
+def private_subnet(network: NetworkSettings, zone: str) -> str:
+    """The private subnet of a zone: the eighth of the network that its letter stands for."""
+    return str(list(IPv4Network(network.cidr).subnets(PRIVATE_BITS))[ZONES.index(zone)])
 
 
-def public_subnet(network: NetworkSettings, index: int) -> str:
-    """The public subnet of the network's zone with this index: an eighth of the network's last eighth."""
+def public_subnet(network: NetworkSettings, zone: str) -> str:
+    """The public subnet of a zone: the eighth of the network's last eighth that its letter stands for."""
     last = list(IPv4Network(network.cidr).subnets(PRIVATE_BITS))[-1]
-    return str(list(last.subnets(PUBLIC_BITS - PRIVATE_BITS))[index])
+    return str(list(last.subnets(PUBLIC_BITS - PRIVATE_BITS))[ZONES.index(zone)])
 
 
 def service_cidr(network: NetworkSettings) -> str:

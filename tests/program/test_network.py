@@ -109,9 +109,9 @@ def test_every_zone_has_a_private_and_a_public_subnet() -> None:
     subnets = {subnet.name: subnet.inputs for subnet in recording.of(SUBNET)}
     assert {name: (it["availabilityZone"], it["cidrBlock"]) for name, it in subnets.items()} == {
         "eu-private-a": ("eu-west-1a", "10.0.0.0/19"),
-        "eu-private-c": ("eu-west-1c", "10.0.32.0/19"),
+        "eu-private-c": ("eu-west-1c", "10.0.64.0/19"),
         "eu-public-a": ("eu-west-1a", "10.0.224.0/22"),
-        "eu-public-c": ("eu-west-1c", "10.0.228.0/22"),
+        "eu-public-c": ("eu-west-1c", "10.0.232.0/22"),
     }
     assert recording.outputs["private"] == ["eu-private-a-id", "eu-private-c-id"]
     assert recording.outputs["public"] == ["eu-public-a-id", "eu-public-c-id"]
@@ -182,6 +182,19 @@ def test_nat_per_zone_instead_of_a_single_one_keeps_the_address_that_others_allo
     for urn, before in single.registrations.items():
         changed = urn.endswith(("eu-private-b", "eu-private-c")) and before.type == ROUTE
         assert changed != (per_zone.registrations[urn].inputs == before.inputs), urn
+
+
+def subnets_of(*zones: str) -> dict[str, dict[str, Any]]:
+    return {subnet.urn: subnet.inputs for subnet in network(zones=list(zones)).of(SUBNET)}
+
+
+def test_a_zone_keeps_its_addresses_in_any_order_and_company() -> None:
+    everything = subnets_of(*"abcdef")
+    assert len({inputs["cidrBlock"] for inputs in everything.values()}) == 12
+    for zones in ("bc", "cb", "fa", "cba"):
+        subnets = subnets_of(*zones)
+        assert len(subnets) == 2 * len(zones)
+        assert subnets == {urn: everything[urn] for urn in subnets}
 
 
 def test_another_zone_changes_nothing_of_the_others() -> None:

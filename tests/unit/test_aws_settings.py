@@ -90,9 +90,10 @@ def test_all_mistakes_are_told_at_once() -> None:
 @pytest.mark.parametrize("cidr", ["10.0.0.0/16", "172.20.0.0/20", "192.168.0.0/22"])
 def test_no_two_subnets_overlap(cidr: str) -> None:
     network = NetworkSettings(cidr=cidr)
-    indices = range(aws.MAXIMUM_ZONES)
     subnets = [
-        aws.IPv4Network(divide(network, i)) for i in indices for divide in (aws.private_subnet, aws.public_subnet)
+        aws.IPv4Network(divide(network, zone))
+        for zone in aws.ZONES
+        for divide in (aws.private_subnet, aws.public_subnet)
     ]
     assert all(subnet.subnet_of(aws.IPv4Network(cidr)) for subnet in subnets)
     assert not any(a.overlaps(b) for a in subnets for b in subnets if a is not b)
