@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components.aws import aws_provider
+from components.aws import aws_provider, stack_tags
 from components.eks import AdoptedEksCluster, AdoptedEksClusterArgs, EksCluster, EksClusterArgs
 from components.identity import Identity, IdentityArgs, TenantIdentity, TenantIdentityArgs
 from components.network import ClusterNetwork, ExistingNetwork, ExistingNetworkArgs, Network, NetworkArgs
 from components.registry import Registry, RegistryArgs
 from components.tenant_role import TenantBoundary, TenantBoundaryArgs, TenantRole, TenantRoleArgs
-from model.aws import AwsSettings
+from model.aws import AwsSettings, service_cidr
 from model.settings import Settings
 from model.tenants import Tenant
 
@@ -41,7 +41,8 @@ class Cloud:
 def on_aws(settings: Settings, on: AwsSettings, tenants: Sequence[Tenant]) -> Cloud:
     """Register what the settings ask for on AWS."""
     prefix = f"{pulumi.get_project()}-{pulumi.get_stack()}"
-    provider = aws_provider(on, pulumi.get_project(), pulumi.get_stack())
+    tags = stack_tags(pulumi.get_project(), pulumi.get_stack())
+    provider = aws_provider(on, tags)
     network = None
     if on.cluster.adopt:
         adopted = AdoptedEksClusterArgs(cluster_name=settings.cluster, region=on.region, aws=provider)
@@ -76,6 +77,9 @@ def on_aws(settings: Settings, on: AwsSettings, tenants: Sequence[Tenant]) -> Cl
                 private_subnet_ids=network.private_subnet_ids,
                 public_subnet_ids=network.public_subnet_ids,
                 network_ready=network.ready,
+                # The configuration does not tell which addresses a VPC that exists has: EKS finds others.
+                service_cidr=None if on.network.existing else service_cidr(on.network),
+                tags=tags,
                 protected=on.protection,
                 aws=provider,
             ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -36,6 +36,10 @@ class EksClusterArgs:
     public_subnet_ids: Sequence[pulumi.Input[str]]
     network_ready: Sequence[pulumi.Resource]
     """What nodes need to reach the internet or AWS' endpoints."""
+    service_cidr: str | None
+    """Where the cluster's services are, for good; None for where EKS puts them."""
+    tags: Mapping[str, str]
+    """What nodes carry; the tags of the provider do not reach what EKS makes."""
     protected: bool
     aws: aws.Provider
 
@@ -78,10 +82,10 @@ class EksCluster(Cluster):
             private_subnet_ids=list(args.private_subnet_ids),
             public_subnet_ids=list(args.public_subnet_ids) or None,
             authentication_mode=eks.AuthenticationMode.API,
-            access_entries=self._access_entries(),
             endpoint_private_access=True,
             endpoint_public_access=bool(settings.public_access),
             public_access_cidrs=settings.public_access or None,
+            kubernetes_service_ip_address_range=args.service_cidr,
             encryption_config_key_arn=secrets.arn,
             enabled_cluster_log_types=list(LOG_TYPES),
             deletion_protection=args.protected,
@@ -112,6 +116,7 @@ class EksCluster(Cluster):
             endpoint=body.apply(lambda one: one.endpoint),
             authority=body.apply(lambda one: one.certificate_authority.apply(lambda it: it.data or "")),
         ).apply(lambda it: eks_kubeconfig(args.cluster_name, it["endpoint"], it["authority"], args.region))
+        access = self._access(cluster)
         needed = NodesArgs(
             cluster_name=args.cluster_name,
             prefix=args.prefix,
@@ -120,14 +125,16 @@ class EksCluster(Cluster):
             cluster=cluster,
             private_subnet_ids=args.private_subnet_ids,
             network_ready=args.network_ready,
+            tags=args.tags,
             aws=args.aws,
         )
         nodes = (AutoNodes if auto else ManagedNodes)(name, needed, pulumi.ResourceOptions(parent=self))
         self.node_role_arn = nodes.role_arn
         self.ready = nodes.ready
-        self.provider = cluster_provider(name, args.cluster_name, self.kubeconfig, self, nodes.ready)
+        # Whoever runs the program may be one of those who were let in.
+        self.provider = cluster_provider(name, args.cluster_name, self.kubeconfig, self, [*nodes.ready, *access])
         if isinstance(nodes, AutoNodes):
-            self.capacity = [nodes.pool(self.provider)]
+            self.capacity = nodes.pool(self.provider)
         self.register_outputs({"arn": self.arn, "kubernetesVersion": self.kubernetes_version})
 
     def _log_group(self) -> aws.cloudwatch.LogGroup:
@@ -154,23 +161,34 @@ class EksCluster(Cluster):
             opts=pulumi.ResourceOptions(parent=self, provider=args.aws, protect=args.protected),
         )
 
-    def _access_entries(self) -> dict[str, eks.AccessEntryArgs]:
-        """Who may use the Kubernetes API, under the names of their roles."""
+    def _access(self, cluster: eks.Cluster) -> Sequence[pulumi.Resource]:
+        """Who may use the Kubernetes API, under the names of their roles.
+
+        Not by the component, whose parts are protected with it: nobody could be taken off the list.
+        """
         settings = self._args.settings
         kinds = {"AmazonEKSClusterAdminPolicy": settings.administrators, "AmazonEKSViewPolicy": settings.viewers}
-        return {
-            principal.partition(":role/")[2] or principal: eks.AccessEntryArgs(
-                principal_arn=principal,
-                access_policies={
-                    policy: eks.AccessPolicyAssociationArgs(
-                        policy_arn=f"{ACCESS_POLICY}{policy}",
-                        access_scope=aws.eks.AccessPolicyAssociationAccessScopeArgs(type="cluster"),
-                    )
-                },
-            )
-            for policy, principals in kinds.items()
-            for principal in principals
-        }
+        return [
+            self._let_in(cluster, principal, policy) for policy, principals in kinds.items() for principal in principals
+        ]
+
+    def _let_in(self, cluster: eks.Cluster, principal: str, policy: str) -> pulumi.Resource:
+        name = f"{self._name}-{principal.partition(':role/')[2] or principal}"
+        cluster_name = cluster.eks_cluster.apply(lambda one: one.name)
+
+        def child(needed: pulumi.Resource) -> pulumi.ResourceOptions:
+            return pulumi.ResourceOptions(parent=self, provider=self._args.aws, depends_on=[needed])
+
+        entry = aws.eks.AccessEntry(name, cluster_name=cluster_name, principal_arn=principal, opts=child(cluster))
+        return aws.eks.AccessPolicyAssociation(
+            # With the policy's name, so that a viewer who becomes administrator is no replacement.
+            f"{name}-{policy}",
+            cluster_name=cluster_name,
+            principal_arn=principal,
+            policy_arn=f"{ACCESS_POLICY}{policy}",
+            access_scope={"type": "cluster"},
+            opts=child(entry),
+        )
 
 
 @dataclass(frozen=True)

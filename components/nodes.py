@@ -25,6 +25,8 @@ ADDON_ROLES: Mapping[str, tuple[str, str]] = {
 }
 """Which service account of an add-on acts on AWS, and with which policy: the nodes themselves may not."""
 ADDON_VALUES: Mapping[str, object] = {"vpc-cni": {"enableNetworkPolicy": "true"}}
+STARTED = ("instance", "volume", "network-interface")
+"""What is made from a launch template."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class NodesArgs:
     private_subnet_ids: Sequence[pulumi.Input[str]]
     network_ready: Sequence[pulumi.Resource]
     """What nodes need to reach the internet or AWS' endpoints."""
+    tags: Mapping[str, str]
+    """What nodes, their disks and network interfaces carry; the tags of the provider do not reach them."""
     aws: aws.Provider
 
 
@@ -174,7 +178,7 @@ class ManagedNodes(Nodes):
                 "http_put_response_hop_limit": 1,
             },
             block_device_mappings=[{"device_name": "/dev/xvda", "ebs": disk}],  # pyright: ignore[reportArgumentType]
-            tag_specifications=[{"resource_type": kind, "tags": {"Name": name}} for kind in ("instance", "volume")],
+            tag_specifications=[{"resource_type": kind, "tags": {**self._args.tags, "Name": name}} for kind in STARTED],
             opts=self._child(),
         )
 
@@ -199,12 +203,19 @@ class AutoNodes(Nodes):
             access_scope={"type": "cluster"},
             opts=self._child(entry),
         )
-        addons = [self._addon(addon) for addon in args.settings.addons]
-        self.ready = [leave_to_join, *self._joins, *addons, *args.network_ready]
+        leave_to_tag = aws.iam.RolePolicy(
+            f"{name}-tags",
+            name="tags",
+            # The control plane's, which the component made.
+            role=args.cluster.eks_cluster.apply(lambda one: one.role_arn.apply(lambda arn: arn.rpartition("/")[2])),
+            policy=auto_mode.tagging(args.account),
+            opts=self._child(args.cluster),
+        )
+        self.ready = [leave_to_join, leave_to_tag, *self._joins, *args.network_ready]
         self.register_outputs({"roleArn": self.role_arn})
 
-    def pool(self, provider: kubernetes.Provider) -> pulumi.Resource:
-        """Define the nodes inside the cluster; what stands for them all."""
+    def pool(self, provider: kubernetes.Provider) -> Sequence[pulumi.Resource]:
+        """Define the nodes inside the cluster, and the add-ons that run on them: all that workloads need."""
         args, nodes = self._args, self._args.settings.nodes
         security_group = args.cluster.eks_cluster.apply(
             lambda one: one.vpc_config.apply(lambda it: it.cluster_security_group_id or "")
@@ -212,7 +223,9 @@ class AutoNodes(Nodes):
         inside = pulumi.ResourceOptions(parent=self, provider=provider)
         switch = KubernetesObject("network-policies", auto_mode.network_policy_switch(), inside)
         subnets = list(args.private_subnet_ids)
-        wanted = auto_mode.node_class(nodes, self._role.name, subnets, security_group)
+        wanted = auto_mode.node_class(nodes, self._role.name, subnets, security_group, args.tags)
         node_class = KubernetesObject("nodes", wanted, inside)
         after = pulumi.ResourceOptions(parent=self, provider=provider, depends_on=[node_class, switch])
-        return KubernetesObject("nodes", auto_mode.node_pool(nodes), after)
+        pool = KubernetesObject("nodes", auto_mode.node_pool(nodes), after)
+        # Auto Mode has what nodes need to become ready; every other add-on needs nodes first.
+        return [pool, *(self._addon(addon, pool) for addon in args.settings.addons)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model.aws import NodeSettings, is_arm
+from model.iam_documents import allow, document
 from model.manifests import Manifest
 
 NAME = "platform"
@@ -21,7 +22,33 @@ def network_policy_switch() -> Manifest:
     }
 
 
-def node_class(nodes: NodeSettings, role: Any, subnets: Sequence[Any], security_group: Any) -> Manifest:
+def tagging(account: str) -> str:
+    """For the control plane's role: nodes with other tags than Auto Mode's own, which is all that AWS' policies allow.
+
+    As in the EKS user guide ("Custom AWS tags for EKS Auto resources"), narrowed to what a node consists of. EKS names
+    the cluster in the role's session, so that it makes nothing in another one's name.
+    """
+    own = {"aws:RequestTag/eks:eks-cluster-name": "${aws:PrincipalTag/eks:eks-cluster-name}"}
+
+    def made_for(*told: str) -> Mapping[str, Any]:
+        return {"StringEquals": own, "StringLike": {f"aws:RequestTag/eks:kubernetes-{tag}": "*" for tag in told}}
+
+    def arns(*kinds: str) -> Sequence[str]:
+        return [f"arn:aws:ec2:*:{account}:{kind}/*" for kind in kinds]
+
+    return document(
+        allow(
+            ["ec2:CreateFleet", "ec2:RunInstances", "ec2:CreateLaunchTemplate"],
+            arns("fleet", "instance", "launch-template", "network-interface", "spot-instances-request", "volume"),
+            made_for("node-class-name", "node-pool-name"),
+        ),
+        allow(["ec2:CreateNetworkInterface"], arns("network-interface"), made_for("cni-node-name")),
+    )
+
+
+def node_class(
+    nodes: NodeSettings, role: Any, subnets: Sequence[Any], security_group: Any, tags: Mapping[str, str]
+) -> Manifest:
     """How nodes are made; role, subnets and security group are values that only a deployment can tell.
 
     The class that Auto Mode brings cannot be changed, so the nodes get one of the platform's own.
@@ -38,6 +65,7 @@ def node_class(nodes: NodeSettings, role: Any, subnets: Sequence[Any], security_
             "networkPolicy": "DefaultAllow",
             "networkPolicyEventLogs": "Enabled",
             "ephemeralStorage": {"size": f"{nodes.disk_gib}Gi"},
+            "tags": dict(tags),
         },
     }
 

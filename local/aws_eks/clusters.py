@@ -14,6 +14,7 @@ from local.aws_eks.errors import EksError, refuse
 from local.aws_eks.references import References, Values
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
+PRIVATE = [ipaddress.IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
 AUTO_POOLS = {"general-purpose", "system"}
 UNKNOWN = (
     *("outpostConfig", "zonalShiftConfig", "remoteNetworkConfig", "controlPlaneScalingConfig"),
@@ -63,6 +64,8 @@ class Clusters:
         for config in given.get("encryptionConfig") or []:
             self.references.key(config["provider"]["keyArn"])
         network = self._vpc(given["resourcesVpcConfig"], {})
+        services = given.get("kubernetesNetworkConfig") or {}
+        _check_services(services.get("serviceIpv4Cidr"), self.references.cidr(network["vpcId"]))
         # After the checks: the explanation is for requests that would succeed elsewhere.
         if others := sorted(self._all_clusters()):
             raise EksError(
@@ -84,7 +87,7 @@ class Clusters:
             "endpoint": body.endpoint,
             "roleArn": given["roleArn"],
             "resourcesVpcConfig": network,
-            "kubernetesNetworkConfig": _network(given.get("kubernetesNetworkConfig") or {}, network["_cidr"], auto),
+            "kubernetesNetworkConfig": _network(services, self.references.cidr(network["vpcId"]), auto),
             "logging": _logging(given.get("logging")),
             "identity": {"oidc": {"issuer": issuer}},
             "status": "ACTIVE",
@@ -134,7 +137,12 @@ class Clusters:
         if len({subnet.availability_zone for subnet in subnets}) < 2:
             raise refuse("Subnets specified must be in at least two different AZs")
         merged["vpcId"] = subnets[0].vpc_id
-        merged["_cidr"] = subnets[0].cidr_block
+        zones = sorted({subnet.availability_zone for subnet in subnets})
+        if old and zones != old["_zones"]:
+            given_zones, own_zones = ",".join(zones), ",".join(old["_zones"])
+            reason = f"But they should belong to the exact set of AZs '{own_zones}' in which subnets were provided"
+            raise refuse(f"Provided subnets belong to the AZs '{given_zones}'. {reason} during cluster creation.")
+        merged["_zones"] = zones
         if old and merged["vpcId"] != old["vpcId"]:
             raise refuse("Provided subnets belong to another VPC than the cluster's.")
         self.references.security_groups(merged["securityGroupIds"], merged["vpcId"])
@@ -298,6 +306,16 @@ def _check_auto_mode(given: Values, mode: str) -> bool:
 def _compute(given: Values) -> Values:
     compute = {"enabled": bool(given.get("enabled")), "nodePools": given.get("nodePools") or []}
     return {**compute, **({"nodeRoleArn": given["nodeRoleArn"]} if given.get("nodeRoleArn") else {})}
+
+
+def _check_services(cidr: str | None, vpc: str) -> None:
+    if not cidr:
+        return
+    services = ipaddress.IPv4Network(cidr)
+    if not 12 <= services.prefixlen <= 24 or not any(services.subnet_of(private) for private in PRIVATE):
+        raise refuse(f"serviceIpv4Cidr {cidr} is not within {', '.join(map(str, PRIVATE))}, or not between /24 and /12")
+    if services.overlaps(ipaddress.IPv4Network(vpc)):
+        raise refuse(f"serviceIpv4Cidr {cidr} overlaps the VPC's {vpc}")
 
 
 def _network(given: Values, vpc: str, auto: bool) -> Values:

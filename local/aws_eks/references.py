@@ -52,6 +52,10 @@ class References:
             raise refuse("Provided subnets belong to different VPCs. Please provide subnets of the same VPC")
         return subnets
 
+    def cidr(self, vpc: str) -> str:
+        """The VPC's addresses."""
+        return self._ec2.vpcs[vpc].cidr_block
+
     def security_groups(self, identifiers: Iterable[str], vpc: str) -> None:
         """The groups exist, in the VPC."""
         for identifier in identifiers:

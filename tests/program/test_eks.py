@@ -15,9 +15,13 @@ from tests.iam_lint import findings
 from tests.program.recorder import ProgramError, Recording, record
 
 ROLE = "arn:aws:iam::123456789012:role/platform-engineer"
+TAGS = {"Project": "saas", "Stack": "prod-eu"}
 ADDONS = dict.fromkeys(("vpc-cni", "coredns", "kube-proxy", "eks-pod-identity-agent"), "v1.2.3-eksbuild.1")
 CLUSTER = "eks:index:Cluster"
 ADDON = "aws:eks/addon:Addon"
+ENTRY = "aws:eks/accessEntry:AccessEntry"
+ASSOCIATION = "aws:eks/accessPolicyAssociation:AccessPolicyAssociation"
+NODE_POOL = "kubernetes:karpenter.sh/v1:NodePool"
 
 
 def provision(preview: bool = False, *, protected: bool = True, **settings: Any) -> Recording:
@@ -33,6 +37,8 @@ def provision(preview: bool = False, *, protected: bool = True, **settings: Any)
             private_subnet_ids=["subnet-a", "subnet-b"],
             public_subnet_ids=[],
             network_ready=[],
+            service_cidr="172.20.0.0/16",
+            tags=TAGS,
             protected=protected,
             aws=provider,
         )
@@ -53,13 +59,42 @@ def test_the_api_server_is_private_unless_somebody_is_named() -> None:
 
 def test_only_the_api_decides_who_gets_in() -> None:
     viewer = "arn:aws:iam::123456789012:role/preview"
-    cluster = provision(viewers=[viewer]).one(CLUSTER, "prod-eu").inputs
-    assert cluster["authenticationMode"] == "API"
-    policies = {
-        entry["principalArn"]: [policy["policyArn"].rpartition("/")[2] for policy in entry["accessPolicies"].values()]
-        for entry in cluster["accessEntries"].values()
-    }
-    assert policies == {ROLE: ["AmazonEKSClusterAdminPolicy"], viewer: ["AmazonEKSViewPolicy"]}
+    recording = provision(viewers=[viewer])
+    assert recording.one(CLUSTER, "prod-eu").inputs["authenticationMode"] == "API"
+    entries = {entry.inputs["principalArn"]: entry.urn for entry in recording.of(ENTRY)}
+    assert entries.keys() == {ROLE, viewer}
+    given = {one.inputs["principalArn"]: one for one in recording.of(ASSOCIATION)}
+    policies = {principal: one.inputs["policyArn"].rpartition("/")[2] for principal, one in given.items()}
+    assert policies == {ROLE: "AmazonEKSClusterAdminPolicy", viewer: "AmazonEKSViewPolicy"}
+    assert all(entries[principal] in one.depends_on for principal, one in given.items())
+    assert {json.dumps(one.inputs["accessScope"]) for one in given.values()} == {'{"type": "cluster"}'}
+
+
+def test_nobody_has_to_give_up_protection_to_take_somebody_off_the_list() -> None:
+    recording = provision(viewers=["arn:aws:iam::123456789012:role/preview"])
+    assert not recording.one(CLUSTER, "prod-eu").inputs.get("accessEntries")
+    for one in (*recording.of(ENTRY), *recording.of(ASSOCIATION)):
+        assert not one.request.protect
+        # What is in the component is protected with it.
+        assert "eks:index:Cluster" not in one.urn
+
+
+def test_a_viewer_becomes_administrator_without_a_replacement() -> None:
+    before, after = provision(administrators=[], viewers=[ROLE]), provision()
+    for urn in before.registrations.keys() & after.registrations.keys():
+        assert before.registrations[urn].inputs == after.registrations[urn].inputs
+    changed = before.registrations.keys() ^ after.registrations.keys()
+    assert {urn.split("::")[2].rpartition("$")[2] for urn in changed} == {ASSOCIATION}
+
+
+def test_whoever_runs_the_program_may_be_one_of_those_who_were_let_in() -> None:
+    recording = provision()
+    provider = recording.one("pulumi:providers:kubernetes", "prod-eu")
+    assert {one.urn for one in recording.of(ASSOCIATION)} <= recording.needs(provider)
+
+
+def test_services_are_where_the_network_policies_think_they_are() -> None:
+    assert provision().one(CLUSTER, "prod-eu").inputs["kubernetesServiceIpAddressRange"] == "172.20.0.0/16"
 
 
 def test_secrets_and_logs_are_encrypted_with_rotating_keys_before_the_cluster_writes_any() -> None:
@@ -94,6 +129,13 @@ def test_no_pod_gets_its_nodes_credentials() -> None:
     assert options["httpPutResponseHopLimit"] == 1
     attached = {one.inputs["policyArn"].rpartition("/")[2] for one in attachments(recording, "prod-eu-node-")}
     assert attached == {"AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly"}
+
+
+def test_nodes_with_their_disks_and_interfaces_carry_the_stack_s_tags() -> None:
+    template = provision().one("aws:ec2/launchTemplate:LaunchTemplate", "prod-eu-node").inputs
+    tags = {one["resourceType"]: one["tags"] for one in template["tagSpecifications"]}
+    assert tags.keys() == {"instance", "volume", "network-interface"}
+    assert all(told == {**TAGS, "Name": "saas-prod-eu-node"} for told in tags.values())
 
 
 def attachments(recording: Recording, prefix: str) -> list[Any]:
@@ -162,6 +204,28 @@ def test_auto_mode_gets_what_makes_it_enforce_network_policies() -> None:
     assert node_class["securityGroupSelectorTerms"] == [{"id": "sg-0123456789abcdef0"}]
     assert recording.one(CLUSTER, "prod-eu").inputs["autoMode"]["computeConfig"] == {"nodePools": []}
     assert not recording.of("aws:eks/nodeGroup:NodeGroup")
+
+
+def test_auto_mode_tags_its_nodes_as_everything_else_and_may_do_so() -> None:
+    recording = provision(compute="auto", addons={})
+    assert recording.one("kubernetes:eks.amazonaws.com/v1:NodeClass", "nodes").inputs["spec"]["tags"] == TAGS
+    leave = recording.one("aws:iam/rolePolicy:RolePolicy", "prod-eu-tags")
+    # The control plane's role is the one that makes nodes.
+    assert leave.inputs["role"] == "prod-eu-eksRole-role-0123456"
+    statements = json.loads(leave.inputs["policy"])["Statement"]
+    assert {"ec2:CreateFleet", "ec2:RunInstances", "ec2:CreateLaunchTemplate"} <= set(statements[0]["Action"])
+    assert all("aws:RequestTag/eks:eks-cluster-name" in one["Condition"]["StringEquals"] for one in statements)
+    # Images, subnets and security groups, which no tag is put on, are in AWS' own policies of the role.
+    assert [one for one in findings(leave.inputs["policy"]) if not one.startswith("RESOURCE_MISMATCH")] == []
+    assert leave.urn in recording.needs(recording.one("pulumi:providers:kubernetes", "prod-eu"))
+
+
+def test_auto_mode_starts_nodes_before_the_addons_that_run_on_them() -> None:
+    recording = provision(compute="auto", addons={"metrics-server": "v0.8.0-eksbuild.3"})
+    (addon,) = recording.of(ADDON)
+    assert recording.one(NODE_POOL, "nodes").urn in recording.needs(addon)
+    # EKS calls it ready when its pods run, so that nothing on the way to a node may wait for it.
+    assert addon.urn not in recording.needs(recording.one("pulumi:providers:kubernetes", "prod-eu"))
 
 
 def test_no_role_of_the_cluster_holds_what_a_linter_objects_to() -> None:

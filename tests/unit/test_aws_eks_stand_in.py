@@ -100,6 +100,8 @@ def test_a_platform_has_one_cluster(plugin: Plugin, settings: State, cluster: St
         ({"version": "1.20"}, "unsupported Kubernetes version 1.20"),
         ({"upgradePolicy": {"supportType": "FOREVER"}}, "which has to be STANDARD, EXTENDED"),
         ({"computeConfig": {"enabled": True}}, "all either fully enabled or fully disabled"),
+        ({"kubernetesNetworkConfig": {"serviceIpv4Cidr": "10.9.0.0/16"}}, "overlaps the VPC's 10.9.0.0/16"),
+        ({"kubernetesNetworkConfig": {"serviceIpv4Cidr": "100.64.0.0/16"}}, "is not within 10.0.0.0/8"),
     ],
 )
 def test_a_wrong_cluster_is_refused_with_the_code_of_eks(
@@ -148,6 +150,26 @@ def test_only_what_eks_cannot_change_replaces_a_cluster(
     assert (differs, replaced) == (sorted(change), replaces)
 
 
+def test_a_control_plane_stays_in_its_zones(
+    plugin: Plugin, settings: State, subnets: list[str], cluster: State
+) -> None:
+    (vpc,) = {cluster["vpcConfig"]["vpcId"]}
+    place = {"vpcId": vpc, "cidrBlock": "10.9.2.0/24", "availabilityZone": "eu-west-1c"}
+    third, state = plugin.create("ec2/subnet:Subnet", **place)
+    wider = settings["vpcConfig"] | {"subnetIds": [*subnets, third]}
+    refused = plugin.refusal("update", CLUSTER, "prod", cluster, **settings | {"vpcConfig": wider})
+    assert "the exact set of AZs 'eu-west-1a,eu-west-1b'" in refused
+    plugin.delete("ec2/subnet:Subnet", third, state)
+
+
+def test_services_are_where_the_program_says(plugin: Plugin, settings: State) -> None:
+    network = {"kubernetesNetworkConfig": {"serviceIpv4Cidr": "172.20.0.0/16"}}
+    identifier, cluster = plugin.create(CLUSTER, **settings | network)
+    assert cluster["kubernetesNetworkConfig"]["serviceIpv4Cidr"] == "172.20.0.0/16"
+    assert plugin.diff(CLUSTER, cluster, **settings | network) == ([], [])
+    plugin.delete(CLUSTER, identifier, cluster)
+
+
 def workers(cluster: State, roles: dict[str, str], **more: Any) -> State:
     return {
         "clusterName": cluster["name"],
@@ -165,6 +187,14 @@ def test_a_cluster_with_nodes_is_not_deleted(plugin: Plugin, cluster: State, rol
     identifier, group = plugin.create(NODES, **workers(cluster, roles))
     assert "ResourceInUseException" in plugin.refusal("delete", CLUSTER, "prod", cluster)
     plugin.delete(NODES, identifier, group)
+
+
+def test_the_prefix_of_a_group_s_name_leaves_room_for_the_rest(
+    plugin: Plugin, cluster: State, roles: dict[str, str]
+) -> None:
+    ((where, why),) = plugin.failures(NODES, **workers(cluster, roles, nodeGroupNamePrefix="p" * 38))
+    assert (where, "(0 - 37), got 38" in why) == ("nodeGroupNamePrefix", True)
+    assert not plugin.failures(NODES, **workers(cluster, roles, nodeGroupNamePrefix="p" * 37))
 
 
 def test_nodes_of_other_types_are_another_group(plugin: Plugin, cluster: State, roles: dict[str, str]) -> None:

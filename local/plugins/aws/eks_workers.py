@@ -13,6 +13,8 @@ from local.plugins.provider import Property, Values
 
 _UNSUPPORTED = Property(unsupported=True)
 MAX_GROUP_NAME = 63
+MAX_GROUP_PREFIX = MAX_GROUP_NAME - 26
+"""What the official provider appends to a prefix has 26 characters."""
 
 
 class NodeGroup(AwsKind):
@@ -73,6 +75,9 @@ class NodeGroup(AwsKind):
         if prefix := inputs.get("nodeGroupNamePrefix"):
             if inputs.get("nodeGroupName") is None and isinstance(prefix, str):
                 inputs["nodeGroupName"] = f"{prefix}{seed.hex()}"[:MAX_GROUP_NAME]
+            if isinstance(prefix, str) and len(prefix) > MAX_GROUP_PREFIX:
+                reason = f"expected length to be in the range (0 - {MAX_GROUP_PREFIX}), got {len(prefix)}"
+                yield "nodeGroupNamePrefix", reason
         else:
             autoname(inputs, name, seed, most=MAX_GROUP_NAME, key="nodeGroupName")
         yield from super().check(name, inputs, seed)
