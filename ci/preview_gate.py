@@ -31,7 +31,7 @@ PROTECTED = frozenset(
         "kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition",
     }
 )
-"""Types that no pull request deletes or replaces, whatever it is allowed."""
+"""Types that no pull request deletes or replaces, whatever it is allowed. What is retained may leave the program."""
 NEVER_REPLACED = PROTECTED | {
     # A tenant may go, but a tenant that stays may not lose its applications on the way.
     "kubernetes:core/v1:Namespace",
@@ -77,6 +77,8 @@ class Change:
     """The component, such as a tenant, that it belongs to."""
     properties: tuple[str, ...]
     """Names of the properties that change, or that force the replacement."""
+    retained: bool = False
+    """Whether it is deleted from the state only, and stays where it is (retainOnDelete)."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,10 @@ def read(text: str) -> Preview:
         types, name = _parts(step["urn"])
         reasons = step.get("replaceReasons") if operation == "replace" else None
         properties = tuple(sorted(reasons or step.get("diffReasons") or ()))
-        changes[step["urn"]] = Change(operation, types[-1], name, _component(step["urn"], parents), properties)
+        component = _component(step["urn"], parents)
+        # What the engine goes by when it deletes is what it noted when it made the resource.
+        retained = operation == "delete" and (step.get("oldState") or {}).get("retainOnDelete") is True
+        changes[step["urn"]] = Change(operation, types[-1], name, component, properties, retained)
     totals: Counter[str] = Counter()
     for operation, number in (digest.get("changeSummary") or {}).items():
         # The engine counts the three steps of a replacement apart; only the one that stands for all is taken.
@@ -163,7 +168,7 @@ def objections(preview: Preview, allowance: Allowance) -> Sequence[str]:
     found: list[str] = []
     for change in preview.changes:
         refused = {"delete": PROTECTED, "replace": NEVER_REPLACED}.get(change.operation, frozenset())
-        if change.type in refused:
+        if change.type in refused and not change.retained:
             what = f"{change.operation} {_code(change.type)} {_code(change.name)}"
             found.append(f"It would {what}. No pull request may do that; docs/aws.md tells how it is done by hand.")
     for operation, allowed in (("delete", allowance.deletes), ("replace", allowance.replaces)):
@@ -219,6 +224,7 @@ def _list(changes: Sequence[Change]) -> Iterable[str]:
         for change in sorted(changes, key=lambda one: (one.component, one.type, one.name)):
             if change.operation == operation:
                 why = f" ({', '.join(map(_code, change.properties))})" if change.properties else ""
+                why += " (stays where it is, retained)" if change.retained else ""
                 yield f"- {operation} {_code(change.type)} {_code(change.name)}{why}"
 
 

@@ -21,8 +21,14 @@ HOLDS_DATA: Mapping[str, str] = {
 }
 """What has to be protected, and what is lost with it."""
 
-KEPT: Mapping[str, str] = {"github:index/repository:Repository": "the repository's history"}
-"""What may also stay when the stack goes (retainOnDelete)."""
+TENANTS_POOL = "saas:identity:TenantIdentity$saas:identity:Identity$aws:cognito/userPool:UserPool"
+
+KEPT: Mapping[str, str] = {
+    "github:index/repository:Repository": "the repository's history",
+    # A protected one would keep its tenant from ever leaving the program.
+    TENANTS_POOL: "the tenant's users and their passwords",
+}
+"""What may also stay when the program lets go of it (retainOnDelete): its type, or all types down to it."""
 
 
 def _cluster(resource: Resource) -> Iterator[str]:
@@ -79,7 +85,8 @@ def protected_data(resource: Resource) -> Iterator[str]:
     """What holds data that nothing brings back cannot be deleted by a mistake in the program."""
     if resource.protect or resource.retain_on_delete:
         return
-    if lost := HOLDS_DATA.get(resource.type):
+    if lost := KEPT.get(resource.types) or KEPT.get(resource.type):
+        if resource.retain_on_delete is False:
+            yield f"with it {lost} would be lost: set retainOnDelete, or protect it."
+    elif lost := HOLDS_DATA.get(resource.type):
         yield f"with it {lost} would be lost: protect it."
-    elif (lost := KEPT.get(resource.type)) and resource.retain_on_delete is False:
-        yield f"with it {lost} would be lost: set retainOnDelete, or protect it."

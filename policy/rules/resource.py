@@ -46,6 +46,12 @@ class Resource:
     provider: Provider | None = None
     """None for the default provider, and for components."""
 
+    @property
+    def types(self) -> str:
+        """The types of the components around it and its own, from outside to inside, as its URN has them."""
+        parts = self.urn.split("::")
+        return parts[2] if len(parts) > 3 else self.type
+
     def get(self, *path: str) -> Any:
         """What is there; None for nothing, UNKNOWN or SECRET where that, or something around it, is hidden."""
         value: Any = self.props

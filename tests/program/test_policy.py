@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from policy.rules import (
     name_of,
     parse,
 )
+from policy.rules.data import protected_data
 from tests.program.conftest import Run
 from tests.program.recorder import CHECKOUT, Recording, Registration
 from tests.program.test_tenant_role import roles
@@ -95,13 +97,13 @@ def allowed() -> dict[str, dict[str, Any]]:
     return json.loads((CHECKOUT / "policy/exceptions.json").read_text())
 
 
-def program(run: Run, stack: str, *, preview: bool) -> Recording:
+def program(run: Run, stack: str, *, preview: bool, more_tenants: str = "") -> Recording:
     """The program with the stack's file, except for the files that the stack's own machine has."""
     written = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]
     config = {key.partition(":")[2]: value for key, value in written.items()}
     elsewhere = {"kubeconfig", "mirrorsFile", "fluxManifest", "fluxManifestSha256"}
     config = {key: value for key, value in config.items() if key not in elsewhere}
-    tenants = (CHECKOUT / "tenants.yaml").read_text()
+    tenants = (CHECKOUT / "tenants.yaml").read_text() + more_tenants
     return run(tenants, config=config, preview=preview, stack_name=stack)
 
 
@@ -109,6 +111,19 @@ def program(run: Run, stack: str, *, preview: bool) -> Recording:
 @pytest.mark.parametrize("stack", STACKS)
 def test_no_stack_breaks_a_rule(run: Run, stack: str, preview: bool, allowed: dict[str, dict[str, Any]]) -> None:
     assert broken(program(run, stack, preview=preview), allowed) == []
+
+
+@pytest.mark.parametrize("preview", [False, True], ids=["update", "preview"])
+def test_a_tenant_with_users_of_its_own_breaks_no_rule(
+    run: Run, preview: bool, allowed: dict[str, dict[str, Any]]
+) -> None:
+    tenant = '  - {name: tenant-003, identity: pool, source: {url: "https://github.com/acme/a", branch: main}}\n'
+    recording = program(run, "prod-eu", preview=preview, more_tenants=tenant)
+    pool = recording.one("aws:cognito/userPool:UserPool", "tenant-003")
+    assert (pool.request.retainOnDelete, pool.request.protect) == (True, False)
+    assert broken(recording, allowed) == []
+    told = [replace(one, retain_on_delete=None) for one in resources(recording)]
+    assert [one.urn for one in told if list(broken_by(one, protected_data))] == [], "as the engine tells it"
 
 
 def test_of_a_tenant_s_permissions_only_the_boundary_is_wide_and_an_exception(

@@ -126,6 +126,19 @@ def test_the_infra_repository_may_stay_behind_instead() -> None:
     assert "protected-data" not in broken(Resource(token, "infra", "urn", retain_on_delete=None))
 
 
+def test_a_tenant_s_own_users_may_stay_behind_and_the_shared_ones_may_not() -> None:
+    def pool(types: str, kept: bool | None) -> Resource:
+        urn = f"urn:pulumi:test::saas::{types}::shop"
+        return Resource("aws:cognito/userPool:UserPool", "shop", urn, retain_on_delete=kept)
+
+    shared = "saas:identity:Identity$aws:cognito/userPool:UserPool"
+    own = f"saas:identity:TenantIdentity${shared}"
+    assert "protected-data" not in broken(pool(own, True))
+    assert "protected-data" not in broken(pool(own, None)), "as the engine tells it"
+    assert "protected-data" in broken(pool(own, False))
+    assert "protected-data" in broken(pool(shared, None))
+
+
 ROLE, POLICY, KEY = "iam/role:Role", "iam/rolePolicy:RolePolicy", "kms/key:Key"
 READ = {"Action": ["s3:GetObject"], "Resource": ["arn:aws:s3:::tenant-001/*"]}
 

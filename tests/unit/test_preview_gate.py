@@ -23,8 +23,10 @@ NOTHING = Allowance(deletes=0, replaces=0)
 PLENTY = Allowance(deletes=1000, replaces=1000)
 
 
-def step(op: str, types: str, name: str, parent: str = STACK, **more: Any) -> Mapping[str, Any]:
+def step(op: str, types: str, name: str, parent: str = STACK, kept: bool = False, **more: Any) -> Mapping[str, Any]:
     state = {"urn": f"{ROOT}{types}::{name}", "type": types.rpartition("$")[2], "parent": parent}
+    # The engine leaves out what is not so.
+    state |= {"retainOnDelete": True} if kept else {}
     return {"op": op, "urn": state["urn"], "oldState" if op == "delete" else "newState": state, **more}
 
 
@@ -87,6 +89,17 @@ def test_what_loses_data_goes_with_no_pull_request_whatever_is_allowed(kind: str
 def test_a_tenant_may_go_but_one_that_stays_keeps_its_namespace() -> None:
     assert refusals(digest(*removed("gone")), PLENTY) == []
     assert refusals(digest(inside("alpha", "replace", NAMESPACE, "alpha")), PLENTY) != []
+
+
+def test_a_tenant_with_users_of_its_own_may_go_because_they_stay() -> None:
+    pool = "saas:identity:TenantIdentity$saas:identity:Identity$aws:cognito/userPool:UserPool"
+    text = digest(*removed("gone"), step("delete", pool, "gone", kept=True))
+    assert refusals(text, Allowance(deletes=3, replaces=0)) == []
+    assert "- delete `aws:cognito/userPool:UserPool` `gone` (stays where it is, retained)" in comment(text)
+    assert refusals(text, Allowance(deletes=2, replaces=0)), "it counts all the same"
+    # Replaced, it would stay too, but the tenant's users would stand before an empty one.
+    assert refusals(digest(step("replace", pool, "stays", kept=True)), PLENTY)
+    assert refusals(digest(step("delete", pool, "unprotected")), PLENTY)
 
 
 def test_the_table_has_a_row_for_each_component_and_the_most_dangerous_first() -> None:
