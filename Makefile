@@ -18,9 +18,10 @@ $(VENV)/installed: requirements.txt requirements-dev.txt
 	$(VENV)/bin/uv pip sync --quiet --python $(RUN) --require-hashes requirements-dev.txt
 	touch $@
 
-policy/.venv/installed: policy/requirements.txt $(VENV)/installed
+# Without the project's own: a workflow that judges what others wrote installs nothing else.
+policy/.venv/installed: policy/requirements.txt
 	$(PYTHON) -m venv policy/.venv
-	$(VENV)/bin/uv pip sync --quiet --python policy/.venv/bin/python --require-hashes policy/requirements.txt
+	policy/.venv/bin/python -m pip install --quiet --require-hashes --no-deps -r policy/requirements.txt
 	touch $@
 
 policy: policy/.venv/installed  ## the policy pack's own environment

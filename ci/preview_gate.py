@@ -1,4 +1,4 @@
-"""Judges the preview of a pull request: what it would delete or replace, as a comment and as an exit code.
+"""Judges a preview, a pull request's or a deployment's: what it would delete or replace, as a comment and an exit code.
 
 Reads what `pulumi preview --json` printed. Only types, names and the names of properties are shown, never a value,
 so no secret can get into a comment. Needs Python alone: it runs before anything of the project is installed.
@@ -31,7 +31,7 @@ PROTECTED = frozenset(
         "kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition",
     }
 )
-"""Types that no pull request deletes or replaces, whatever it is allowed. What is retained may leave the program."""
+"""Types that nothing merged deletes or replaces, whatever it is allowed. What is retained may leave the program."""
 NEVER_REPLACED = PROTECTED | {
     # A tenant may go, but a tenant that stays may not lose its applications on the way.
     "kubernetes:core/v1:Namespace",
@@ -101,10 +101,14 @@ class Preview:
 
 @dataclass(frozen=True)
 class Allowance:
-    """How much one pull request may delete and replace."""
+    """How much one pull request, or one deployment, may delete and replace."""
 
     deletes: int
     replaces: int
+
+
+USUAL, LARGE = Allowance(deletes=30, replaces=0), Allowance(deletes=500, replaces=50)
+"""A tenant, and what somebody said yes to with the label `large-change`."""
 
 
 def read(text: str) -> Preview:
@@ -170,12 +174,12 @@ def objections(preview: Preview, allowance: Allowance) -> Sequence[str]:
         refused = {"delete": PROTECTED, "replace": NEVER_REPLACED}.get(change.operation, frozenset())
         if change.type in refused and not change.retained:
             what = f"{change.operation} {_code(change.type)} {_code(change.name)}"
-            found.append(f"It would {what}. No pull request may do that; docs/aws.md tells how it is done by hand.")
+            found.append(f"It would {what}. Nothing merged may do that; docs/aws.md tells how it is done by hand.")
     for operation, allowed in (("delete", allowance.deletes), ("replace", allowance.replaces)):
         if (number := preview.count(operation)) > allowed:
             found.append(
                 f"It would {operation} {number} resources; {allowed} are allowed. If that is meant, the label "
-                "`large-change` on the pull request raises the limit."
+                "`large-change` on the pull request raises the limit; for a deployment, docs/aws.md tells what does."
             )
     return found
 
@@ -251,8 +255,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="preview_gate", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("preview", type=Path, help="what `pulumi preview --json` printed")
     parser.add_argument("--stack", required=True)
-    parser.add_argument("--deletes", type=int, default=30, help="how many resources may be deleted (30: a tenant)")
-    parser.add_argument("--replaces", type=int, default=0, help="how many resources may be replaced")
+    # No numbers: the judge is the one on main, so no pull request changes them for itself.
+    parser.add_argument(
+        "--large-change", action="store_true", help=f"allow {LARGE.deletes} deletions, not {USUAL.deletes}"
+    )
     parser.add_argument("--comment", type=Path, required=True, help="where to write the comment")
     options = parser.parse_args(arguments)
     try:
@@ -265,7 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "- The preview failed before it announced anything. The workflow's log has its error.\n"
         )
         return Verdict.UNFINISHED
-    refusals = objections(preview, Allowance(options.deletes, options.replaces))
+    refusals = objections(preview, LARGE if options.large_change else USUAL)
     options.comment.write_text(comment(preview, refusals, options.stack))
     print(comment(preview, refusals, options.stack, sys.maxsize), *preview.errors, sep="\n")
     if refusals:

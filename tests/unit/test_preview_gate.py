@@ -175,9 +175,11 @@ def run(folder: Path, text: str | None, *arguments: str) -> tuple[int, str]:
 def test_the_exit_code_is_the_verdict_and_the_comment_is_written_in_any_case(tmp_path: Path) -> None:
     code, said = run(tmp_path, digest(step("create", TENANT, "new")))
     assert (code, "allowed (1 to create" in said) == (Verdict.ALLOWED, True)
-    code, said = run(tmp_path, digest(*removed("gone")), "--deletes", "1")
+    many = [one for number in range(16) for one in removed(f"tenant-{number}")]
+    code, said = run(tmp_path, digest(*many))
     assert (code, "refused" in said) == (Verdict.REFUSED, True)
-    assert run(tmp_path, digest(*removed("gone")), "--deletes", "2")[0] == Verdict.ALLOWED
+    assert run(tmp_path, digest(*many), "--large-change")[0] == Verdict.ALLOWED
+    assert run(tmp_path, digest(*many[:30]))[0] == Verdict.ALLOWED
 
 
 @pytest.mark.parametrize(

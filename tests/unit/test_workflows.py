@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -12,7 +14,6 @@ import pytest
 import yaml
 
 from ci import lint_workflows, preview_gate
-from local import toolchain
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 WORKFLOWS = {path.stem: path for path in sorted((CHECKOUT / ".github" / "workflows").glob("*.y*ml"))}
@@ -41,6 +42,8 @@ def place(job: Workflow, text: str) -> int:
 
 
 PREVIEW = parse(WORKFLOWS["preview"])["jobs"]["preview"]
+DEPLOY = parse(WORKFLOWS["deploy"])["jobs"]["deploy"]
+DEPLOYMENTS = yaml.safe_load((CHECKOUT / "Pulumi.prod-eu.deploy.yaml").read_text())["settings"]
 EVERY_JOB = pytest.mark.parametrize("job", list(jobs()))
 
 
@@ -48,7 +51,6 @@ def test_the_workflows_are_these() -> None:
     assert set(WORKFLOWS) == {"check", "preview", "drift", "deploy"}
 
 
-@pytest.mark.skipif(bool(toolchain.missing(["actionlint"])), reason="`make check` builds actionlint before this")
 def test_actionlint_finds_nothing_here_and_would_find_something(tmp_path: Path) -> None:
     assert lint_workflows.main() == 0
     text = WORKFLOWS["preview"].read_text()
@@ -130,23 +132,135 @@ def test_only_a_preview_runs_what_is_not_merged() -> None:
 @pytest.mark.parametrize("name", ["preview", "drift", "deploy"])
 def test_packages_are_installed_before_there_are_credentials(name: str) -> None:
     (job,) = [job for job in parse(WORKFLOWS[name])["jobs"].values() if "environment" in job]
-    install = place(job, "pulumi install")
-    assert install < place(job, "configure-aws-credentials")
-    assert install < place(job, "pulumi/auth-actions")
+    for install in ("pulumi install", *(["make"] if name != "drift" else [])):
+        assert place(job, install) < place(job, "configure-aws-credentials")
+        assert place(job, install) < place(job, "pulumi/auth-actions")
 
 
-def test_the_judge_of_a_pull_request_is_the_one_on_main() -> None:
+def test_judge_and_policies_of_a_pull_request_are_those_on_main() -> None:
     (judge,) = [step for step in steps(PREVIEW, "actions/checkout") if "ref" in step["with"]]
     assert judge["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
+    assert judge["with"]["sparse-checkout"].split() == ["ci", "policy"]
+    folder = judge["with"]["path"]
     judged = PREVIEW["steps"][place(PREVIEW, "preview_gate.py")]
-    assert f"{judge['with']['path']}/ci/preview_gate.py" in judged["run"]
+    assert f"{folder}/ci/preview_gate.py" in judged["run"]
     assert Path(preview_gate.__file__).relative_to(CHECKOUT) == Path("ci/preview_gate.py")
+    assert f"make -C {folder} policy" in PREVIEW["steps"][place(PREVIEW, "make")]["run"]
+    ruled = PREVIEW["steps"][place(PREVIEW, "--policy-pack")]
+    assert policies(ruled["run"]) == (f"{folder}/policy", f"{folder}/policy/exceptions.json")
+
+
+def policies(command: str) -> tuple[str, str]:
+    """The pack that a command runs, and its exceptions."""
+    (found,) = re.findall(r"--policy-pack (\S+) --policy-pack-config (\S+)", command)
+    return found
+
+
+def test_what_is_merged_passes_the_judge_and_the_policies_before_anything_is_changed() -> None:
+    order = [place(DEPLOY, text) for text in ("make policy", "preview --stack", "preview_gate.py", "pulumi up")]
+    assert order == sorted(order)
+    judged, change = DEPLOY["steps"][order[2]], DEPLOY["steps"][order[3]]
+    # Where a step says no `if`, it runs only after all others succeeded.
+    assert "if" not in change
+    assert "continue-on-error" not in judged
+    assert policies(change["run"]) == ("policy", "policy/exceptions.json")
+    assert "--skip-preview" not in change["run"], "the pack would see the first resources when they are made"
+
+
+def large_changes_allowed(folder: Path, asked: str, labels: str) -> str:
+    """What the deployment's limits are, given what GitHub answers."""
+    (folder / "gh").write_text(f"#!/bin/sh\nprintf '{labels}'\n")
+    (folder / "gh").chmod(0o755)
+    (step,) = parse(WORKFLOWS["deploy"])["jobs"]["limits"]["steps"]
+    output = folder / "output"
+    output.write_text("")
+    path = f"{folder}:{os.environ['PATH']}"
+    environment = {"PATH": path, "PULLS": "x", "ASKED": asked, "GITHUB_OUTPUT": str(output)}
+    subprocess.run(["bash", "-e", "-o", "pipefail", "-c", step["run"]], env=environment, check=True)
+    return output.read_text()
+
+
+def test_a_deployment_is_allowed_what_its_pull_request_was_allowed(tmp_path: Path) -> None:
+    assert large_changes_allowed(tmp_path, "", "") == ""
+    assert large_changes_allowed(tmp_path, "", "not-a-large-change\nbug\n") == ""
+    assert large_changes_allowed(tmp_path, "", "bug\nlarge-change\n") == "large=true\n"
+    assert large_changes_allowed(tmp_path, "true", "") == "large=true\n"
+    judged = DEPLOY["steps"][place(DEPLOY, "preview_gate.py")]
+    assert judged["env"]["LARGE"] == "${{ needs.limits.outputs.large }}"
 
 
 def test_only_drift_and_preview_look_and_only_deploy_changes() -> None:
     commands = {name: re.findall(r"\bpulumi (\w+) --stack.*", path.read_text()) for name, path in WORKFLOWS.items()}
-    assert commands == {"check": [], "preview": ["preview"], "drift": ["preview"], "deploy": ["up"]}
+    assert commands == {
+        "check": [],
+        "preview": ["preview", "preview"],
+        "drift": ["preview"],
+        "deploy": ["preview", "up"],
+    }
     assert "--refresh --expect-no-changes" in WORKFLOWS["drift"].read_text()
+
+
+ENTRY = dict[str, Any]
+SETTINGS: ENTRY = {
+    "tag": str,
+    "agentPoolID": str,
+    "executorContext": {"workingDirectory": str, "executorImage": {"reference": str}, "executorRootPath": str},
+    "sourceContext": {"git": {"repoUrl": str, "branch": str, "repoDir": str, "commit": str}},
+    "gitHub": {
+        "repository": str,
+        "pullRequestTemplate": bool,
+        "deployCommits": bool,
+        "previewPullRequests": bool,
+        "deployPullRequest": int,
+        "paths": list,
+    },
+    "operationContext": {
+        "oidc": {"aws": {"duration": str, "policyArns": list, "roleArn": str, "sessionName": str}},
+        "preRunCommands": list,
+        "environmentVariables": dict,
+        "options": {
+            "skipInstallDependencies": bool,
+            "skipIntermediateDeployments": bool,
+            "shell": str,
+            "deleteAfterDestroy": bool,
+            "remediateIfDriftDetected": bool,
+        },
+    },
+}
+"""What the Pulumi CLI knows of a stack's deployment settings (apitype.DeploymentSettings in 3.250), without secrets."""
+
+
+def unknown_settings(settings: ENTRY, known: ENTRY) -> list[str]:
+    """Keys that the CLI would drop without a word, and values that it could not read."""
+    found: list[str] = []
+    for key, value in settings.items():
+        kind = known.get(key, "unknown")
+        if isinstance(kind, dict) and isinstance(value, dict):
+            found += [f"{key}.{one}" for one in unknown_settings(value, kind)]
+        elif isinstance(kind, dict) or kind == "unknown" or not isinstance(value, kind):
+            found.append(key)
+    return found
+
+
+def test_pulumi_knows_every_deployment_setting() -> None:
+    assert unknown_settings(DEPLOYMENTS, SETTINGS) == []
+    assert unknown_settings({"operationContext": {"preRunCommand": []}}, SETTINGS) == ["operationContext.preRunCommand"]
+
+
+def test_pulumi_deployments_change_nothing_that_the_policies_or_the_judge_refuse(tmp_path: Path) -> None:
+    install, rule, judge = DEPLOYMENTS["operationContext"]["preRunCommands"]
+    assert install.endswith("make policy")
+    assert policies(rule) == ("policy", "policy/exceptions.json")
+    (tmp_path / "pulumi").write_text(f"#!/bin/sh\necho '{json.dumps({'changeSummary': {'delete': 31}})}'\n")
+    (tmp_path / "pulumi").chmod(0o755)
+
+    def code(**environment: str) -> int:
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        command = judge.replace("/tmp/", f"{tmp_path}/")
+        return subprocess.run(["sh", "-c", command], cwd=CHECKOUT, env={"PATH": path, **environment}).returncode
+
+    assert code() == preview_gate.Verdict.REFUSED
+    assert code(LARGE_CHANGE="--large-change") == preview_gate.Verdict.ALLOWED
 
 
 def test_a_deployment_is_never_interrupted_by_the_next() -> None:
