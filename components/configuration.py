@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pulumi
 
-from model import document, flux, iam, identity, mirrors, network_mistakes, settings, tenants
+from model import aws_names, document, flux, iam, identity, mirrors, network_mistakes, settings, tenants
 from model.document import Document, Place
 from model.flux import Install
 from model.mirrors import Mirror
@@ -67,13 +67,18 @@ def load(folder: Path) -> Configuration:
             lambda: identity.problems(entries, listed, stack.aws.identity if stack.aws else None),
             lambda: iam.problems(entries, listed, unless_unsound(stack.aws.account, "") if stack.aws else None),
             lambda: network_mistakes.problems(entries, listed, cluster_network(stack.aws, stack.network)),
+            lambda: aws_names.problems(stack, pulumi.get_project(), pulumi.get_stack(), source),
             lambda: _lacking_kubeconfig(stack, source, folder),
         )
     )
     text = collect(lambda: _manifest(stack, source, folder))
     selected, lockdown = stack.flux_components, stack.flux_lockdown
     name, network = stack.flux_manifest, stack.network
-    install = collect(lambda: flux.parse(text, name, selected, lockdown=lockdown, network=network))
+    install = collect(
+        lambda: flux.parse(
+            text, name, selected, lockdown=lockdown, network=network, plain_http=mirrors.plain_http(rules)
+        )
+    )
     if found:
         raise pulumi.RunError(str(MistakesError(found)))
     return Configuration(stack, entries, rules, install)

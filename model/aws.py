@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date, timedelta
 from functools import partial
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
@@ -22,6 +23,8 @@ REQUIRED_ADDONS = ("vpc-cni", "coredns", "kube-proxy", "eks-pod-identity-agent")
 ZONES = "abcdef"
 """The letters that a region's zones can have here."""
 MAXIMUM_ZONES = len(ZONES)
+SUPPORT_NOTICE = timedelta(days=60)
+"""How long before the end of a Kubernetes version's standard support it is told."""
 PRIVATE_BITS, PUBLIC_BITS = 3, 6
 """By how much a subnet's prefix is longer than the network's: /19 and /22 in a /16."""
 
@@ -351,6 +354,8 @@ def combinations(settings: AwsSettings, source: Document, base: Place) -> Iterat
         _impossible_nodes,
         _mixed_processors,
         _not_pinned,
+        _brought_anyway,
+        _ahead_of_the_cluster,
         _of_another_account,
         _named_twice,
         _pages_beyond_plan,
@@ -419,6 +424,29 @@ def _not_pinned(settings: AwsSettings, source: Document, base: Place) -> Iterato
         yield source.mistake((*base, "cluster", "addons"), message, f"Add it; `{example}` lists them.")
 
 
+def _brought_anyway(settings: AwsSettings, source: Document, base: Place) -> Iterator[Mistake]:
+    cluster = settings.cluster
+    if cluster.compute == "auto" and not cluster.adopt:
+        for name in cluster.addons:
+            if name in REQUIRED_ADDONS:
+                message = f"Auto Mode brings {name} along, and a second one would be in its way"
+                yield source.mistake((*base, "cluster", "addons", name), message, f"Remove {name}.")
+
+
+def _ahead_of_the_cluster(settings: AwsSettings, source: Document, base: Place) -> Iterator[Mistake]:
+    version, proxy = settings.cluster.version, settings.cluster.addons.get("kube-proxy")
+    if proxy and not settings.cluster.adopt and _minor(proxy) > _minor(version):
+        message = f"kube-proxy {proxy} is newer than the cluster, which is {version}"
+        command = f"aws eks describe-addon-versions --kubernetes-version {version} --addon-name kube-proxy"
+        remedy = f"Write one of {version}, as `{command}` lists them, or raise the cluster's version with it."
+        yield source.mistake((*base, "cluster", "addons", "kube-proxy"), message, remedy)
+
+
+def _minor(version: str) -> tuple[int, ...]:
+    """(1, 36) for 1.36 and for v1.36.0-eksbuild.2."""
+    return tuple(int(number) for number in version.removeprefix("v").split(".")[:2])
+
+
 def _of_another_account(settings: AwsSettings, source: Document, base: Place) -> Iterator[Mistake]:
     cluster = settings.cluster
     for kind, principals in (("administrators", cluster.administrators), ("viewers", cluster.viewers)):
@@ -441,6 +469,24 @@ def _pages_beyond_plan(settings: AwsSettings, source: Document, base: Place) -> 
     if identity and identity.plan == "LITE" and identity.login_pages == "managed":
         message, remedy = "the plan LITE has the classic pages only", "Write plan: ESSENTIALS, or loginPages: classic."
         yield source.mistake((*base, "identity", "loginPages"), message, remedy)
+
+
+def support_warning(settings: AwsSettings | None, today: date) -> str | None:
+    """What to do about a Kubernetes version that AWS stops or stopped supporting; None while there is time."""
+    if settings is None or settings.cluster.adopt:
+        return None
+    version = settings.cluster.version
+    end = date.fromisoformat(STANDARD_SUPPORT[version])
+    if end - today > SUPPORT_NOTICE:
+        return None
+    leaves = "leaves" if end >= today else "left"
+    newer = min(
+        (known for known in STANDARD_SUPPORT if _minor(known) > _minor(version)), key=_minor, default="a newer one"
+    )
+    return (
+        f"Kubernetes {version} {leaves} EKS' standard support on {end}, after which AWS upgrades the control plane by "
+        f"itself, without its nodes and add-ons: set aws.cluster.version to {newer}."
+    )
 
 
 def _unused(settings: Model, source: Document, place: Place, sensible: set[str]) -> Iterator[Mistake]:

@@ -88,11 +88,14 @@ def run(tmp_path: Path, modern_cluster: str, manifest: str) -> Run:
         stack_name: str = "test",
         kubeconfig: str = modern_cluster,
         files: dict[str, str] | None = None,
+        answers: dict[str, Any] | None = None,
     ) -> Recording:
         folder = recorder.project(tmp_path, tenants, manifest, kubeconfig)
         for name, content in (files or {}).items():
             (folder / name).write_text(content)
         given = {"kubeconfig": str(folder / "kubeconfig"), **CONFIG, **(config or {})}
-        return recorder.run(folder, config=given, preview=preview, github=github, stack_name=stack_name)
+        return recorder.run(
+            folder, config=given, preview=preview, github=github, stack_name=stack_name, answers=answers
+        )
 
     return call

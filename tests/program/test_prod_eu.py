@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from datetime import date
 from typing import Any
 
+import pulumi
 import pytest
 import yaml
 
 from local.rehearsal import NEW_TENANT
+from model.aws_facts import STANDARD_SUPPORT
+from model.aws_names import LONGEST_ROLE
 from tests.program.conftest import Run
 from tests.program.recorder import CHECKOUT, ProgramError, Recording
 
@@ -107,6 +112,57 @@ def test_only_tenants_change_when_only_tenants_change(run: Run) -> None:
     association = after.one("aws:eks/podIdentityAssociation:PodIdentityAssociation", "tenant-003").urn
     applied = after.one("kubernetes:kustomize.toolkit.fluxcd.io/v1:Kustomization", "tenant-003")
     assert association in after.needs(applied)
+
+
+def test_a_version_near_the_end_of_its_support_is_warned_of_and_nothing_else_happens(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", said.append)
+    monkeypatch.setitem(STANDARD_SUPPORT, "1.36", date.today().isoformat())
+    assert run_production(run).of("eks:index:Cluster")
+    assert [line for line in said if "Kubernetes 1.36 leaves EKS' standard support" in line]
+
+
+def test_nodes_carry_the_tags_of_everything_else(run: Run) -> None:
+    recording = run_production(run)
+    given = json.loads(recording.one("pulumi:providers:aws", "aws").inputs["defaultTags"])["tags"]
+    assert given["Stack"] == "prod-eu"
+    template = recording.one("aws:ec2/launchTemplate:LaunchTemplate", "prod-eu-node").inputs
+    assert all(given.items() <= one["tags"].items() for one in template["tagSpecifications"])
+
+
+VPC = "vpc-0123456789abcdef0"
+SUBNETS = {"subnet-0123456789abcdef0": "eu-west-1a", "subnet-0123456789abcdef1": "eu-west-1b"}
+THEIRS = {
+    "aws:ec2/getVpc:getVpc": {"id": VPC, "enableDnsSupport": True, "enableDnsHostnames": True},
+    "aws:ec2/getSubnet:getSubnet": lambda asked: {
+        "id": asked["id"],
+        "vpcId": VPC,
+        "availabilityZone": SUBNETS[asked["id"]],
+        "tags": {"kubernetes.io/role/internal-elb": "1"},
+    },
+}
+
+
+def test_services_have_the_addresses_that_policies_know_and_in_a_vpc_of_others_those_that_eks_finds(run: Run) -> None:
+    made = run_production(run).one("eks:index:Cluster", "prod-eu").inputs
+    assert made["kubernetesServiceIpAddressRange"] == "172.20.0.0/16"
+    config = production()
+    config["aws"]["network"] = {"existing": {"vpc": VPC, "privateSubnets": [*SUBNETS]}}
+    recording = run((CHECKOUT / "tenants.yaml").read_text(), config=config, stack_name="prod-eu", answers=THEIRS)
+    assert "kubernetesServiceIpAddressRange" not in recording.one("eks:index:Cluster", "prod-eu").inputs
+
+
+def test_the_names_of_a_stack_leave_room_for_every_role(run: Run) -> None:
+    addons = dict.fromkeys(["vpc-cni", "coredns", "kube-proxy", "eks-pod-identity-agent"], "v1.2.3-eksbuild.1")
+    config = production(cluster={"addons": {**addons, "aws-ebs-csi-driver": "v1.2.3-eksbuild.1"}})
+    recording = run((CHECKOUT / "tenants.yaml").read_text(), config=config, stack_name="prod-eu")
+    names = {role.inputs["name"] for role in recording.of("aws:iam/role:Role")}
+    own = [name for name in names if name.startswith("saas-in-eks-prod-eu-")]
+    assert max(own, key=len) == f"saas-in-eks-prod-eu-{LONGEST_ROLE}"
+    with pytest.raises(ProgramError, match=r"cluster: c+ is too long"):
+        run(config={**config, "cluster": "c" * 37}, stack_name="prod-eu")
 
 
 WRONG_STACK = """\

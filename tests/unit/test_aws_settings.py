@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
 
-from model import aws, document, settings
+from model import aws, aws_names, document, settings
 from model.aws import AwsSettings, NetworkSettings
 from model.mistakes import MistakesError
 from tests.program.recorder import defaults
@@ -20,11 +21,16 @@ ADDONS = {
 HERE = "123456789012"
 
 
-def parse(**changes: Any) -> AwsSettings:
+def written(name: str = "prod-eu", **changes: Any) -> document.Document:
+    """A stack's configuration; the changes are below `aws`."""
     cluster = {"addons": ADDONS, **changes.pop("cluster", {})}
     content = {"region": "eu-west-1", "account": HERE, "cluster": cluster, **changes}
-    whole = {**defaults(), "owner": "acme", "fluxManifest": "install.yaml", "aws": content}
-    parsed = settings.parse(document.Document("Pulumi.test.yaml", whole, {})).aws
+    whole = {**defaults(), "cluster": name, "owner": "acme", "fluxManifest": "install.yaml", "aws": content}
+    return document.Document("Pulumi.test.yaml", whole, {("cluster",): 3, ("aws",): 5})
+
+
+def parse(**changes: Any) -> AwsSettings:
+    parsed = settings.parse(written(**changes)).aws
     assert parsed is not None
     return parsed
 
@@ -63,6 +69,9 @@ def test_the_defaults_are_those_of_a_careful_team() -> None:
         ({"cluster": {"administrators": ["arn:aws:iam::999999999999:role/a"]}}, "another account"),
         ({"cluster": {"addons": {"vpc-cni": "latest"}}}, "no version of an EKS add-on"),
         ({"cluster": {"addons": {}}}, "is not pinned"),
+        ({"cluster": {"version": "1.35"}}, "kube-proxy v1.36.0-eksbuild.1 is newer.*\n.*one of 1.35"),
+        ({"cluster": {"compute": "auto"}}, "brings coredns along.*\n.*Remove coredns"),
+        ({"cluster": {"compute": "auto"}}, "brings eks-pod-identity-agent along"),
         ({"cluster": {"nodes": {"minimum": 5, "maximum": 2}}}, "above the maximum"),
         ({"cluster": {"compute": "auto", "nodes": {"maximum": 5}}}, "means nothing"),
         ({"cluster": {"nodes": {"instanceTypes": ["m7g.large", "m7i.large"]}}}, "cannot mix processors"),
@@ -81,10 +90,59 @@ def test_a_mistake_gets_its_remedy(changes: dict[str, Any], said: str) -> None:
         parse(**changes)
 
 
+def test_an_addon_is_right_with_an_older_minor_version_and_in_auto_mode_if_it_is_not_there_anyway() -> None:
+    assert parse(cluster={"addons": ADDONS | {"kube-proxy": "v1.35.9-eksbuild.1"}}).cluster.version == "1.36"
+    assert parse(cluster={"compute": "auto", "addons": {"metrics-server": "v0.8.0-eksbuild.3"}}).cluster.addons
+
+
 def test_all_mistakes_are_told_at_once() -> None:
     with pytest.raises(MistakesError) as caught:
         parse(region="nowhere", account="1", cluster={"version": "1.2", "administrators": ["x"]})
     assert len(caught.value.mistakes) == 4
+
+
+def refused_names(project: str, stack: str, source: document.Document) -> list[str]:
+    return [str(one) for one in aws_names.problems(settings.parse(source), project, stack, source)]
+
+
+def test_a_cluster_s_name_leaves_room_for_what_a_node_group_s_has_besides() -> None:
+    assert refused_names("saas-in-eks", "prod-eu", written("c" * 36)) == []
+    (said,) = refused_names("saas-in-eks", "prod-eu", written("c" * 37))
+    assert said.startswith("Pulumi.test.yaml:3: cluster: ccc")
+    assert "36 characters at most" in said
+    adopted = {"adopt": True}
+    source = written("c" * 37)
+    source.content["aws"]["cluster"] = adopted
+    assert refused_names("saas-in-eks", "prod-eu", source) == []
+
+
+def test_a_project_s_and_a_stack_s_names_leave_room_for_a_role_s() -> None:
+    assert refused_names("p" * 20, "s" * 24, written()) == []
+    (said,) = refused_names("p" * 20, "s" * 25, written())
+    assert said.startswith("Pulumi.test.yaml:5: aws: ppp")
+    assert "44 characters together" in said
+
+
+@pytest.mark.parametrize(
+    ("today", "said"),
+    [
+        ("2027-01-25", None),
+        ("2027-01-26", "1.35 leaves EKS' standard support on 2027-03-27"),
+        ("2027-03-27", "1.35 leaves EKS' standard support on 2027-03-27"),
+        ("2027-03-28", "1.35 left EKS' standard support on 2027-03-27"),
+    ],
+)
+def test_the_end_of_a_version_s_support_is_told_in_time(today: str, said: str | None) -> None:
+    older = parse(cluster={"version": "1.35", "addons": ADDONS | {"kube-proxy": "v1.35.0-eksbuild.1"}})
+    told = aws.support_warning(older, date.fromisoformat(today))
+    assert told is None if said is None else told and said in told and "version to 1.36" in told
+
+
+def test_who_has_the_newest_version_is_not_told_which_comes_next() -> None:
+    told = aws.support_warning(parse(), date(2028, 1, 1))
+    assert told
+    assert "to a newer one" in told
+    assert aws.support_warning(None, date(2028, 1, 1)) is None
 
 
 @pytest.mark.parametrize("cidr", ["10.0.0.0/16", "172.20.0.0/20", "192.168.0.0/22"])
