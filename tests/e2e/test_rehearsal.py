@@ -16,11 +16,20 @@ REPLACEMENTS = {"replace", "create-replacement", "delete-replaced"}
 
 
 def begin_with_an_older_version(config: dict[str, Any]) -> None:
-    config["aws"]["cluster"]["version"] = "1.35"
+    cluster = config["aws"]["cluster"]
+    cluster["version"] = "1.35"
+    cluster["addons"]["kube-proxy"] = "v1.35.0-eksbuild.2"
 
 
 def upgrade(config: dict[str, Any]) -> None:
-    config["aws"]["cluster"]["version"] = "1.36"
+    cluster = config["aws"]["cluster"]
+    cluster["version"] = "1.36"
+    cluster["addons"]["kube-proxy"] = "v1.36.0-eksbuild.2"
+
+
+def take_the_viewers_off(config: dict[str, Any]) -> None:
+    assert config["aws"].get("protection", True)
+    config["aws"]["cluster"]["viewers"] = []
 
 
 def kinds(changes: list[Change]) -> set[tuple[str, str]]:
@@ -38,6 +47,7 @@ def test_production_comes_up_changes_without_replacement_and_goes_without_a_trac
         ):
             seen["kubeconfig"] = rehearsal.run("preview")
         rehearsal.configure(upgrade)
+        rehearsal.configure(take_the_viewers_off)
         rehearsal.tenants_file.write_text(rehearsal.tenants_file.read_text() + NEW_TENANT)
         seen["upgrade"] = rehearsal.run("up", "--yes", "--skip-preview")
         api = controlplane.administrator(rehearsal.home)
@@ -59,6 +69,9 @@ def test_production_comes_up_changes_without_replacement_and_goes_without_a_trac
     assert upgraded >= {
         ("update", "aws:eks/cluster:Cluster"),
         ("update", "aws:eks/nodeGroup:NodeGroup"),
+        ("update", "aws:eks/addon:Addon"),
+        ("delete", "aws:eks/accessEntry:AccessEntry"),
+        ("delete", "aws:eks/accessPolicyAssociation:AccessPolicyAssociation"),
         ("create", "aws:iam/role:Role"),
         ("create", "aws:eks/podIdentityAssociation:PodIdentityAssociation"),
     }
