@@ -47,6 +47,14 @@ FLUX_OBJECTS = Policy(
 )
 
 
+OPERATIONS = ("install", "upgrade", "rollback", "uninstall", "test")
+
+
+def _durations(*fields: str) -> str:
+    """CEL: the durations in these optional fields, those that are there."""
+    return f"[{', '.join(fields)}].filter(one, one.hasValue()).map(one, duration(string(one.value())))"
+
+
 def _own_namespace(reference: str) -> str:
     return f"{reference}.?namespace.orValue(request.namespace) in ['', request.namespace]"
 
@@ -56,8 +64,23 @@ RELEASE = Policy(
     promise="A tenant's HelmRelease acts as an account of the tenant, in its namespace, with its own charts.",
     rules=(Rule(RELEASES, ("helmreleases",)),),
     conditions=TENANTS_USERS,
-    variables={"spec": "dyn(object).spec"},
+    variables={
+        "spec": "dyn(object).spec",
+        "timeouts": _durations(
+            "variables.spec.?timeout", *(f"variables.spec.?{operation}.?timeout" for operation in OPERATIONS)
+        ),
+        "intervals": _durations("variables.spec.?interval", "variables.spec.?chart.?spec.?interval"),
+    },
     checks=(
+        Check(
+            # A few workers serve all tenants, and each waits for as long as a release says.
+            "variables.timeouts.all(one, one <= duration('10m'))",
+            "a release that is waited for keeps others' from being looked at. Leave timeouts at 10m or less.",
+        ),
+        Check(
+            "variables.intervals.all(one, one >= duration('1m'))",
+            "looking all the time keeps other tenants' releases from being looked at. Leave intervals at 1m or more.",
+        ),
         Check(
             "variables.spec.?serviceAccountName.orValue('') != ''",
             "the release names no account to act as. Write spec.serviceAccountName.",
@@ -91,8 +114,15 @@ CHART_SOURCES = Policy(
         # A variable cannot hold a URL, only its parts.
         "scheme": "isURL(variables.spec.url) ? url(variables.spec.url).getScheme() : ''",
         "host": "isURL(variables.spec.url) ? url(variables.spec.url).getHostname().lowerAscii() : ''",
+        "timeouts": _durations("variables.spec.?timeout"),
+        "intervals": _durations("variables.spec.?interval"),
     },
     checks=(
+        Check(
+            "variables.timeouts.all(one, one <= duration('2m')) && variables.intervals.all(one, one >= duration('1m'))",
+            "a source that is waited for, or asked all the time, keeps other tenants' from being looked at. Leave "
+            "spec.timeout at 2m or less, and spec.interval at 1m or more.",
+        ),
         Check(
             "variables.spec.?provider.orValue('generic') == 'generic'",
             "with a cloud's provider Flux would sign in with the platform's own rights. Leave spec.provider out and "

@@ -60,7 +60,8 @@ MANAGED = (
         ("resourcequotas", "limitranges", "endpoints", "bindings", "pods/binding", "serviceaccounts/token", "*/status"),
         WRITES,
     ),
-    Rule("apps", ("*/status",), WRITES),
+    # Of which Kubernetes makes a StatefulSet's pods, as if they had been looked at.
+    Rule("apps", ("controllerrevisions", "*/status"), WRITES),
     Rule("batch", ("*/status",), WRITES),
     Rule("discovery.k8s.io", ("endpointslices",), WRITES),
     Rule("networking.k8s.io", ("networkpolicies", "*/status"), WRITES),
@@ -74,6 +75,7 @@ MANAGED = (
     Rule("networking.k8s.aws", ("*",), WRITES),
     Rule("vpcresources.k8s.aws", ("*",), WRITES),
     Rule("elbv2.k8s.aws", ("*",), WRITES),
+    Rule("eks.amazonaws.com", ("*",), WRITES),
     Rule("crd.projectcalico.org", ("*",), WRITES),
     Rule("projectcalico.org", ("*",), WRITES),
     Rule("cilium.io", ("*",), WRITES),

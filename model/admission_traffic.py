@@ -20,11 +20,15 @@ def outside(host: str) -> str:
     return f"({host}.matches('{PUBLIC_NAME}') && !{host}.matches('{INSIDE}'))"
 
 
+OWN_SERVICE = "url(one).getHostname().matches('^[a-z0-9-]+[.]' + request.namespace + '[.]svc([.]cluster[.]local)?$')"
+"""CEL: whether the URL `one` leads to a Service of the tenant's own."""
+
+
 def _own(host: str) -> str:
     """CEL: whether a host name, perhaps *.such, is one of the tenant's. The form is checked too: ingress controllers
     take regular expressions where they expect an alias."""
     return (
-        f"({host}.matches('^([*][.])?[a-z0-9.-]+$') && variables.allowed.exists(mine, "
+        f"({host}.matches('^([*][.])?[a-z0-9][a-z0-9.-]*$') && variables.allowed.exists(mine, "
         f"mine.startsWith('*.') ? {host}.endsWith(mine.substring(1)) : {host} == mine))"
     )
 
@@ -44,6 +48,17 @@ NAMED_BY_ANNOTATION = (
     "nginx.ingress.kubernetes.io/server-alias",
 )
 """Annotations that claim host names beside the spec."""
+
+UNNAMED = (
+    "cert-manager.io/email-sans",
+    "cert-manager.io/ip-sans",
+    "cert-manager.io/uri-sans",
+    "nginx.ingress.kubernetes.io/from-to-www-redirect",
+)
+"""Annotations that claim what is no host name of the tenant's, or a name that nobody wrote down."""
+
+COPIES = "^[a-z0-9.-]+/(mirror-target|mirror-host|mirror-request-body|influxdb-[a-z]+|config-backend)$"
+"""Annotations by which an ingress controller sends requests, or copies of them, to whatever address they name."""
 
 HOST_NAMES = Policy(
     name="saas-tenant-hosts",
@@ -81,6 +96,12 @@ HOST_NAMES = Policy(
             "Use one in the namespace's annotation, or ask the platform team to add it to `hosts` in tenants.yaml.",
         ),
         Check(
+            f"{list(UNNAMED)!r}.all(key, !(key in variables.annotations))",
+            "an annotation claims a name that is in no rule, or something that is no host name. Leave out: "
+            + ", ".join(UNNAMED)
+            + ".",
+        ),
+        Check(
             "request.kind.kind == 'Service' || (variables.named.size() > 0 && !('' in variables.named))",
             "without a host name this would answer for everybody's. Name a host in every rule.",
         ),
@@ -104,6 +125,10 @@ ROUTING = Policy(
         "key.matches('^alb[.]ingress[.]kubernetes[.]io/(group[.]|actions[.]|conditions[.]|load-balancer-name$)'))",
         "references": "variables.annotations.map(key, key).filter(key, key.matches('-(secret|configmap|headers)$') && "
         "variables.annotations[key].contains('/') && !variables.annotations[key].startsWith(request.namespace + '/'))",
+        "copies": f"variables.annotations.map(key, key).filter(key, key.matches('{COPIES}'))",
+        # Who is asked whether a request may come in, and answers with headers.
+        "asked": "variables.annotations.map(key, key).filter(key, key.endsWith('/auth-url'))"
+        ".map(key, variables.annotations[key])",
         "rules": "request.kind.kind == 'Ingress' ? [] : dyn(object).spec.?rules.orValue([])",
         # Filters name backends too, those of the whole rule and those of one backend.
         "backends": "variables.rules.map(rule, rule.?backendRefs.orValue([]))",
@@ -127,6 +152,19 @@ ROUTING = Policy(
             "team sets a shared load balancer in the IngressClass.",
             "'these annotations reach other tenants\\' traffic: ' + variables.shared.join(', ') + '. Leave them out; "
             "the platform team sets a shared load balancer in the IngressClass.'",
+        ),
+        Check(
+            "variables.copies.size() == 0",
+            "an annotation has the ingress controller send requests to whatever it names, which may be a neighbour. "
+            "Leave it out.",
+            "'these annotations have the ingress controller send requests to whatever they name, which may be a "
+            "neighbour: ' + variables.copies.join(', ') + '. Leave them out.'",
+        ),
+        Check(
+            f"variables.asked.all(one, isURL(one) && ({OWN_SERVICE} || "
+            f"(url(one).getScheme() == 'https' && {outside('url(one).getHostname()')})))",
+            "auth-url leads to an address inside the cluster, which may be a neighbour's. Name a Service of this "
+            "namespace (http://NAME.NAMESPACE.svc.cluster.local/), or a host outside by https.",
         ),
         Check(
             "variables.references.size() == 0",
@@ -157,6 +195,9 @@ SERVICE_TYPES = Policy(
         "annotated": listed(SERVICES),
         "types": "variables.annotated.size() == 0 ? ['ClusterIP'] : variables.annotated",
         "external": "object.spec.?externalName.orValue('').lowerAscii()",
+        "absolute": "variables.external.endsWith('.')",
+        "host": "variables.absolute ? variables.external.substring(0, variables.external.size() - 1) : "
+        "variables.external",
     },
     checks=(
         Check(
@@ -171,10 +212,17 @@ SERVICE_TYPES = Policy(
             "externalIPs take an address from whoever has it. Leave them out and use an Ingress.",
         ),
         Check(
-            f"variables.type != 'ExternalName' || {outside('variables.external')}",
+            f"variables.type != 'ExternalName' || {outside('variables.host')}",
             "an ExternalName inside the cluster leads the ingress controller to other tenants. Name a host outside.",
             "variables.external + ' is inside the cluster: it would lead the ingress controller to other tenants. "
             "Name a host outside.'",
+        ),
+        Check(
+            # Who looks it up may complete it first: product.neighbour is a Service, too.
+            "variables.type != 'ExternalName' || variables.absolute",
+            "an ExternalName without a dot at its end may be completed to a Service of another tenant. Add the dot.",
+            "'without a dot at its end it may be completed to a Service of another tenant. Write externalName: ' + "
+            "variables.external + '.'",
         ),
     ),
 )

@@ -15,6 +15,7 @@ from model.admission_policy import (
     enabled,
     listed,
     shown,
+    unless_same,
 )
 
 TEMPLATES = (
@@ -155,6 +156,11 @@ PLACEMENT = Policy(
     variables={
         **POD,
         "tolerated": "variables.pod.?tolerations.orValue([]).map(one, one.?key.orValue(''))",
+        "affinities": "[variables.pod.?affinity.?podAffinity, variables.pod.?affinity.?podAntiAffinity]"
+        ".filter(one, one.hasValue()).map(one, one.value())",
+        "terms": "variables.affinities.map(one, "
+        "one.?requiredDuringSchedulingIgnoredDuringExecution.orValue([]) + "
+        "one.?preferredDuringSchedulingIgnoredDuringExecution.orValue([]).map(some, some.podAffinityTerm)).flatten()",
     },
     checks=(
         Check(
@@ -171,6 +177,13 @@ PLACEMENT = Policy(
             "variables.tolerated.all(key, !(key in ['node-role.kubernetes.io/control-plane', "
             "'node-role.kubernetes.io/master', 'CriticalAddonsOnly']))",
             "this toleration is for the cluster's own pods. Leave it out.",
+        ),
+        Check(
+            # The scheduler keeps to the anti-affinity of pods that run, whoever's pod comes next.
+            "variables.terms.all(one, !has(one.namespaceSelector) && "
+            "one.?namespaces.orValue([]).all(some, some == request.namespace))",
+            "an affinity to pods of other namespaces keeps them off nodes, or tells where they are. Leave namespaces "
+            "and namespaceSelector out.",
         ),
     ),
 )
@@ -204,6 +217,9 @@ TOKENS = Policy(
     ),
 )
 
+DRIVERS = ("csi.cert-manager.io", "csi.spiffe.io", "secrets-store.csi.k8s.io")
+"""CSI drivers that give a pod something of its own; others take a server's address from the pod."""
+
 VOLUME_KINDS = (
     "configMap",
     "csi",
@@ -218,6 +234,12 @@ VOLUME_KINDS = (
 )
 """Kinds of volumes that are a tenant's own, or a claim. All others name storage by its address."""
 
+CLAIM_TEMPLATES = (
+    "variables.pod.?volumes.orValue([]).map(one, one.?ephemeral.?volumeClaimTemplate).filter(one, one.hasValue())"
+    ".map(one, one.value()) + "
+    "(request.kind.kind == 'StatefulSet' ? dyn(object).spec.?volumeClaimTemplates.orValue([]) : [])"
+)
+
 VOLUMES = Policy(
     name="saas-tenant-volumes",
     promise="A tenant gets new volumes, and takes none that was made for another.",
@@ -228,9 +250,7 @@ VOLUMES = Policy(
         "volumes": "variables.pod.?volumes.orValue([])",
         "foreign": "variables.volumes.filter(one, one.exists(key, key != 'name' && "
         f"!(key in {list(VOLUME_KINDS)!r}))).map(one, one.name)",
-        "claims": "variables.volumes.map(one, one.?ephemeral.?volumeClaimTemplate).filter(one, one.hasValue())"
-        ".map(one, one.value()) + "
-        "(request.kind.kind == 'StatefulSet' ? dyn(object).spec.?volumeClaimTemplates.orValue([]) : [])",
+        "claims": CLAIM_TEMPLATES,
     },
     checks=(
         Check(
@@ -240,9 +260,15 @@ VOLUMES = Policy(
             "variables.foreign.join(', ') + '. Use a PersistentVolumeClaim.'",
         ),
         Check(
+            f"variables.volumes.all(one, one.?csi.?driver.orValue('{DRIVERS[0]}') in {list(DRIVERS)!r})",
+            "a csi volume names storage by its address, which may be another tenant's. Use a PersistentVolumeClaim; "
+            f"of drivers a pod may name {', '.join(DRIVERS)}.",
+        ),
+        Check(
             # Kubernetes' controllers make the claims: they would not be refused as the tenant's.
-            "variables.claims.all(one, one.spec.?volumeName.orValue('') == '')",
-            "a template of claims names a volume, which may be another tenant's. Leave volumeName out.",
+            "variables.claims.all(one, one.spec.?volumeName.orValue('') == '' && !has(one.spec.selector))",
+            "a template of claims chooses its volume, which may be another tenant's. Leave out volumeName and "
+            "selector.",
         ),
     ),
 )
@@ -259,7 +285,40 @@ CLAIMS = Policy(
             "a claim that names its volume may get one that was made for another tenant. Leave volumeName out; for an "
             "existing volume the platform team sets claimRef in the PersistentVolume.",
         ),
+        Check(
+            "request.operation != 'CREATE' || !has(object.spec.selector)",
+            "a claim that selects its volume may get one that was made for another tenant. Leave selector out.",
+        ),
     ),
 )
 
-WORKLOADS = (IMAGES, PRIORITY, NODES, PLACEMENT, ACCOUNTS, TOKENS, VOLUMES, CLAIMS)
+LONGEST_GRACE = 600
+"""Seconds that a pod may take to end, and with it a tenant's removal."""
+
+ENDINGS = Policy(
+    name="saas-tenant-endings",
+    promise="Nothing that Kubernetes makes for a tenant keeps its namespace from going when the tenant goes.",
+    rules=(*TEMPLATES, NEW_PODS),
+    conditions={"spec-changes": unless_same("spec"), **NOT_FROM_A_TEMPLATE},
+    variables={
+        **POD,
+        # Who makes pods and claims copies what their templates say.
+        "templates": "request.kind.kind == 'Pod' ? [] : request.kind.kind == 'CronJob' ? "
+        "[dyn(object).spec.jobTemplate, dyn(object).spec.jobTemplate.spec.template] : [dyn(object).spec.template]",
+        "claims": CLAIM_TEMPLATES,
+        "finalizers": "(variables.templates + variables.claims)"
+        ".map(one, one.?metadata.?finalizers.orValue([])).flatten()",
+    },
+    checks=(
+        Check(
+            "variables.finalizers.size() == 0",
+            "a template's finalizers, which nobody takes away, keep the namespace for ever. Leave them out.",
+        ),
+        Check(
+            f"variables.pod.?terminationGracePeriodSeconds.orValue(30) <= {LONGEST_GRACE}",
+            f"the namespace waits for its pods to end. Leave terminationGracePeriodSeconds at {LONGEST_GRACE} or less.",
+        ),
+    ),
+)
+
+WORKLOADS = (IMAGES, PRIORITY, NODES, PLACEMENT, ACCOUNTS, TOKENS, VOLUMES, CLAIMS, ENDINGS)

@@ -13,11 +13,19 @@ TENANT_PATTERN = r"^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$"
 RESERVED = frozenset({"default", FLUX_NAMESPACE})
 """Namespaces that are somebody else's; so is every kube-*."""
 
+TOP_LEVEL_DOMAINS = frozenset(
+    "app arpa biz cloud cluster com dev edu gov info int internal local localdomain localhost mil net org svc".split()
+)
+"""Domains in which the hosts have names that products usually ask; so is every word of two letters."""
+
 
 def tenant_name_problem(name: str) -> tuple[str, str] | None:
     """What is wrong with a tenant's name and what to do; None for a good one."""
     if name in RESERVED or name.startswith("kube-"):
         return f"the namespace {name!r} is reserved", "Choose another name."
+    if name in TOP_LEVEL_DOMAINS or re.fullmatch("[a-z]{2}", name):
+        # A Service of this tenant would be found before a public host: ghcr in io is ghcr.io to every pod of a cluster.
+        return f"{name!r} is a top-level domain: its Services would answer for public hosts", f"Write {name}-tenant."
     if re.fullmatch(TENANT_PATTERN, name):
         return None
     suggestion = re.sub(r"[^a-z0-9]+", "-", name.lower())[:63].strip("-")

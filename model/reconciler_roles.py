@@ -37,8 +37,9 @@ def reconciler_roles() -> list[Manifest]:
                 _rule(RBAC, ["rolebindings", "roles"], WRITE),
                 # What it only has to be able to give to its product: electing a leader, and telling about it.
                 _rule("coordination.k8s.io", ["leases"], WRITE),
-                _rule("", ["events"], (*READ, "create", "patch")),
-                _rule("events.k8s.io", ["events"], (*READ, "create", "patch")),
+                # Not to read them: Flux' controllers tell there what went wrong, in their own words.
+                _rule("", ["events"], ("create", "patch")),
+                _rule("events.k8s.io", ["events"], ("create", "patch")),
                 # Whether what was applied is healthy, and where to find it. Who writes endpoints chooses where the
                 # cluster's ingress sends requests, which may be a neighbour.
                 _rule("", ["endpoints", "pods", "pods/log"], READ),

@@ -230,6 +230,9 @@ class Tier(Model):
             "count/serviceaccounts": "20",
             "count/roles.rbac.authorization.k8s.io": "20",
             "count/rolebindings.rbac.authorization.k8s.io": "20",
+            # Also pods that have ended, which `pods` does not count.
+            "count/pods": "200",
+            "count/replicasets.apps": "300",
         },
         description="The tenant's ResourceQuota; null lifts a limit",
     )
@@ -252,7 +255,7 @@ class Tier(Model):
     )
     hosts: list[Host] = Field(
         default=[],
-        description=f"The host names that its Ingresses and HTTPRoutes may have; {TENANT} stands for its name",
+        description=f"The host names that its Ingresses and routes may have; {TENANT} stands for its name",
     )
 
 
@@ -280,6 +283,8 @@ PREMIUM: Mapping[str, Any] = {
         "count/serviceaccounts": "50",
         "count/roles.rbac.authorization.k8s.io": "50",
         "count/rolebindings.rbac.authorization.k8s.io": "50",
+        "count/pods": "1000",
+        "count/replicasets.apps": "1500",
     },
     "limits": {"default": {"cpu": "4"}, "max": {"cpu": "4", "memory": "8Gi", "ephemeral-storage": "20Gi"}},
     "helm": True,

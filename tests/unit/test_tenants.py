@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model import editor_schema, effective, tenants
+from model import editor_schema, effective, names, tenants
 from model.document import parse
 from model.mirrors import Mirror
 from model.mistakes import MistakesError
@@ -172,9 +172,10 @@ def test_the_longest_prefix_of_a_mirror_wins() -> None:
 
 @given(st.from_regex(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]", fullmatch=True))
 def test_a_name_that_kubernetes_takes_is_taken_unless_reserved(name: str) -> None:
-    reserved = name in ("default", "flux-system") or name.startswith("kube-")
-    if reserved:
+    if name in ("default", "flux-system") or name.startswith("kube-"):
         assert "reserved" in mistakes(entry(name=name))[0]
+    elif name in names.TOP_LEVEL_DOMAINS or re.fullmatch("[a-z]{2}", name):
+        assert "top-level domain" in mistakes(entry(name=name))[0]
     else:
         assert load(entry(name=name))[0].name == name
 

@@ -12,12 +12,18 @@ from tests.e2e.isolation.attack import (
     BASIC,
     CLUSTER_ADMIN,
     LIMITS,
+    NEIGHBOUR,
     POD_SECURITY,
     QUOTA,
     STRICT,
     WIDE,
     Attack,
     by_policy,
+)
+
+REQUIRED, PREFERRED = (
+    "requiredDuringSchedulingIgnoredDuringExecution",
+    "preferredDuringSchedulingIgnoredDuringExecution",
 )
 
 
@@ -119,6 +125,19 @@ def pods() -> Iterator[Attack]:
     control = [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}]
     waiting = of.pod(CLUSTER_ADMIN, schedulingGates=[{"name": "example.com/never"}])
     waiting["metadata"]["name"] = "waiting"
+    others = {"topologyKey": "topology.kubernetes.io/zone", "labelSelector": {}}
+    for what, reach in (
+        ("all other tenants", {"namespaceSelector": {}}),
+        ("a neighbour", {"namespaces": [NEIGHBOUR]}),
+    ):
+        term = {**others, **reach}
+        for kind, rule in (
+            ("podAntiAffinity", {REQUIRED: [term]}),
+            ("podAffinity", {PREFERRED: [{"weight": 1, "podAffinityTerm": term}]}),
+        ):
+            doing = "keeps out of its zone" if "Anti" in kind else "stays near"
+            reason = "an affinity to pods of other namespaces"
+            yield tries(f"a Deployment {doing} {what}", "placement", reason, affinity={kind: rule})
     yield tries("a Deployment moves to the control plane", "placement", "for the cluster's own", tolerations=control)
 
     yield Attack(
@@ -139,14 +158,22 @@ def pods() -> Iterator[Attack]:
             reason = "name storage by its address"
             volumes = [{"name": "theirs", **volume}]
             yield tries(f"{what} mounts {kind}", "volumes", reason, build=build, tenant=tenant, volumes=volumes)
+    server = {"driver": "nfs.csi.k8s.io", "volumeAttributes": {"server": "10.0.0.10", "share": "/"}}
+    volumes = [{"name": "theirs", "csi": server}]
+    yield tries("a Deployment mounts a file server by a driver", "volumes", "a csi volume names", volumes=volumes)
     template = {"volumeClaimTemplate": {"spec": of.claim(BASIC, volumeName="neighbours")["spec"]}}
-    reason = "a template of claims names a volume"
+    reason = "a template of claims chooses its volume"
     volumes = [{"name": "theirs", "ephemeral": template}]
     yield tries("a Deployment's pods claim another's volume", "volumes", reason, volumes=volumes)
     replicated = of.stateful_set(BASIC)
     claim = {"metadata": {"name": "data"}, "spec": of.claim(BASIC, volumeName="neighbours")["spec"]}
     replicated["spec"]["volumeClaimTemplates"] = [claim]
     yield Attack("a StatefulSet claims another's volume", (by_policy("volumes"),), reason, replicated)
+    selecting = {"selector": {"matchLabels": {"of": NEIGHBOUR}}}
+    template = {"volumeClaimTemplate": {"spec": of.claim(BASIC, **selecting)["spec"]}}
+    volumes = [{"name": "theirs", "ephemeral": template}]
+    yield tries("a Deployment's pods select another's volume", "volumes", reason, volumes=volumes)
+    yield tries("a claim selects another's volume", "claims", "that selects its volume", build=of.claim, **selecting)
 
     reason = "the service account basic is the reconciler's"
     yield tries("a Deployment runs as the reconciler", "accounts", reason, serviceAccountName=BASIC)
@@ -179,6 +206,29 @@ def pods() -> Iterator[Attack]:
         verb="merge",
         given=(pending,),
     )
+
+
+def endings() -> Iterator[Attack]:
+    """What would keep a namespace from going, made by Kubernetes' own controllers for the tenant."""
+    stuck, reason = {"finalizers": ["example.com/never"]}, "a template's finalizers"
+
+    def tries(name: str, reason: str, manifest: Manifest) -> Attack:
+        return Attack(name, (by_policy("endings"),), reason, manifest)
+
+    deployment, cron_job, job = of.deployment(BASIC), of.cron_job(BASIC), of.cron_job(BASIC)
+    deployment["spec"]["template"]["metadata"] |= stuck
+    yield tries("a Deployment's pods can never be deleted", reason, deployment)
+    cron_job["spec"]["jobTemplate"]["spec"]["template"]["metadata"] |= stuck
+    yield tries("a CronJob's pods can never be deleted", reason, cron_job)
+    job["spec"]["jobTemplate"]["metadata"] = stuck
+    yield tries("a CronJob's Jobs can never be deleted", reason, job)
+    replicated, claim = of.stateful_set(BASIC), of.claim(BASIC)["spec"]
+    replicated["spec"]["volumeClaimTemplates"] = [{"metadata": {"name": "data", **stuck}, "spec": claim}]
+    yield tries("a StatefulSet's claims can never be deleted", reason, replicated)
+    for build in (of.deployment, of.cron_job):
+        what = build.__name__.replace("_", " ")
+        lasting = build(BASIC, terminationGracePeriodSeconds=10**9)
+        yield tries(f"a {what}'s pods take years to end", "the namespace waits for its pods", lasting)
 
 
 def limits() -> Iterator[Attack]:

@@ -42,6 +42,7 @@ def traffic() -> Iterator[Attack]:
     for what, key, value in (
         ("as an alias", alias, f"{own}, {theirs}"),
         ("by a regular expression", alias, f"~^neighbour.example.com|.{BASIC}.example.net"),
+        ("above its own, as nginx writes it", alias, f".{BASIC}.example.net"),
         ("in DNS", dns, theirs),
         ("in its certificate", certificate, theirs),
     ):
@@ -49,6 +50,13 @@ def traffic() -> Iterator[Attack]:
         yield tries(f"an Ingress takes a neighbour's name {what}", reason, manifest)
     record = of.service(BASIC, metadata={"annotations": {dns: theirs}})
     yield tries("a Service takes a neighbour's name in DNS", reason, record)
+
+    for what, key, value in (
+        ("a name without or with www", "nginx.ingress.kubernetes.io/from-to-www-redirect", "true"),
+        ("an address in its certificate", "cert-manager.io/ip-sans", "10.0.0.10"),
+    ):
+        manifest = of.ingress(BASIC, own, annotations={key: value})
+        yield tries(f"an Ingress takes {what}", "claims a name that is in no rule", manifest)
 
     def steers(name: str, reason: str, manifest: Manifest) -> Attack:
         return tries(name, reason, manifest, policy="routing")
@@ -68,6 +76,23 @@ def traffic() -> Iterator[Attack]:
             "nginx.ingress.kubernetes.io/custom-headers",
             "neighbour/headers",
             "of another namespace",
+        ),
+        (
+            "copies requests to a neighbour",
+            "nginx.ingress.kubernetes.io/mirror-target",
+            f"http://product.{NEIGHBOUR}.svc.cluster.local/$request_uri",
+            "may be a neighbour: nginx.ingress.kubernetes.io/mirror-target",
+        ),
+        *(
+            (f"asks {host} who may come in", "nginx.ingress.kubernetes.io/auth-url", f"{host}/auth", "auth-url leads")
+            for host in (
+                f"http://product.{NEIGHBOUR}.svc.cluster.local",
+                f"https://product.{NEIGHBOUR}.svc.cluster.local",
+                f"https://product.{BASIC}.{NEIGHBOUR}.svc",
+                "http://auth.example.com",
+                "https://10.0.0.10",
+                "https://$arg_host",
+            )
         ),
     ):
         yield steers(f"an Ingress {what}", reason, of.ingress(BASIC, own, annotations={key: value}))
@@ -97,11 +122,14 @@ def traffic() -> Iterator[Attack]:
             defences=(by_policy("services"), QUOTA),
         )
     yield serves("a Service takes somebody's address", "externalIPs take", externalIPs=["10.0.0.10"])
-    reason = "is inside the cluster"
     for host in (
-        "product.neighbour.svc.cluster.local",
-        "localhost",
-        "10.0.0.10",
-        "instance.eu-west-1.compute.internal",
+        "product.neighbour.svc.cluster.local.",
+        "localhost.",
+        "10.0.0.10.",
+        "instance.eu-west-1.compute.internal.",
     ):
         yield serves(f"a Service leads to {host}", host, tenant=WIDE, type="ExternalName", externalName=host)
+    # With the cluster's own domain after it, this is a Service.
+    host = f"product.{NEIGHBOUR}"
+    reason = f"Write externalName: {host}."
+    yield serves(f"a Service leads to {host}", reason, tenant=WIDE, type="ExternalName", externalName=host)

@@ -63,6 +63,13 @@ def flux() -> Iterator[Attack]:
     def chart(**source: str) -> Manifest:
         return {"spec": {"chart": "x", "sourceRef": {"kind": "HelmRepository", "name": "product", **source}}}
 
+    reason = "keeps others' from being looked at"
+    yield releases("is waited for all day", reason, timeout="24h")
+    yield releases("is waited for all day when it is upgraded", reason, upgrade={"timeout": "1500m"})
+    reason = "looking all the time keeps"
+    yield releases("is looked at all the time", reason, interval="1s")
+    often = {"spec": {"chart": "x", "interval": "1s", "sourceRef": {"kind": "HelmRepository", "name": "product"}}}
+    yield releases("has its chart looked for all the time", reason, chart=often)
     yield releases("acts as Flux's controller", "Write spec.serviceAccountName: wide", serviceAccountName=None)
     outside = {"secretRef": {"name": "elsewhere"}}
     yield releases("goes into another cluster", "goes into this cluster", kubeConfig=outside)
@@ -83,6 +90,11 @@ def flux() -> Iterator[Attack]:
         reason = "with the platform's own rights"
         yield source(f"with Flux's own AWS role ({kind})", reason, build=build, provider="aws", **changes)
         yield source(f"unencrypted ({kind})", "charts come by https", build=build, insecure=True, **changes)
+        reason = "or asked all the time"
+        yield source(f"from a silent server ({kind})", reason, build=build, timeout="60m", **changes)
+        yield source(
+            f"from a server that is asked all the time ({kind})", reason, build=build, interval="1s", **changes
+        )
     yield source("by http", "charts come by https", url="http://charts.example.com/")
     for host in (
         "169.254.169.254",

@@ -169,6 +169,16 @@ def beyond_the_role() -> Iterator[Attack]:
         ("adds a quota", {**quota, "metadata": {**quota["metadata"], "name": "mine"}}, CLUSTER_ADMIN),
         ("makes a Gateway", own("Gateway", "mine", "gateway.networking.k8s.io/v1", spec={}), CLUSTER_ADMIN),
         ("joins another's target group", own("TargetGroupBinding", "mine", "elbv2.k8s.aws/v1", spec={}), CLUSTER_ADMIN),
+        (
+            "joins another's target group in Auto Mode",
+            own("TargetGroupBinding", "mine", "eks.amazonaws.com/v1", spec={}),
+            CLUSTER_ADMIN,
+        ),
+        (
+            "says what a StatefulSet's pods were",
+            own("ControllerRevision", "mine", "apps/v1", revision=1, data={}),
+            CLUSTER_ADMIN,
+        ),
         ("sends requests elsewhere", own("Endpoints", "product", subsets=NEIGHBOURS_POD), CLUSTER_ADMIN),
         ("sends requests elsewhere by slices", endpoint_slice(CLUSTER_ADMIN), CLUSTER_ADMIN),
     ):

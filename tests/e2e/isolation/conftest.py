@@ -86,6 +86,7 @@ DEFINITIONS = [
     _definition("gateway.networking.k8s.io", "GRPCRoute", "grpcroutes"),
     _definition("gateway.networking.k8s.io", "Gateway", "gateways"),
     _definition("elbv2.k8s.aws", "TargetGroupBinding", "targetgroupbindings"),
+    _definition("eks.amazonaws.com", "TargetGroupBinding", "targetgroupbindings"),
     _definition("example.com", "Widget", "widgets"),
 ]
 

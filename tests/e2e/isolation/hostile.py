@@ -33,8 +33,9 @@ BASIC, HELM, ADMIN, CLUSTER_ADMIN, PRIVATE = "basic", "helm", "admin", "cluster-
 NEIGHBOUR = "neighbour"
 OWN = "own-namespace"
 """Stands for the attacking tenant's name in what it commits."""
-WEB, GIT = "web-server", "git-server"
-"""Stand for the addresses of a web server and of the Git server, which Flux can reach."""
+WEB, GIT, ARTIFACTS = "web-server", "git-server", "artifact-server"
+"""Stand for the addresses of a web server, of the Git server, and of the Service at which source-controller has all
+tenants' artifacts. Flux can reach all of them."""
 
 RBAC = "RBAC: the reconciler's role, bound in its own namespace only"
 ADMISSION = "admission policies"

@@ -100,8 +100,7 @@ def _lock_down(on: HostilePlatform, locked: bool) -> None:
     before = set(agent.programs(on.platform.home).values())
     on.stack.configure(fluxLockdown=locked)
     on.stack.up()
-    # All but source-controller, which the lockdown says nothing to.
-    eventually(lambda: len(before & set(agent.programs(on.platform.home).values())) == 1)
+    eventually(lambda: not before & set(agent.programs(on.platform.home).values()))
     eventually(lambda: len(agent.programs(on.platform.home)) == 4)
 
 

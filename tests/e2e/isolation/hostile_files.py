@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from tests.e2e.isolation import objects as of
-from tests.e2e.isolation.hostile import FORBIDDEN, GIT, LOCKDOWN, NEIGHBOUR, OWN, RBAC, WEB, Attack, Link
+from tests.e2e.isolation.hostile import ARTIFACTS, FORBIDDEN, GIT, LOCKDOWN, NEIGHBOUR, OWN, RBAC, WEB, Attack, Link
 
 INSIDE = "What Flux builds consists of files of the tenant's own repository."
 SANDBOX = "kustomize-controller: a build sees nothing outside of the source's folder"
@@ -96,6 +96,28 @@ def _remote() -> Iterator[Attack]:
     )
 
 
+def _artifacts() -> Iterator[Attack]:
+    """source-controller lists all tenants' artifacts, and gives them to whoever asks."""
+    neighbours = f"{ARTIFACTS}/gitrepository/{NEIGHBOUR}/{NEIGHBOUR}/"
+    for what, address in (
+        ("lists its neighbours", f"{ARTIFACTS}/gitrepository/"),
+        ("lists a neighbour's commits", neighbours),
+        ("reads a neighbour's whole repository", f"{neighbours}latest.tar.gz"),
+    ):
+        yield Attack(
+            f"a generator {what}",
+            "No tenant reads what its neighbours' products consist of.",
+            "proxyconnect",
+            "Flux: kustomize-controller reads artifacts under a name that is a secret",
+            frozenset({LOCKDOWN}),
+            kustomization={
+                **_generated("configMapGenerator", files=[f"stolen={address}"]),
+                "generatorOptions": {"disableNameSuffixHash": True},
+            },
+            proof=f"/api/v1/namespaces/{OWN}/configmaps/attack",
+        )
+
+
 def _moved() -> Iterator[Attack]:
     """Kustomize moves every object into the tenant's namespace; what it does after that is the tenant's to say."""
     promise = "A tenant's objects stay in its own namespace."
@@ -116,4 +138,4 @@ def _moved() -> Iterator[Attack]:
     )
 
 
-ATTACKS = (*_outside(), *_programs(), *_remote(), *_moved())
+ATTACKS = (*_outside(), *_programs(), *_remote(), *_artifacts(), *_moved())

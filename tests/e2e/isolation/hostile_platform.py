@@ -159,6 +159,21 @@ class HostilePlatform:
             time.sleep(0.2)
         return False
 
+    # What controllers report nowhere but in their logs
+
+    def log_size(self, controller: str) -> int:
+        """How much a controller has written until now."""
+        return self._log(controller).stat().st_size
+
+    def logged_error(self, controller: str, since: int, *words: str) -> str:
+        """The error of the first line with all these words that a controller wrote since then; empty for none."""
+        lines = self._log(controller).read_bytes()[since:].decode().splitlines()
+        found = next((line for line in lines if all(word in line for word in words)), "")
+        return str(json.loads(found).get("error", found)) if found else ""
+
+    def _log(self, controller: str) -> Path:
+        return self.platform.home.logs / f"{controller}.log"
+
     # Tenants
 
     def snapshot(self, namespace: str) -> dict[str, str]:

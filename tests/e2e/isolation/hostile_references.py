@@ -19,6 +19,8 @@ from tests.e2e.isolation.hostile import ADMIN, ADMISSION, LOCKDOWN, NEIGHBOUR, O
 from tests.e2e.isolation.hostile_flux import MORE, kustomization, made, neighbours
 from tests.platform import eventually
 
+CONTROLLER = "notification-controller"
+"""It reports what it refuses in its log, and nowhere else."""
 SECOND = "What a tenant's Flux objects refer to is in its own namespace."
 
 CROSS_NAMESPACE = {
@@ -186,7 +188,7 @@ def _notifications() -> Iterator[Attack]:
 
 def listen(on: Any, tenant: str) -> tuple[bool, str]:
     """Have something happen to the neighbour, as Flux' controllers report it, until it is known who hears of it."""
-    log, port = _log(on), on.platform.home.port("notification-controller-events")
+    log, port = on.log_size(CONTROLLER), on.platform.home.port("notification-controller-events")
     for number in range(50):
         message = f"heard by {tenant} {time.time_ns()}"
         event = {
@@ -201,33 +203,24 @@ def listen(on: Any, tenant: str) -> tuple[bool, str]:
         time.sleep(0.3)
         if any(message in one for one in on.received):
             return True, f"the tenant was told: {message}"
-        if blocked := _said(log, on, "cross-namespace references have been blocked", f"'{tenant}/attack'"):
+        why = "cross-namespace references have been blocked"
+        if blocked := on.logged_error(CONTROLLER, log, why, f"'{tenant}/attack'"):
             return False, blocked
     return False, "nobody was told"
 
 
 def ring(on: Any, tenant: str) -> tuple[bool, str]:
     """Call the tenant's webhook, as its own server would."""
-    log, port = _log(on), on.platform.home.port("notification-controller-webhook")
+    log, port = on.log_size(CONTROLLER), on.platform.home.port("notification-controller-webhook")
     path = f"/apis/notification.toolkit.fluxcd.io/v1/namespaces/{tenant}/receivers/attack"
     webhook = eventually(lambda: ((on.get(path) or {}).get("status") or {}).get("webhookPath"))
     try:
         urllib.request.urlopen(f"http://127.0.0.1:{port}{webhook}", b"{}", timeout=5).close()
     except urllib.error.HTTPError as error:
         error.close()
-        return False, eventually(lambda: _said(log, on, "cross-namespace references are not allowed", tenant))
+        why = "cross-namespace references are not allowed"
+        return False, eventually(lambda: on.logged_error(CONTROLLER, log, why, tenant))
     return True, "the neighbour's source was asked to fetch"
-
-
-def _log(on: Any) -> int:
-    return (on.platform.home.logs / "notification-controller.log").stat().st_size
-
-
-def _said(since: int, on: Any, *words: str) -> str:
-    """A line that notification-controller wrote since then: it reports such refusals nowhere else."""
-    text = (on.platform.home.logs / "notification-controller.log").read_bytes()[since:].decode()
-    lines = [line for line in text.splitlines() if all(word in line for word in words)]
-    return str(json.loads(lines[0]).get("error", lines[0])) if lines else ""
 
 
 def _secret() -> dict[str, str]:

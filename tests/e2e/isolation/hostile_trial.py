@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tests.e2e.isolation.hostile import GIT, OWN, SECONDS, WEB, Attack, product
+from tests.e2e.isolation.hostile import ARTIFACTS, GIT, OWN, SECONDS, WEB, Attack, product
 from tests.e2e.isolation.hostile_platform import PATHS, HostilePlatform
 from tests.e2e.isolation.hostile_tenants import POOL
 
@@ -58,10 +57,10 @@ def _tried(on: HostilePlatform, attack: Attack, answer: Callable[[Trial], str]) 
     try:
         before, uids = on.product(tenant)
         news = str(time.time_ns())
-        servers = {WEB: on.web, GIT: f"http://127.0.0.1:{on.platform.home.port('git-http')}"}
-        commit = on.commit(tenant, attack.written(tenant, servers, news))
+        log = on.log_size("helm-controller")
+        commit = on.commit(tenant, attack.written(tenant, servers_of(on), news))
         on.reconcile(tenant)
-        trial = Trial(on, attack, tenant, commit)
+        trial = Trial(on, attack, tenant, commit, log)
         said = answer(trial)
         told, still = on.product(tenant)
         touched = on.touched()
@@ -76,6 +75,14 @@ def _tried(on: HostilePlatform, attack: Attack, answer: Callable[[Trial], str]) 
         on.idle[attack.tenant].put(tenant)
 
 
+def servers_of(on: HostilePlatform) -> dict[str, str]:
+    """Where on this machine the servers are for which attacks have names."""
+    home = on.platform.home
+    # An address at which the storage is found, and that Go does not take for loopback, which it never asks by a proxy.
+    artifacts = f"http://0.0.0.0:{home.port('source-controller-storage')}"
+    return {WEB: on.web, GIT: f"http://127.0.0.1:{home.port('git-http')}", ARTIFACTS: artifacts}
+
+
 @dataclass(frozen=True)
 class Trial:
     """An attack that is committed, and that Flux was asked to look at."""
@@ -84,6 +91,8 @@ class Trial:
     attack: Attack
     tenant: str
     commit: str
+    log: int
+    """How long helm-controller's log was before."""
 
     @property
     def _reason(self) -> str:
@@ -160,9 +169,7 @@ class Trial:
         """What helm-controller wrote: a chart template that it refuses it reports nowhere else."""
         if kind != "HelmRelease":
             return ""
-        lines = (self.on.platform.home.logs / "helm-controller.log").read_text().splitlines()
-        ours = (line for line in lines if f'"namespace":"{self.tenant}"' in line and self._reason in line)
-        return next((str(json.loads(line)["error"]) for line in ours), "")
+        return self.on.logged_error("helm-controller", self.log, f'"namespace":"{self.tenant}"', self._reason)
 
     def _events(self) -> str:
         events = (self.on.get(f"/api/v1/namespaces/{self.tenant}/events") or {"items": []})["items"]

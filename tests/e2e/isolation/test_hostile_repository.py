@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
+import psutil
 import pytest
 import yaml
 
+from local import agent
 from tests.e2e.isolation import (
     hostile_files,
     hostile_flux,
@@ -21,7 +24,7 @@ from tests.e2e.isolation import (
 from tests.e2e.isolation import objects as of
 from tests.e2e.isolation.hostile import ADMISSION, LOCKDOWN, OWN, RBAC, SPACE, Attack, product
 from tests.e2e.isolation.hostile_defences import bring_back, take_away
-from tests.e2e.isolation.hostile_platform import HostilePlatform
+from tests.e2e.isolation.hostile_platform import SOURCES, HostilePlatform
 from tests.e2e.isolation.hostile_tenants import tenants_file
 from tests.e2e.isolation.hostile_trial import Outcome, all_at_once, let_through, repelled
 from tests.e2e.isolation.hostile_web import Web
@@ -82,7 +85,7 @@ def outcomes(request: pytest.FixtureRequest, hostile: HostilePlatform) -> Outcom
 def _selected(request: pytest.FixtureRequest) -> set[tuple[str, bool]]:
     found: set[tuple[str, bool]] = set()
     for item in request.session.items:
-        if isinstance(item, pytest.Function) and item.module is request.module and hasattr(item, "callspec"):
+        if isinstance(item, pytest.Function) and item.module is request.module and "attack" in item.fixturenames:
             attack = cast("Attack", item.callspec.params["attack"])
             found.add((attack.name, item.originalname == test_a_hostile_commit_is_refused.__name__))
     return found
@@ -149,50 +152,86 @@ def test_without_its_defence_a_hostile_commit_gets_through(
     assert outcome.ready_again
 
 
-SLOW = {
-    "promise": "No tenant's commit holds up its neighbours'.",
-    "defence": "Flux: kustomize-controller's proxy, which is not there",
-    "attack": "a base is on a server that never answers",
-    "by": "commit reconciled by Flux",
-}
+@dataclass(frozen=True)
+class Endless:
+    """A base for which kustomize-controller would wait, with all tenants behind it."""
+
+    attack: str
+    reason: str
+    defence: str
+    address: Callable[[HostilePlatform], str]
+
+    def record(self, record_property: Record, mode: str, answer: str) -> None:
+        record_property("promise", "No tenant's commit holds up its neighbours'.")
+        record_property("defence", self.defence)
+        record_property("attack", self.attack)
+        record_property("mode", mode)
+        record_property("by", "commit reconciled by Flux")
+        record_property("answer", answer[:300])
 
 
-def test_a_base_that_never_answers_holds_up_nobody_else(hostile: HostilePlatform, record_property: Record) -> None:
-    for name, value in {**SLOW, "mode": "defended"}.items():
-        record_property(name, value)
-    with _asking_for_ever(hostile, "hostile-basic-1") as commit:
+def _profile(hostile: HostilePlatform) -> str:
+    """Where kustomize-controller would profile itself for a while, were it listening at localhost."""
+    programs = agent.programs(hostile.platform.home)
+    pid = next(pid for pod, pid in programs.items() if pod.startswith("kustomize-controller-"))
+    flag = next(one for one in psutil.Process(pid).cmdline() if one.startswith("--metrics-addr="))
+    return f"http://localhost:{flag.rpartition(':')[2]}/debug/pprof/trace?seconds=25"
+
+
+ENDLESS = (
+    Endless(
+        "a base is on a server that never answers",
+        "proxyconnect",
+        "Flux: kustomize-controller's proxy, which is not there",
+        lambda hostile: f"{hostile.web}/slow",
+    ),
+    Endless(
+        "a base is the controller's own profile",
+        "connection refused",
+        "Flux: kustomize-controller listens at its own address only",
+        _profile,
+    ),
+)
+
+
+@pytest.mark.parametrize("base", ENDLESS, ids=lambda base: base.attack)
+def test_a_base_that_never_comes_holds_up_nobody_else(
+    hostile: HostilePlatform, base: Endless, record_property: Record
+) -> None:
+    with _asking_for_ever(hostile, "hostile-basic-1", base) as commit:
         ready, said = hostile.settled("hostile-basic-1", commit)
-        record_property("answer", said[:300])
+        base.record(record_property, "defended", said)
         assert not ready
-        assert "proxyconnect" in said
+        assert base.reason in said
         hostile.applied("hostile-basic-2", product_of("hostile-basic-2"))
         assert not Web.asked.is_set()
 
 
-def test_without_the_proxy_a_base_that_never_answers_holds_up_everybody(
-    hostile: HostilePlatform, record_property: Record
+@pytest.mark.parametrize("base", ENDLESS, ids=lambda base: base.attack)
+def test_without_the_defence_a_base_that_never_comes_holds_up_everybody(
+    hostile: HostilePlatform, base: Endless, record_property: Record
 ) -> None:
-    for name, value in {**SLOW, "mode": "without the defence"}.items():
-        record_property(name, value)
     take_away(hostile, LOCKDOWN)
     try:
-        with _asking_for_ever(hostile, "hostile-basic-1"):
-            assert Web.asked.wait(20)
+        with _asking_for_ever(hostile, "hostile-basic-1", base) as asking:
+            source = f"{SOURCES}/namespaces/hostile-basic-1/gitrepositories/hostile-basic-1"
+            eventually(lambda: asking in str((hostile.get(source) or {}).get("status", {}).get("artifact")))
+            time.sleep(2)  # until the build has begun: nothing tells
             other = hostile.commit("hostile-basic-2", product_of("hostile-basic-2"))
             hostile.reconcile("hostile-basic-2")
             with pytest.raises(AssertionError, match="not within"):
                 eventually(lambda: hostile.attempted("hostile-basic-2", other), 10)
-        record_property("answer", "no verdict about a neighbour's commit for 10 s")
+        base.record(record_property, "without the defence", "no verdict about a neighbour's commit for 10 s")
     finally:
         bring_back(hostile, LOCKDOWN)
 
 
 @contextmanager
-def _asking_for_ever(hostile: HostilePlatform, tenant: str) -> Iterator[str]:
-    """While a tenant's commit names such a base; afterwards the server answers, and the tenant is ready again."""
+def _asking_for_ever(hostile: HostilePlatform, tenant: str, base: Endless) -> Iterator[str]:
+    """While a tenant's commit names such a base; afterwards it is reverted, and the tenant is ready again."""
     Web.asked.clear()
     Web.answers.clear()
-    attack = Attack("", "", "", "", kustomization={"resources": [f"{hostile.web}/slow"]})
+    attack = Attack("", "", "", "", kustomization={"resources": [base.address(hostile)]})
     commit = hostile.commit(tenant, attack.written(tenant, {}, "slow"))
     hostile.reconcile(tenant)
     try:

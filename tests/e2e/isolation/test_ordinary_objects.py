@@ -65,7 +65,7 @@ def by_tier(tenant: str) -> Iterator[Manifest]:
     if tenant in (WIDE, ADMIN, CLUSTER_ADMIN):
         yield of.service(tenant, type="NodePort")
         yield of.service(tenant, type="LoadBalancer")
-        yield of.service(tenant, type="ExternalName", externalName="api.example.com")
+        yield of.service(tenant, type="ExternalName", externalName="api.example.com.")
         yield of.deployment(tenant, priorityClassName="business-hours")
         yield of.deployment(tenant, container={"image": "nginx:1.29"})
     if tenant in (ADMIN, CLUSTER_ADMIN):

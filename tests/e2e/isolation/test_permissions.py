@@ -19,7 +19,7 @@ import pytest
 from model.tiers import HELM_ROLE, RECONCILER_ROLE
 from tests.e2e.isolation import conftest
 from tests.e2e.isolation.actors import Actor, Answer
-from tests.e2e.isolation.attack import BASIC, NEIGHBOUR, STRICT
+from tests.e2e.isolation.attack import ADMIN, BASIC, CLUSTER_ADMIN, NEIGHBOUR, STRICT
 from tests.e2e.isolation.conftest import Cluster
 
 TABLE = Path(__file__).parent / "permissions.md"
@@ -53,6 +53,8 @@ ELSEWHERE = (NEIGHBOUR, "flux-system", "")
 """Namespaces that are not the tenant's; "" is the whole cluster."""
 TENANTS = (BASIC, STRICT)
 """A tenant for each column of the table: STRICT may have Helm."""
+WIDER = (ADMIN, CLUSTER_ADMIN)
+"""Tenants whose roles in their own namespaces are Kubernetes' own: asked for is what they may do elsewhere."""
 
 REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 THREADS = 4
@@ -95,6 +97,14 @@ def found(cluster: Cluster) -> Found:
 
 def test_a_reconciler_may_do_what_the_table_says_and_nothing_else(found: Found):
     assert table(found) == TABLE.read_text(), "review the difference; this file's head says how to write it"
+
+
+@pytest.mark.parametrize("tenant", [*TENANTS, *WIDER])
+@pytest.mark.parametrize("namespace", ELSEWHERE)
+def test_outside_of_its_namespace_no_tenant_may_do_more_than_whoever_has_signed_in(
+    found: Found, tenant: str, namespace: str
+):
+    assert found.tenants[tenant][namespace] <= found.everybody
 
 
 def test_nothing_in_the_table_widens_a_tenants_rights():
@@ -156,6 +166,9 @@ def review(cluster: Cluster) -> Found:
             tenant: {namespace: rights(*identity(tenant), namespace) for namespace in (tenant, *ELSEWHERE)}
             for tenant in TENANTS
         }
+        tenants |= {
+            tenant: {namespace: rights(*identity(tenant), namespace) for namespace in ELSEWHERE} for tenant in WIDER
+        }
         paths = [
             path
             for path in PATHS.split()
@@ -206,8 +219,8 @@ serves. What is not listed is refused. Admission policies take away from this ag
 FOOT = """
 ## Everywhere else
 
-In a neighbour's namespace, in flux-system and cluster-wide a reconciler may do what the API server lets everybody do
-who has signed in (`system:authenticated`), and nothing else:
+In a neighbour's namespace, in flux-system and cluster-wide a reconciler, one with the role `admin` or `cluster-admin`
+too, may do what the API server lets everybody do who has signed in (`system:authenticated`), and nothing else:
 """
 
 

@@ -11,12 +11,13 @@ import pytest
 from model.manifests import Manifest
 from model.names import FLUX_NAMESPACE
 from tests import reachability
-from tests.isolation_report.results import Network
+from tests.isolation_report.results import DEFENDED, UNDEFENDED, Network
 from tests.reachability import Attempt, JudgeError, Pod, Scenario
 
 TABLE = Path(__file__).parent / "reachability.yaml"
 
 Cells = set[tuple[str, str]]
+Record = Callable[[str, object], None]
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +48,7 @@ def concerning(namespace: str, cells: Cells) -> Cells:
     return {(row, column) for row, column in cells if column == namespace or row.split()[0] == namespace}
 
 
-def test_who_reaches_whom_is_what_the_table_promises(
-    scenario: Scenario, record_property: Callable[[str, object], None]
-):
+def test_who_reaches_whom_is_what_the_table_promises(scenario: Scenario, record_property: Record):
     found = reachability.matrix(scenario.policies, scenario.attempts)
     record_property("network", Network(scenario.rows, scenario.columns, found, scenario.intended).as_text())
     assert found == scenario.intended, "\n" + reachability.as_markdown(scenario, found)
@@ -70,10 +69,23 @@ def test_every_policy_of_a_tenant_is_needed_and_is_about_that_tenant_only(scenar
     assert without_effect == {"friend/egress-neighbour"}, "the neighbour does not let it in; all others have an effect"
 
 
-def test_without_its_default_deny_a_tenant_is_open_to_whoever_may_go_out(scenario: Scenario):
+def record_need(record_property: Record, policy: str, opened: Cells, part: str = "") -> None:
+    """Tell the report what gets through without this policy, or without a part of it."""
+    destination, source = min(opened)
+    for mode, answer in ((DEFENDED, "blocked"), (UNDEFENDED, "gets through")):
+        record_property("promise", "Nobody reaches a tenant, nor a tenant anybody, but by what its tier opens.")
+        record_property("defence", f"network policy {policy}{part and ', '}{part}")
+        record_property("attack", f"{source} reaches {destination}, past {policy}{part and ', '}{part}")
+        record_property("mode", mode)
+        record_property("by", "judged by cyclonus")
+        record_property("answer", answer)
+
+
+def test_without_its_default_deny_a_tenant_is_open_to_whoever_may_go_out(scenario: Scenario, record_property: Record):
     opened, closed = opened_and_closed(scenario, without(scenario, "basic/default-deny"))
     assert {("basic 8080", source) for source in ("friend", "wide", "default", "ingress", "flux", "outside")} <= opened
     assert ("itself 8080", "basic") in closed
+    record_need(record_property, "basic/default-deny", opened)
 
 
 def test_without_any_policy_a_tenant_reaches_everything_that_does_not_defend_itself(scenario: Scenario):
@@ -105,7 +117,7 @@ def narrowings(policy: Manifest) -> Iterator[tuple[str, Manifest]]:
                     yield f"except {exception}", wider
 
 
-def test_every_exception_port_and_selector_keeps_something_closed(scenario: Scenario):
+def test_every_exception_port_and_selector_keeps_something_closed(scenario: Scenario, record_property: Record):
     tried = 0
     for place, policy in enumerate(scenario.policies):
         if policy["metadata"]["namespace"] == FLUX_NAMESPACE:
@@ -116,11 +128,12 @@ def test_every_exception_port_and_selector_keeps_something_closed(scenario: Scen
             opened, closed = opened_and_closed(scenario, policies)
             assert opened, f"nothing opens when {name(policy)} loses {what}"
             assert not closed
+            record_need(record_property, name(policy), opened, what)
             tried += 1
     assert tried > 20
 
 
-def test_flux_own_policies_would_let_a_tenant_post_events_and_read_metrics(scenario: Scenario):
+def test_flux_own_policies_would_let_a_tenant_post_events_and_read_metrics(scenario: Scenario, record_property: Record):
     original = {name(policy): policy for policy in reachability.policies_of_flux()}
     assert {f"{FLUX_NAMESPACE}/{policy}" for policy in ("allow-scraping", "allow-webhooks")} < set(original)
     opened, closed = opened_and_closed(scenario, [original.get(name(policy), policy) for policy in scenario.policies])
@@ -128,6 +141,7 @@ def test_flux_own_policies_would_let_a_tenant_post_events_and_read_metrics(scena
     assert ("source-controller 8080", "wide") in opened
     assert ("source-controller 9090", "wide") not in opened, "the artifacts are closed by Flux itself"
     assert not closed
+    record_need(record_property, f"{FLUX_NAMESPACE}/allow-webhooks and allow-scraping, ours", opened)
 
 
 def test_each_policy_of_flux_is_needed(scenario: Scenario):
