@@ -99,6 +99,7 @@ def test_the_outputs_tell_of_the_cluster(program: Program) -> None:
     assert json.loads(outputs["kubeconfigJson"]) == outputs["kubeconfig"]
     assert (outputs["arn"], outputs["endpoint"]) == (cluster["arn"], cluster["endpoint"])
     assert f"https://{outputs['issuer']}" == cluster["identity"]["oidc"]["issuer"]
+    assert cluster["kubernetesNetworkConfig"]["serviceIpv4Cidr"] == "10.200.0.0/16"
     assert outputs["issuerArn"].endswith(f":oidc-provider/{outputs['issuer']}")
 
 
@@ -150,7 +151,8 @@ def test_a_cluster_leaves_nothing_and_auto_mode_comes_after_it(program: Program)
     session = aws.session(program.platform.home)
     cluster = session.call("eks", "describe_cluster", name="test")["cluster"]
     assert cluster["computeConfig"]["nodePools"] == ["general-purpose", "system"]
-    assert cluster["kubernetesNetworkConfig"]["elasticLoadBalancing"] == {"enabled": True}
+    network = cluster["kubernetesNetworkConfig"]
+    assert (network["elasticLoadBalancing"], network["serviceIpv4Cidr"]) == ({"enabled": True}, "10.200.0.0/16")
     assert session.call("eks", "list_addons", clusterName="test")["addons"] == []
     program.run("preview", "--expect-no-changes")
     program.run("destroy", "--yes", "--skip-preview")

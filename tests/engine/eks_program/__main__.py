@@ -49,6 +49,7 @@ cluster = eks.Cluster(
         )
     },
     upgrade_policy={"support_type": "STANDARD"},
+    kubernetes_service_ip_address_range="10.200.0.0/16",
     endpoint_private_access=True,
     endpoint_public_access=False,
     enabled_cluster_log_types=["api"],
