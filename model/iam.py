@@ -12,7 +12,7 @@ from model.aws_access import PLACEHOLDER, AwsAccess, AwsStatement
 from model.document import Document, Place
 from model.iam_documents import allow, document
 from model.mistakes import Mistake
-from model.tenant_boundary import OWN, TENANT_TAG, own_names
+from model.tenant_boundary import OWN, TENANT_TAG, anybodys_names, own_names
 from model.tenants import Tenant
 from model.unsound import sound
 
@@ -126,8 +126,13 @@ def _resource_problem(
         return f"reaches what is {other}'s", BROAD_REMEDY
     if limited:
         return None
+    service = arn.split(":")[2]
+    if any(_covers(pattern, arn) for pattern in anybodys_names(service, tenant)):
+        # The boundary denies it, since IAM's wildcards cannot tell whose folder the name stands in.
+        remedy = f"Name a bucket for the tenant, or write {PLACEHOLDER} as the first folder and in no further one. "
+        return "has the tenant's name where it could be in anybody's folder", remedy + BROAD_REMEDY
     if not _names(arn, tenant):
-        shapes = own_names(arn.split(":")[2], PLACEHOLDER) or (f"…:{PLACEHOLDER}-…", f"…/{PLACEHOLDER}/…")
+        shapes = own_names(service, PLACEHOLDER) or (f"…:{PLACEHOLDER}-…", f"…/{PLACEHOLDER}/…")
         remedy = f"Write {PLACEHOLDER} in it, as in {shapes[0]} or {shapes[-1]}, or limit it by a condition. "
         return "names no tenant", remedy + BROAD_REMEDY
     if re.search(r"[*?]", name[: name.index(tenant)]):

@@ -49,12 +49,37 @@ _OWN_NAMES: Mapping[str, tuple[str, Sequence[str]]] = {
     "secretsmanager": ("arn:aws:secretsmanager:*:*:secret:", ("{}-*", "{}/*", "*/{}/*")),
     "ssm": ("arn:aws:ssm:*:*:parameter/", ("{}", "{}-*", "{}/*", "*/{}", "*/{}/*")),
 }
-"""How a resource's name tells whose it is, by service: what its ARN begins with, and where the tenant's name stands."""
+"""How a resource's name tells whose it is, by service: what its ARN begins with, and where the tenant's name stands.
+
+IAM's wildcards cross slashes. So a shape means more than it looks like, and what of that is not to be a tenant's stands
+in `_ANYBODYS_NAMES`. Names in Secrets Manager and Parameter Store have no first part that would tell whose they are, as
+buckets and their folders do: there a tenant's name counts as any step, in tenant-002/tenant-001/x too. So does an index
+of anybody's table whose own name ends with the tenant's.
+"""
+
+_ANYBODYS_NAMES: Mapping[str, tuple[str, Sequence[str]]] = {
+    # Whatever a shape above matches beyond the tenant's buckets and the tenant's folder at the root of a bucket has one
+    # of these. So have some keys of its own; no pattern tells them apart.
+    "s3": ("arn:aws:s3:::", ("*/*/{}/*", "*/*-{}", "*/*-{}/*")),
+}
+"""Where a tenant's name says nothing, because it may stand in somebody else's folder."""
 
 
 def own_names(service: str, tenant: str = OWN) -> Sequence[str]:
-    """ARN patterns of what is a tenant's by its name; empty for a service whose names do not tell."""
-    beginning, shapes = _OWN_NAMES.get(service, ("", ()))
+    """ARN patterns of what is a tenant's by its name, unless `anybodys_names` match it too.
+
+    Empty for a service whose names do not tell.
+    """
+    return _patterns(_OWN_NAMES, service, tenant)
+
+
+def anybodys_names(service: str, tenant: str = OWN) -> Sequence[str]:
+    """ARN patterns of what has a tenant's name in it and may be another's all the same."""
+    return _patterns(_ANYBODYS_NAMES, service, tenant)
+
+
+def _patterns(names: Mapping[str, tuple[str, Sequence[str]]], service: str, tenant: str) -> Sequence[str]:
+    beginning, shapes = names.get(service, ("", ()))
     return [beginning + shape.format(tenant) for shape in shapes]
 
 
@@ -104,6 +129,7 @@ def boundary(account: str) -> str:
             {"StringNotEquals": by_name, "StringNotLike": {"s3:prefix": f"{OWN}/*"}},
             own_names("s3"),
         ),
+        _deny("FoldersOfOthers", ["s3:*"], {"StringNotEquals": by_name}, on=anybodys_names("s3")),
         # In a shared table a tenant may use the items whose partition key is its name, or begins with it and #.
         _deny(
             "TablesOfOthers",
@@ -126,9 +152,13 @@ def _another(key: str) -> Mapping[str, Any]:
 
 
 def _deny(
-    sid: str, actions: Sequence[str], condition: Mapping[str, Any] | None = None, but: Sequence[str] = ()
+    sid: str,
+    actions: Sequence[str],
+    condition: Mapping[str, Any] | None = None,
+    but: Sequence[str] = (),
+    on: Sequence[str] = ("*",),
 ) -> Mapping[str, Any]:
-    """A denial on every resource, or on all `but` some."""
-    resources = {"NotResource": list(but)} if but else {"Resource": ["*"]}
+    """A denial on some resources, or on all `but` some."""
+    resources = {"NotResource": list(but)} if but else {"Resource": list(on)}
     conditions = {"Condition": condition} if condition else {}
     return {"Sid": sid, "Effect": "Deny", "Action": list(actions), **resources, **conditions}
