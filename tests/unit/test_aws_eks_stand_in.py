@@ -153,9 +153,8 @@ def test_only_what_eks_cannot_change_replaces_a_cluster(
 def test_a_control_plane_stays_in_its_zones(
     plugin: Plugin, settings: State, subnets: list[str], cluster: State
 ) -> None:
-    (vpc,) = {cluster["vpcConfig"]["vpcId"]}
-    place = {"vpcId": vpc, "cidrBlock": "10.9.2.0/24", "availabilityZone": "eu-west-1c"}
-    third, state = plugin.create("ec2/subnet:Subnet", **place)
+    place: State = {"cidrBlock": "10.9.2.0/24", "availabilityZone": "eu-west-1c"}
+    third, state = plugin.create("ec2/subnet:Subnet", vpcId=cluster["vpcConfig"]["vpcId"], **place)
     wider = settings["vpcConfig"] | {"subnetIds": [*subnets, third]}
     refused = plugin.refusal("update", CLUSTER, "prod", cluster, **settings | {"vpcConfig": wider})
     assert "the exact set of AZs 'eu-west-1a,eu-west-1b'" in refused
@@ -163,10 +162,10 @@ def test_a_control_plane_stays_in_its_zones(
 
 
 def test_services_are_where_the_program_says(plugin: Plugin, settings: State) -> None:
-    network = {"kubernetesNetworkConfig": {"serviceIpv4Cidr": "172.20.0.0/16"}}
-    identifier, cluster = plugin.create(CLUSTER, **settings | network)
+    wanted: State = settings | {"kubernetesNetworkConfig": {"serviceIpv4Cidr": "172.20.0.0/16"}}
+    identifier, cluster = plugin.create(CLUSTER, **wanted)
     assert cluster["kubernetesNetworkConfig"]["serviceIpv4Cidr"] == "172.20.0.0/16"
-    assert plugin.diff(CLUSTER, cluster, **settings | network) == ([], [])
+    assert plugin.diff(CLUSTER, cluster, **wanted) == ([], [])
     plugin.delete(CLUSTER, identifier, cluster)
 
 
