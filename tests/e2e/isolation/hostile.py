@@ -33,9 +33,9 @@ BASIC, HELM, ADMIN, CLUSTER_ADMIN, PRIVATE = "basic", "helm", "admin", "cluster-
 NEIGHBOUR = "neighbour"
 OWN = "own-namespace"
 """Stands for the attacking tenant's name in what it commits."""
-WEB, GIT, ARTIFACTS = "web-server", "git-server", "artifact-server"
-"""Stand for the addresses of a web server, of the Git server, and of the Service at which source-controller has all
-tenants' artifacts. Flux can reach all of them."""
+WEB, GIT, ARTIFACTS, THEIRS = "web-server", "git-server", "artifact-server", "neighbours-artifact"
+"""Stand for the addresses of a web server, of the Git server, of the Service at which source-controller has all
+tenants' artifacts, and of the neighbour's there. Flux can reach all of them."""
 
 RBAC = "RBAC: the reconciler's role, bound in its own namespace only"
 ADMISSION = "admission policies"

@@ -8,7 +8,19 @@ from typing import Any
 import yaml
 
 from tests.e2e.isolation import objects as of
-from tests.e2e.isolation.hostile import ARTIFACTS, FORBIDDEN, GIT, LOCKDOWN, NEIGHBOUR, OWN, RBAC, WEB, Attack, Link
+from tests.e2e.isolation.hostile import (
+    ARTIFACTS,
+    FORBIDDEN,
+    GIT,
+    LOCKDOWN,
+    NEIGHBOUR,
+    OWN,
+    RBAC,
+    THEIRS,
+    WEB,
+    Attack,
+    Link,
+)
 
 INSIDE = "What Flux builds consists of files of the tenant's own repository."
 SANDBOX = "kustomize-controller: a build sees nothing outside of the source's folder"
@@ -98,11 +110,10 @@ def _remote() -> Iterator[Attack]:
 
 def _artifacts() -> Iterator[Attack]:
     """source-controller lists all tenants' artifacts, and gives them to whoever asks."""
-    neighbours = f"{ARTIFACTS}/gitrepository/{NEIGHBOUR}/{NEIGHBOUR}/"
     for what, address in (
         ("lists its neighbours", f"{ARTIFACTS}/gitrepository/"),
-        ("lists a neighbour's commits", neighbours),
-        ("reads a neighbour's whole repository", f"{neighbours}latest.tar.gz"),
+        ("lists a neighbour's commits", f"{ARTIFACTS}/gitrepository/{NEIGHBOUR}/{NEIGHBOUR}/"),
+        ("reads a neighbour's whole repository", THEIRS),
     ):
         yield Attack(
             f"a generator {what}",

@@ -9,7 +9,7 @@ import yaml
 
 from model.manifests import Manifest
 from tests.e2e.isolation import objects as of
-from tests.e2e.isolation.hostile import ADMISSION, FORBIDDEN, HELM, LOCKDOWN, NEIGHBOUR, OWN, RBAC, Attack
+from tests.e2e.isolation.hostile import ADMISSION, FORBIDDEN, HELM, LOCKDOWN, NEIGHBOUR, OWN, RBAC, WEB, Attack
 from tests.e2e.isolation.hostile_objects import EVERYTHING, evil, pods_of, wide
 
 FIELDS = "A tenant's HelmRelease acts as an account of the tenant, in its namespace, with its own charts."
@@ -210,6 +210,17 @@ def _contents() -> Iterator[Attack]:
         RBAC,
         only_rbac,
         release(postRenderers=[{"kustomize": {"patches": patches}}]),
+    )
+    needs = yaml.safe_dump({"dependencies": [{"name": "more", "version": "1.0.0", "repository": f"{WEB}/charts"}]})
+    yield _of(
+        "a chart depends on what a server in the cluster has",
+        "Flux fetches nothing for a tenant from inside the cluster.",
+        "proxyconnect",
+        "Flux: source-controller's proxy, which is not there",
+        frozenset({LOCKDOWN}),
+        release(),
+        files={"/chart/Chart.yaml": CHART["/chart/Chart.yaml"] + needs},
+        proof=f"/api/v1/namespaces/{OWN}/configmaps/from-the-web",
     )
     hook = {"helm.sh/hook": "pre-install,pre-upgrade"}
     job = evil(of.job(OWN, volumes=[{"name": "node", "hostPath": {"path": "/"}}]))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tests.e2e.isolation.hostile import ARTIFACTS, GIT, OWN, SECONDS, WEB, Attack, product
+from tests.e2e.isolation.hostile import ARTIFACTS, GIT, NEIGHBOUR, OWN, SECONDS, THEIRS, WEB, Attack, product
 from tests.e2e.isolation.hostile_platform import PATHS, HostilePlatform
 from tests.e2e.isolation.hostile_tenants import POOL
 
@@ -80,7 +80,9 @@ def servers_of(on: HostilePlatform) -> dict[str, str]:
     home = on.platform.home
     # An address at which the storage is found, and that Go does not take for loopback, which it never asks by a proxy.
     artifacts = f"http://0.0.0.0:{home.port('source-controller-storage')}"
-    return {WEB: on.web, GIT: f"http://127.0.0.1:{home.port('git-http')}", ARTIFACTS: artifacts}
+    neighbours = (on.get(PATHS["GitRepository"].format(NEIGHBOUR, NEIGHBOUR)) or {})["status"]["artifact"]["path"]
+    git = f"http://127.0.0.1:{home.port('git-http')}"
+    return {WEB: on.web, GIT: git, ARTIFACTS: artifacts, THEIRS: f"{artifacts}/{neighbours}"}
 
 
 @dataclass(frozen=True)
