@@ -208,7 +208,7 @@ def changes(steps: list[Step]) -> list[Step]:
     return [step for step in steps if step.op not in ("same", "read", "refresh")]
 
 
-def eventually(look: Callable[[], T], timeout: float = 60, every: float = 0.2) -> T:
+def eventually(look: Callable[[], T | None], timeout: float = 60, every: float = 0.2) -> T:
     """What `look` returns once that is truthy. Fails with the last answer where it never is."""
     deadline = time.monotonic() + timeout
     while not (answer := look()):

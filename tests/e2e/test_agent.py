@@ -6,10 +6,9 @@ import json
 import os
 import signal
 import subprocess
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import pytest
 from local import agent, controlplane, manifest, processes, toolchain
 from local.agent.status import VERSION_CONDITION
 from local.home import PROJECT, Home
+from tests.platform import eventually
 
 CONTROLLERS = {"source-controller", "kustomize-controller", "helm-controller", "notification-controller"}
 
@@ -61,14 +61,6 @@ class Platform:
 def container(pod: dict[str, Any]) -> dict[str, Any]:
     """The state of a pod's only container."""
     return (pod["status"].get("containerStatuses") or [{"ready": False, "state": {}, "restartCount": 0}])[0]
-
-
-def eventually(look: Callable[[], Any], timeout: float = 30) -> Any:
-    deadline = time.monotonic() + timeout
-    while not (answer := look()):
-        assert time.monotonic() < deadline, f"not within {timeout} s"
-        time.sleep(0.1)
-    return answer
 
 
 @pytest.fixture(scope="module")

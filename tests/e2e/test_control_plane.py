@@ -8,8 +8,7 @@ import signal
 import ssl
 import stat
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import pytest
 from local import access, controlplane, pki, processes, toolchain
 from local.home import PROJECT, Home
 from local.kubeapi import Api, ApiError
+from tests.platform import eventually
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +44,6 @@ def api(home: Home) -> Api:
 def kubectl(home: Home, *arguments: str) -> str:
     command = [PROJECT / ".venv" / "bin" / "kubectl", "--kubeconfig", home.kubeconfig, *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
-def eventually(look: Callable[[], Any], timeout: float = 30) -> Any:
-    deadline = time.monotonic() + timeout
-    while not (answer := look()):
-        assert time.monotonic() < deadline, f"not within {timeout} s"
-        time.sleep(0.1)
-    return answer
 
 
 def test_a_second_up_changes_nothing(home: Home, tools: dict[str, Path]) -> None:

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
-from tests.platform import PRIVATE, PUBLIC, Platform, Stack, running_platform
+from tests.platform import PRIVATE, PUBLIC, Platform, Stack, Step, running_platform
+
+
+@dataclass(frozen=True)
+class BroughtUp:
+    """A stack that came up from nothing, and how."""
+
+    stack: Stack
+    first_preview: list[Step]
+    first_up: list[Step]
 
 
 @pytest.fixture(scope="session")
@@ -15,22 +25,21 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="session")
-def up_stack(platform: Platform) -> Iterator[Stack]:
-    """A stack that was brought up from nothing, with two tenants."""
+def brought_up(platform: Platform) -> Iterator[BroughtUp]:
+    """A stack with two tenants."""
     stack = platform.stack("engine")
     stack.interval = "1h"  # what Flux does is not looked at, and would slow down the engine
     stack.tenants({"alpha": PRIVATE, "beta": PUBLIC})
-    stack.first_preview = stack.preview()  # type: ignore[attr-defined]
-    stack.first_up = stack.up()  # type: ignore[attr-defined]
-    yield stack
+    yield BroughtUp(stack, first_preview=stack.preview(), first_up=stack.up())
     stack.destroy()
 
 
 @pytest.fixture
-def stack(up_stack: Stack) -> Stack:
+def stack(brought_up: BroughtUp) -> Stack:
     """The same stack, brought back to its two tenants and its first configuration."""
-    up_stack.tenants({"alpha": PRIVATE, "beta": PUBLIC})
-    up_stack.configure(fluxManifest=".local/flux-install.yaml", kubeconfig=".local/kubeconfig", fluxLockdown=True)
-    if up_stack.changed:
-        up_stack.up()
-    return up_stack
+    stack = brought_up.stack
+    stack.tenants({"alpha": PRIVATE, "beta": PUBLIC})
+    stack.configure(fluxManifest=".local/flux-install.yaml", kubeconfig=".local/kubeconfig", fluxLockdown=True)
+    if stack.changed:
+        stack.up()
+    return stack

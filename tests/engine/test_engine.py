@@ -6,13 +6,13 @@ import base64
 import json
 
 from local import pulumi
+from tests.engine.conftest import BroughtUp
 from tests.platform import PRIVATE, PUBLIC, Stack, deploy_keys
 
 
-def test_the_first_preview_tells_what_the_first_update_creates(stack: Stack) -> None:
-    preview, update = stack.first_preview, stack.first_up  # type: ignore[attr-defined]
-    assert sorted(map(repr, preview)) == sorted(map(repr, update))
-    assert {step.op for step in update} == {"create"}
+def test_the_first_preview_tells_what_the_first_update_creates(brought_up: BroughtUp) -> None:
+    assert sorted(map(repr, brought_up.first_preview)) == sorted(map(repr, brought_up.first_up))
+    assert {step.op for step in brought_up.first_up} == {"create"}
 
 
 def test_a_second_update_changes_nothing(stack: Stack) -> None:

@@ -146,7 +146,8 @@ def plugin(platform: Platform) -> Iterator[Plugin]:
 
 
 def message(error: pytest.ExceptionInfo[grpc.RpcError]) -> str:
-    return str(error.value.details())  # type: ignore[attr-defined]
+    assert isinstance(error.value, grpc.Call)
+    return str(error.value.details())
 
 
 def test_creating_applies_the_object_and_keeps_what_the_server_made_of_it(platform: Platform, plugin: Plugin) -> None:
@@ -314,7 +315,8 @@ def test_a_deployment_that_does_not_come_up_fails_but_is_kept_in_state(plugin: P
         plugin.create(item, timeout=2)
     assert "hopeless was not ready within 2 s" in message(error)
     assert "can't be scheduled" in message(error)
-    trailing: Object = dict(error.value.trailing_metadata())  # type: ignore[attr-defined]
+    assert isinstance(error.value, grpc.Call)
+    trailing = {entry.key: entry.value for entry in error.value.trailing_metadata()}
     status = status_pb2.Status.FromString(trailing["grpc-status-details-bin"])
     kept = provider_pb2.ErrorResourceInitFailed()
     status.details[0].Unpack(kept)

@@ -325,8 +325,8 @@ def test_an_old_cluster_is_refused_with_what_to_do(run: Run, cluster: Callable[[
         run(kubeconfig=cluster("v1.32.9-eks-1"))
 
 
-def _identity(manifest: dict[str, object]) -> tuple[str, str]:
-    return str(manifest["kind"]), str(manifest["metadata"]["name"])  # type: ignore[index]
+def _identity(manifest: dict[str, Any]) -> tuple[str, str]:
+    return manifest["kind"], manifest["metadata"]["name"]
 
 
 def _arguments(deployment: Registration) -> set[str]:

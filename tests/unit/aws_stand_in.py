@@ -12,22 +12,9 @@ from local.plugins.aws import configuration
 from local.plugins.kubernetes.values import from_struct, to_struct
 from local.plugins.protocol import Engine
 from local.plugins.provider import Servicer
+from tests.unit.engine_context import AbortedError, Context
 
 State = dict[str, Any]
-
-
-class AbortedError(Exception):
-    """What the engine is told instead of an answer."""
-
-
-class Context:
-    """The part of a gRPC context that ends a request with an error."""
-
-    def abort(self, code: object, text: str) -> None:
-        raise AbortedError(text)
-
-    def set_trailing_metadata(self, metadata: object) -> None:
-        pass
 
 
 class Plugin:

@@ -10,7 +10,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from local.plugins.kubernetes.values import UNKNOWN
-from tests.unit.aws_stand_in import AbortedError, Plugin, State, emulated
+from tests.unit.aws_stand_in import Plugin, State, emulated
+from tests.unit.engine_context import AbortedError
 
 DEFAULTS = {"tags": {"Project": "saas", "Stack": "test"}}
 VPC, SUBNET, GROUP = "ec2/vpc:Vpc", "ec2/subnet:Subnet", "ec2/securityGroup:SecurityGroup"

@@ -19,23 +19,10 @@ from local.plugins import github
 from local.plugins.kubernetes.values import UNKNOWN, Secret, from_struct, plain, to_struct
 from local.plugins.protocol import Engine
 from local.plugins.provider import Servicer
+from tests.unit.engine_context import AbortedError, Context
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEjmCeHBdQ5nYjSBQHiuFkGTLhvrRFcFkhHDzF4A2dd6"
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKf9SWSUHS6yyp7gDqjmwQhUyF4a7ihvhCzEbpI0Ujdv"
-
-
-class AbortedError(Exception):
-    """What the engine is told instead of an answer."""
-
-
-class Context:
-    """The part of a gRPC context that ends a request with an error."""
-
-    def abort(self, code: object, text: str) -> None:
-        raise AbortedError(text)
-
-    def set_trailing_metadata(self, metadata: object) -> None:
-        pass
 
 
 class Plugin:

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.plugins.kubernetes import identity, jsonpath, kubeconfig, readiness
+from local.plugins.kubernetes.api import Api
 from local.plugins.kubernetes.changes import difference, drift
 from local.plugins.kubernetes.values import (
     UNKNOWN,
@@ -132,7 +134,7 @@ def test_a_wait_annotation_is_read_as_kubectl_reads_it(expression: str, ready: b
     }
     check = readiness.check_for(item)
     assert check
-    assert (check(None, item) is None) == ready  # type: ignore[arg-type]
+    assert (check(Mock(spec=Api), item) is None) == ready
 
 
 @pytest.mark.parametrize("expression", ["Ready", "jsonpath={.a[}", "[]"])

@@ -62,7 +62,7 @@ def test_premium_has_room_for_more_and_charts_but_no_more_rights() -> None:
 
 
 NAMESPACES = st.lists(st.sampled_from(["prometheus", "grafana"]), unique=True)
-VALUES: Mapping[tuple[str, ...], st.SearchStrategy[Any]] = {
+VALUES: dict[tuple[str, ...], st.SearchStrategy[Any]] = {
     ("interval",): st.sampled_from(["10s", "5m", "1h"]),
     ("prune",): st.booleans(),
     ("podSecurity",): st.sampled_from(["restricted", "baseline", "privileged"]),
@@ -72,7 +72,8 @@ VALUES: Mapping[tuple[str, ...], st.SearchStrategy[Any]] = {
     ("registries",): st.lists(st.sampled_from(["ghcr.io/acme/", "quay.io/"]), unique=True),
     ("network", "monitoring"): NAMESPACES,
 }
-LAYER = st.fixed_dictionaries({}, optional=VALUES)  # type: ignore[arg-type]
+NOTHING: dict[tuple[str, ...], st.SearchStrategy[Any]] = {}
+LAYER = st.fixed_dictionaries(NOTHING, optional=VALUES)
 
 
 def nested(layer: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
