@@ -310,6 +310,14 @@ def test_nothing_is_registered_before_every_mistake_is_reported(run: Run) -> Non
         assert part in said, said
 
 
+def test_what_only_mirrors_can_tell_is_not_missed_where_they_are_wrong(run: Run) -> None:
+    tenants = TENANTS.replace("github.com/acme/product", "git.example.com/p")
+    for mirrors, missed in (("mirrors: []\n", True), ("mirrors:\n  - {prefix: a}\n", False)):
+        with pytest.raises(ProgramError) as refused:
+            run(tenants, config={"mirrorsFile": "m.yaml"}, files={"m.yaml": mirrors})
+        assert ("nobody knows the host keys of git.example.com" in str(refused.value)) == missed
+
+
 def test_a_wrong_digest_stops_before_anything_is_touched(run: Run) -> None:
     with pytest.raises(ProgramError, match="is not the manifest that was pinned"):
         run(config={"fluxManifestSha256": "0" * 64})
