@@ -28,29 +28,8 @@ SUPPORT_NOTICE = timedelta(days=60)
 PRIVATE_BITS, PUBLIC_BITS = 3, 6
 """By how much a subnet's prefix is longer than the network's: /19 and /22 in a /16."""
 
-LOG_RETENTION_DAYS = (
-    1,
-    3,
-    5,
-    7,
-    14,
-    30,
-    60,
-    90,
-    120,
-    150,
-    180,
-    365,
-    400,
-    545,
-    731,
-    1096,
-    1827,
-    2192,
-    2557,
-    2922,
-    3288,
-    3653,
+LOG_RETENTION_DAYS = tuple(
+    map(int, "1 3 5 7 14 30 60 90 120 150 180 365 400 545 731 1096 1827 2192 2557 2922 3288 3653".split())
 )
 
 

@@ -131,25 +131,31 @@ def _second_line() -> Iterator[Attack]:
         files=MORE,
         proof=f"/api/v1/namespaces/{OWN}/configmaps/more",
     )
-    for what, exec_ in (("runs a program in Flux's controller", {"command": "touch", "args": ["/tmp/attack"]}),):
-        user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never", **exec_}}
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "x", "cluster": {"server": "https://127.0.0.1:1"}}],
-            "users": [{"name": "x", "user": user}],
-            "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-            "current-context": "x",
+    user = {
+        "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "interactiveMode": "Never",
+            "command": "touch",
+            "args": ["/tmp/attack"],
         }
-        secret = of.make("Secret", OWN, name="attack", stringData={"value": str(config)})
-        yield tries(
-            what,
-            "connect: connection refused",
-            "Flux: programs in a kubeconfig are left out (--insecure-kubeconfig-exec is off)",
-            frozenset(),
-            kustomization(kubeConfig={"secretRef": {"name": "attack"}}),
-            objects=(secret, kustomization(kubeConfig={"secretRef": {"name": "attack"}})),
-        )
+    }
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "x", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "x", "user": user}],
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+        "current-context": "x",
+    }
+    secret = of.make("Secret", OWN, name="attack", stringData={"value": str(config)})
+    yield tries(
+        "runs a program in Flux's controller",
+        "connect: connection refused",
+        "Flux: programs in a kubeconfig are left out (--insecure-kubeconfig-exec is off)",
+        frozenset(),
+        kustomization(kubeConfig={"secretRef": {"name": "attack"}}),
+        objects=(secret, kustomization(kubeConfig={"secretRef": {"name": "attack"}})),
+    )
 
 
 def _notifications() -> Iterator[Attack]:

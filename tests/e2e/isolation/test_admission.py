@@ -5,7 +5,6 @@ Each attack is one request with a real token of the tenant's reconciler; attacks
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -101,6 +100,16 @@ def settled(cluster: Cluster) -> Mapping[str, str] | None:
     return first if "used" in quota.get("status", {}) and first == versions(cluster) else None
 
 
+def _items(cluster: Cluster, path: str) -> list[Any]:
+    def served() -> Answer | None:
+        answer = cluster.administrator.call("GET", path)
+        return None if answer.code == 429 else answer  # a kind that is new is not served at once
+
+    answer = eventually(served)
+    assert answer is not None
+    return answer.body["items"]
+
+
 def versions(cluster: Cluster) -> dict[str, str]:
     """The version of every object in the namespaces that nobody may touch, but for the platform's own heartbeats."""
     found: dict[str, str] = {}
@@ -110,11 +119,7 @@ def versions(cluster: Cluster) -> dict[str, str]:
         root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
         for namespace in UNTOUCHED:
             path = f"{root}/namespaces/{namespace}/{resource['name']}"
-            answer = cluster.administrator.call("GET", path)
-            while answer.code == 429:  # a kind that is new is not served at once
-                time.sleep(0.2)
-                answer = cluster.administrator.call("GET", path)
-            for one in answer.body["items"]:
+            for one in _items(cluster, path):
                 metadata = one["metadata"]
                 found[f"{path}/{metadata['name']}"] = metadata["resourceVersion"]
     return found
