@@ -119,7 +119,7 @@ def test_each_wrong_entry_is_told_at_its_own_line() -> None:
   cluster:
     compute: auto
     addons:
-      coredns: latest
+      aws-ebs-csi-driver: latest
       core-dns: v1.2.3-eksbuild.1
       metrics-server: v1.2.3-eksbuild.1
   identity:
@@ -133,7 +133,7 @@ def test_each_wrong_entry_is_told_at_its_own_line() -> None:
     assert wrong(text, fluxComponents=["source", "kustomize-controller", "helm"]) == [
         (1, "fluxComponents[0]"),
         (1, "fluxComponents[2]"),
-        (7, "aws.cluster.addons.coredns"),
+        (7, "aws.cluster.addons.aws-ebs-csi-driver"),
         (8, "aws.cluster.addons.core-dns"),
         (14, "aws.identity.scopes.orders read"),
         (16, "aws.identity.scopes.orders/all"),
