@@ -169,11 +169,13 @@ def pods() -> Iterator[Attack]:
     claim = {"metadata": {"name": "data"}, "spec": of.claim(BASIC, volumeName="neighbours")["spec"]}
     replicated["spec"]["volumeClaimTemplates"] = [claim]
     yield Attack("a StatefulSet claims another's volume", (by_policy("volumes"),), reason, replicated)
-    selecting = {"selector": {"matchLabels": {"of": NEIGHBOUR}}}
-    template = {"volumeClaimTemplate": {"spec": of.claim(BASIC, **selecting)["spec"]}}
+    selector = {"matchLabels": {"of": NEIGHBOUR}}
+    template = {"volumeClaimTemplate": {"spec": of.claim(BASIC, selector=selector)["spec"]}}
     volumes = [{"name": "theirs", "ephemeral": template}]
     yield tries("a Deployment's pods select another's volume", "volumes", reason, volumes=volumes)
-    yield tries("a claim selects another's volume", "claims", "that selects its volume", build=of.claim, **selecting)
+    yield tries(
+        "a claim selects another's volume", "claims", "that selects its volume", build=of.claim, selector=selector
+    )
 
     reason = "the service account basic is the reconciler's"
     yield tries("a Deployment runs as the reconciler", "accounts", reason, serviceAccountName=BASIC)
