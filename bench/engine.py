@@ -50,6 +50,7 @@ def measure(on: Platform, count: int, folder: Path, say: Callable[[str], None]) 
     found = Measured(count)
     sources = workload.sources(count)
     stack = on.stack(f"bench-{count}")
+    stack.kept = True
     say("bootstrapping Flux")
     _update(stack, {})
     base = _registered(stack)

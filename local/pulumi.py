@@ -42,6 +42,11 @@ _FORGOTTEN = ("PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_ST
 """The user's own, that would lead a command elsewhere."""
 
 
+THROWN_AWAY = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
+"""For stacks that nobody keeps: their state is written once, when a command ends, instead of at each step. A command
+that is killed loses it."""
+
+
 class PulumiError(Exception):
     """A `pulumi` command failed or can't be run; the text says what to do."""
 

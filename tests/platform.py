@@ -129,6 +129,8 @@ class Stack:
         self.platform, self.name = on, name
         self.tenants_file = f"tenants-{name}.yaml"
         self.interval = "2s"
+        self.kept = False
+        """Whether commands write the state at each step, as those of a stack that matters."""
         self.applied = ""
         """What the last update was given."""
         self.config: dict[str, Any] = {
@@ -163,6 +165,8 @@ class Stack:
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         home, project = self.platform.home, self.platform.project
         extra = {"PULUMI_DEBUG_COMMANDS": "true"}  # knows --event-log, as the Automation API uses it
+        if not self.kept:
+            extra |= pulumi.THROWN_AWAY
         command = [*arguments, "--stack", self.name]
         done = pulumi.run(home, command, cwd=project, stream=False, check=False, extra=extra)
         if check and done.returncode:

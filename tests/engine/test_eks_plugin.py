@@ -30,7 +30,7 @@ class Program:
     first_preview: list[str] = field(default_factory=list)
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        extra = aws.environment(self.platform.home)
+        extra = aws.environment(self.platform.home) | pulumi.THROWN_AWAY
         command = [*arguments, "--stack", "dev"]
         return pulumi.run(self.platform.home, command, cwd=self.folder, stream=False, check=check, extra=extra)
 

@@ -22,9 +22,9 @@ from tests.e2e.isolation import (
     hostile_workloads,
 )
 from tests.e2e.isolation import objects as of
-from tests.e2e.isolation.hostile import ADMISSION, LOCKDOWN, OWN, RBAC, SPACE, Attack, product
+from tests.e2e.isolation.hostile import ADMISSION, LOCKDOWN, OWN, RBAC, SECONDS, SPACE, Attack, product
 from tests.e2e.isolation.hostile_defences import bring_back, take_away
-from tests.e2e.isolation.hostile_platform import SOURCES, HostilePlatform
+from tests.e2e.isolation.hostile_platform import HostilePlatform
 from tests.e2e.isolation.hostile_tenants import tenants_file
 from tests.e2e.isolation.hostile_trial import Outcome, all_at_once, let_through, repelled
 from tests.e2e.isolation.hostile_web import Web
@@ -160,6 +160,8 @@ class Endless:
     reason: str
     defence: str
     address: Callable[[HostilePlatform], str]
+    begun: Callable[[HostilePlatform], bool]
+    """Whether the controller waits for it."""
 
     def record(self, record_property: Record, mode: str, answer: str) -> None:
         record_property("promise", "No tenant's commit holds up its neighbours'.")
@@ -170,12 +172,22 @@ class Endless:
         record_property("answer", answer[:300])
 
 
+def _metrics(hostile: HostilePlatform) -> tuple[psutil.Process, int]:
+    """kustomize-controller, and the port of its metrics and profiles."""
+    programs = agent.programs(hostile.platform.home)
+    process = psutil.Process(next(pid for pod, pid in programs.items() if pod.startswith("kustomize-controller-")))
+    flag = next(one for one in process.cmdline() if one.startswith("--metrics-addr="))
+    return process, int(flag.rpartition(":")[2])
+
+
 def _profile(hostile: HostilePlatform) -> str:
     """Where kustomize-controller would profile itself for a while, were it listening at localhost."""
-    programs = agent.programs(hostile.platform.home)
-    pid = next(pid for pod, pid in programs.items() if pod.startswith("kustomize-controller-"))
-    flag = next(one for one in psutil.Process(pid).cmdline() if one.startswith("--metrics-addr="))
-    return f"http://localhost:{flag.rpartition(':')[2]}/debug/pprof/trace?seconds=25"
+    return f"http://localhost:{_metrics(hostile)[1]}/debug/pprof/trace?seconds=30"
+
+
+def _profiles_itself(hostile: HostilePlatform) -> bool:
+    process, port = _metrics(hostile)
+    return any(one.raddr and one.raddr[1] == port for one in process.net_connections())
 
 
 ENDLESS = (
@@ -184,12 +196,14 @@ ENDLESS = (
         "proxyconnect",
         "Flux: kustomize-controller's proxy, which is not there",
         lambda hostile: f"{hostile.web}/slow",
+        lambda _: Web.asked.is_set(),
     ),
     Endless(
         "a base is the controller's own profile",
         "connection refused",
         "Flux: kustomize-controller listens at its own address only",
         _profile,
+        _profiles_itself,
     ),
 )
 
@@ -213,10 +227,8 @@ def test_without_the_defence_a_base_that_never_comes_holds_up_everybody(
 ) -> None:
     take_away(hostile, LOCKDOWN)
     try:
-        with _asking_for_ever(hostile, "hostile-basic-1", base) as asking:
-            source = f"{SOURCES}/namespaces/hostile-basic-1/gitrepositories/hostile-basic-1"
-            eventually(lambda: asking in str((hostile.get(source) or {}).get("status", {}).get("artifact")))
-            time.sleep(2)  # until the build has begun: nothing tells
+        with _asking_for_ever(hostile, "hostile-basic-1", base):
+            eventually(lambda: base.begun(hostile), SECONDS)
             other = hostile.commit("hostile-basic-2", product_of("hostile-basic-2"))
             hostile.reconcile("hostile-basic-2")
             with pytest.raises(AssertionError, match="not within"):
