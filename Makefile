@@ -1,6 +1,7 @@
 # The two commands: `make up` and `make test`. Both install what they need below .venv and .local.
 .DEFAULT_GOAL := help
-.PHONY: help up status logs down rehearse policy isolation-report test check unit program engine e2e isolation bench lock tools format
+.PHONY: help up status logs down rehearse policy isolation-report test check lint fast unit program engine e2e isolation
+.PHONY: bench lock tools format
 
 PYTHON ?= python3
 VENV := .venv
@@ -44,11 +45,14 @@ rehearse: $(VENV)/installed  ## the stack prod-eu from nothing to nothing, with 
 tools: $(VENV)/installed  ## build the programs that no registry ships
 	$(RUN) -m local.toolchain
 
-test: check tools  ## all tests
-	@echo "Engine, end-to-end and isolation tests, side by side, each on a platform of its own."
-	$(MAKE) --no-print-directory --jobs=3 engine e2e isolation
+test: tools  ## all tests
+	@echo "All tests, three kinds side by side; engine, end-to-end and isolation tests have a platform each."
+	$(MAKE) --no-print-directory --jobs=3 lint fast isolation e2e engine
 
-check: $(VENV)/installed  ## format, lint, types, unit and program tests: two minutes
+check: $(VENV)/installed  ## format, lint, types, unit and program tests: a minute and a half
+	$(MAKE) --no-print-directory --jobs=2 lint fast
+
+lint: $(VENV)/installed
 	$(VENV)/bin/ruff format --check --quiet $(SOURCES)
 	$(VENV)/bin/ruff check --quiet $(SOURCES)
 	$(RUN) -m pyright
@@ -56,6 +60,8 @@ check: $(VENV)/installed  ## format, lint, types, unit and program tests: two mi
 	$(RUN) -m model.editor_schema --check
 	$(RUN) -m model.costs --check
 	$(RUN) -m ci.lint_workflows
+
+fast: $(VENV)/installed
 	$(RUN) -m pytest -q tests/unit tests/program
 
 unit program: $(VENV)/installed
