@@ -108,7 +108,7 @@ def _works(results: Results) -> str:
 
 def _promise(results: Results, promise: str) -> Sequence[str]:
     tried = results.of_promise(promise, DEFENDED)
-    defences = dict.fromkeys(one.defence for one in tried)
+    defences = dict.fromkeys(part for one in tried for part in one.defence.split("; "))
     repelled = sum(one.as_expected for one in tried)
     return [_text(promise), str(len(tried)), str(repelled), _text("; ".join(defences))]
 
@@ -141,6 +141,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto
 table { border-collapse: collapse; margin: 1rem 0; }
 th, td { border: 1px solid #d9dde3; padding: .3rem .6rem; text-align: left; vertical-align: top; }
 td { overflow-wrap: anywhere; }
+th:first-child, td:first-child { min-width: 16rem; overflow-wrap: break-word; }
 th { background: #f3f5f8; }
 h3 { margin-top: 2rem; }
 svg { max-width: 100%; height: auto; }

@@ -119,7 +119,7 @@ def _second_line() -> Iterator[Attack]:
     )
     expression = "dep.spec.path == './kustomize' && dep.status.conditions.size() > 0"
     waits = kustomization(dependsOn=[{"name": NEIGHBOUR, "namespace": NEIGHBOUR, "readyExpr": expression}])
-    policy = "admission: saas-tenant-flux; Flux's lockdown does not cover dependsOn"
+    policy = "admission: saas-tenant-flux (Flux's lockdown does not cover dependsOn)"
     yield Attack(
         "a Kustomization reads a neighbour's by what it depends on",
         SECOND,

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from tests.e2e.isolation.hostile import ARTIFACTS, GIT, NEIGHBOUR, OWN, SECONDS, THEIRS, WEB, Attack, product
-from tests.e2e.isolation.hostile_platform import PATHS, HostilePlatform
+from tests.e2e.isolation.hostile_platform import PATHS, SOURCES, HostilePlatform
 from tests.e2e.isolation.hostile_tenants import POOL
+from tests.platform import eventually
 
 NO_FINALIZERS = {"metadata": {"finalizers": None}}
 
@@ -147,6 +148,9 @@ class Trial:
         if self.on.get(release):
             # Its account may not delete what its chart holds; Helm does not give up.
             self.on.api.call("PATCH", release, NO_FINALIZERS, kind="application/merge-patch+json")
+        # And what it leaves then: with a chart of an earlier attack the next release would begin.
+        self.on.api.call("DELETE", f"{SOURCES}/namespaces/{self.tenant}/helmcharts")
+        eventually(lambda: not (self.on.get(f"{SOURCES}/namespaces/{self.tenant}/helmcharts") or {}).get("items"))
         self.on.api.call("DELETE", f"/api/v1/namespaces/{self.tenant}/secrets", labelSelector="owner=helm")
         self.on.api.call("DELETE", f"/api/v1/namespaces/{self.tenant}/events")
         stuck = f"/api/v1/namespaces/{self.tenant}/configmaps/attack"

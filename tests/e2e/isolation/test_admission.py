@@ -75,7 +75,7 @@ def test_nothing_of_the_neighbours_and_of_the_platforms_changed(cluster: Cluster
 
 def record(record_property: Callable[[str, object], None], attack: Attack, answer: str, mode: str) -> None:
     record_property("promise", attack.promise)
-    record_property("defence", ", ".join(called(name) for name in attack.defences))
+    record_property("defence", "; ".join(called(name) for name in attack.defences))
     record_property("attack", attack.name)
     record_property("answer", answer[:300])
     record_property("mode", mode)
