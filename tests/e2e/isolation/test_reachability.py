@@ -74,7 +74,7 @@ def record_need(record_property: Record, policy: str, opened: Cells, part: str =
     destination, source = min(opened)
     for mode, answer in ((DEFENDED, "blocked"), (UNDEFENDED, "gets through")):
         record_property("promise", "Nobody reaches a tenant, nor a tenant anybody, but by what its tier opens.")
-        record_property("defence", f"network policy {policy}{part and ', '}{part}")
+        record_property("defence", f"network policy {policy.partition('/')[2]}")
         record_property("attack", f"{source} reaches {destination}, past {policy}{part and ', '}{part}")
         record_property("mode", mode)
         record_property("by", "judged by cyclonus")
