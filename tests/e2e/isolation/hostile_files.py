@@ -133,10 +133,11 @@ def _moved() -> Iterator[Attack]:
     """Kustomize moves every object into the tenant's namespace; what it does after that is the tenant's to say."""
     promise = "A tenant's objects stay in its own namespace."
     source = {"kind": "ConfigMap", "name": "destination", "fieldPath": "data.namespace"}
-    target = {"select": {"kind": "ConfigMap", "name": "attack"}, "fieldPaths": ["metadata.namespace"]}
+    # A name that no other attack has: they all meet in the neighbour's namespace.
+    target = {"select": {"kind": "ConfigMap", "name": "moved"}, "fieldPaths": ["metadata.namespace"]}
     destination = of.make("ConfigMap", OWN, name="destination", data={"namespace": NEIGHBOUR})
-    moved = of.make("ConfigMap", OWN, name="attack", data={"x": "y"})
-    proof = f"/api/v1/namespaces/{NEIGHBOUR}/configmaps/attack"
+    moved = of.make("ConfigMap", OWN, name="moved", data={"x": "y"})
+    proof = f"/api/v1/namespaces/{NEIGHBOUR}/configmaps/moved"
     yield Attack(
         "an object gets a neighbour's namespace by a replacement",
         promise,
