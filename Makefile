@@ -6,7 +6,7 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-SOURCES := __main__.py components model policy ci local tests bench
+SOURCES := __main__.py components model pipeline cli local standins tests bench
 
 help:
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -20,12 +20,12 @@ $(VENV)/installed: requirements.txt requirements-dev.txt
 	touch $@
 
 # Without the project's own: a workflow that judges what others wrote installs nothing else.
-policy/.venv/installed: policy/requirements.txt
-	$(PYTHON) -m venv policy/.venv
-	policy/.venv/bin/python -m pip install --quiet --require-hashes --no-deps -r policy/requirements.txt
+pipeline/policy/.venv/installed: pipeline/policy/requirements.txt
+	$(PYTHON) -m venv pipeline/policy/.venv
+	pipeline/policy/.venv/bin/python -m pip install --quiet --require-hashes --no-deps -r pipeline/policy/requirements.txt
 	touch $@
 
-policy: policy/.venv/installed  ## the policy pack's own environment
+policy: pipeline/policy/.venv/installed  ## the policy pack's own environment
 
 up: $(VENV)/installed  ## start the platform on this machine, run `pulumi up`, show the tenants
 	$(RUN) -m local up
@@ -57,27 +57,26 @@ lint: $(VENV)/installed
 	$(VENV)/bin/ruff check --quiet $(SOURCES)
 	$(RUN) -m pyright
 	$(RUN) -m pyright -p pyrightconfig.platform.json
-	$(RUN) -m model.editor_schema --check
-	$(RUN) -m model.costs --check
-	$(RUN) -m ci.lint_workflows
+	$(RUN) -m cli.editor_schema --check
+	$(RUN) -m local.lint_workflows
 
 fast: $(VENV)/installed
-	$(RUN) -m pytest -q tests/unit tests/program
+	$(RUN) -m pytest -q tests/unit tests/program local/tests/unit standins/tests/unit
 
 unit program: $(VENV)/installed
 	$(RUN) -m pytest -q tests/$@
 
-engine: $(VENV)/installed policy/.venv/installed tools
-	$(RUN) -m pytest -q tests/engine
+engine: $(VENV)/installed pipeline/policy/.venv/installed tools
+	$(RUN) -m pytest -q tests/engine standins/tests/engine
 
 e2e: $(VENV)/installed tools
-	$(RUN) -m pytest -q tests/e2e --ignore=tests/e2e/isolation
+	$(RUN) -m pytest -q tests/e2e local/tests/e2e
 
 isolation: $(VENV)/installed tools
-	$(RUN) -m pytest -q tests/e2e/isolation
+	$(RUN) -m pytest -q tests/isolation
 
 isolation-report: $(VENV)/installed tools  ## try to break every promise of isolation, and write a page about it
-	$(RUN) -m tests.isolation_report
+	$(RUN) -m tests.isolation.report
 
 bench: $(VENV)/installed tools  ## how long it takes with 1, 10, 100 tenants: make bench TENANTS="1 10 100 1000"
 	$(RUN) -m bench $(TENANTS)
@@ -90,5 +89,5 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --generate-hashes --no-header --no
 lock:  ## compile the pinned requirements from pyproject.toml
 	$(COMPILE) pyproject.toml -o requirements.txt
 	$(COMPILE) pyproject.toml --group dev -o requirements-dev.txt
-	$(COMPILE) --group policy -o policy/requirements.txt
+	$(COMPILE) --group policy -o pipeline/policy/requirements.txt
 	grep '^uv==' requirements-dev.txt | sed 's/ .*//' | $(COMPILE) - -o requirements-uv.txt

@@ -5,9 +5,9 @@ from pathlib import Path
 import pulumi
 
 import components
-from model.mirrors import Location, locate
-from model.network_rules import cluster_network
-from model.tenants import location
+from model.config.mirrors import Location, locate
+from model.config.network_rules import cluster_network
+from model.config.tenants import location
 
 configuration = components.load(Path(__file__).parent)
 settings, tenants, mirrors = configuration.settings, configuration.tenants, configuration.mirrors

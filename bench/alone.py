@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from bench import workload
-from local import manifest
+from local.toolchain import manifest
 from tests.program import recorder
 
 FLAT = """\

@@ -17,7 +17,7 @@ from bench.workload import Key
 from local import processes, status
 from local.agent import programs
 from local.gitserver.store import DeployKey, Store, new_id, now
-from model import mirrors
+from model.config import mirrors
 from tests.platform import PUBLIC, Platform, Stack, eventually
 
 READY_SECONDS = 1800.0

@@ -11,9 +11,10 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from model import document, manifests, mirrors, tenants
-from model.confinement import confinement
-from model.network_rules import ClusterNetwork
+from model.config import document, mirrors, tenants
+from model.config.network_rules import ClusterNetwork
+from model.kubernetes import manifests
+from model.kubernetes.confinement import confinement
 from tests.platform import PRIVATE, PUBLIC
 from tests.program.recorder import Recording
 

@@ -20,16 +20,16 @@ advice          warnings: what is no mistake, and should be known
 objects         Kubernetes objects from plain manifests
 """
 
-from components.advice import advise
-from components.cloud import Cloud, on_aws
+from components.aws.platform import Cloud, on_aws
 from components.cluster import Cluster, ExistingCluster, ExistingClusterArgs
 from components.configuration import Configuration, load
-from components.deploy_key import DeployKey, DeployKeyArgs
-from components.flux import FluxInstallation, FluxInstallationArgs, FluxSync, FluxSyncArgs
-from components.github import github_providers
-from components.guardrails import Guardrails, GuardrailsArgs
-from components.repository import InfraRepository, InfraRepositoryArgs
-from components.tenant import TenantSpace, TenantSpaceArgs
+from components.flux.deploy_key import DeployKey, DeployKeyArgs
+from components.flux.github import github_providers
+from components.flux.installation import FluxInstallation, FluxInstallationArgs, FluxSync, FluxSyncArgs
+from components.flux.repository import InfraRepository, InfraRepositoryArgs
+from components.tenant.guardrails import Guardrails, GuardrailsArgs
+from components.tenant.space import TenantSpace, TenantSpaceArgs
+from components.tenant.warnings import advise
 
 __all__ = [
     "Cloud",

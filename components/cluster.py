@@ -13,7 +13,7 @@ from pathlib import Path
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from model.kubernetes import version_problem
+from model.kubernetes.version import version_problem
 
 
 class Cluster(pulumi.ComponentResource):

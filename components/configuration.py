@@ -9,15 +9,17 @@ from typing import Any, TypeVar
 
 import pulumi
 
-from model import aws_names, document, flux, iam, identity, mirrors, network_mistakes, settings, tenants
-from model.document import Document, Place
-from model.flux import Install
-from model.mirrors import Mirror
-from model.mistakes import Mistake, MistakesError
-from model.network_rules import cluster_network
-from model.settings import Settings
-from model.tenants import Tenant
-from model.unsound import UNSOUND, UnsoundError, found_by, unless_unsound
+from model.config import aws_names, document, identity, mirrors, network_mistakes, settings, tenants
+from model.config.document import Document, Place
+from model.config.mirrors import Mirror
+from model.config.mistakes import Mistake, MistakesError
+from model.config.network_rules import cluster_network
+from model.config.settings import Settings
+from model.config.tenants import Tenant
+from model.config.unsound import UNSOUND, UnsoundError, found_by, unless_unsound
+from model.iam import tenant_policy as iam
+from model.kubernetes import flux
+from model.kubernetes.flux import Install
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from model.manifests import Manifest
+from model.kubernetes.manifests import Manifest
 
 
 class KubernetesObject(pulumi.CustomResource):

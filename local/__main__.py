@@ -12,9 +12,9 @@ from pathlib import Path
 from rich.console import Console
 
 from local import agent, controlplane, gitserver, processes, pulumi, rehearsal, status, toolchain
-from local import manifest as install_manifest
 from local.home import Home
 from local.kubeapi import ApiError
+from local.toolchain import manifest as install_manifest
 
 STACK = "local"
 READY_SECONDS = 300.0

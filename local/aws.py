@@ -9,8 +9,8 @@ from typing import Any
 
 from local import processes
 from local.home import Home
-from local.plugins.aws.session import Session
 from local.pulumi import script
+from standins.aws.session import Session
 
 ACCOUNT = "123456789012"
 """The only account of the emulator."""

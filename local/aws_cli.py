@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from local.access import ADMINISTRATOR, ADMINISTRATORS, authority
 from local.home import Home
 from local.pki import split
-from local.plugins.aws.session import AwsError, Session
-from local.plugins.provider import RefusedError
+from standins.aws.session import AwsError, Session
+from standins.provider import RefusedError
 
 VERSION = "2.31.0"
 """What pulumi-eks takes for new enough."""

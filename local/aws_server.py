@@ -7,8 +7,10 @@ from pathlib import Path
 
 from moto.server import main as serve
 
-from local import aws_cognito, aws_ec2, aws_eks
 from local.home import Home
+from standins.moto import cognito as aws_cognito
+from standins.moto import ec2 as aws_ec2
+from standins.moto import eks as aws_eks
 
 
 def main() -> None:

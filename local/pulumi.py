@@ -69,9 +69,9 @@ def install(home: Home, tools: Mapping[str, Path]) -> None:
         # Under its exact version, so that the engine neither looks for another nor warns about one found on PATH.
         folder = home.pulumi_home / "plugins" / f"resource-{plugin}-v{metadata.version(package)}"
         _stand_in(
-            folder, f"pulumi-resource-{plugin}", f"local.plugins.{plugin}", official and plugin not in _OF_THE_PLATFORM
+            folder, f"pulumi-resource-{plugin}", f"standins.{plugin}", official and plugin not in _OF_THE_PLATFORM
         )
-    _stand_in(_language_folder(home), _LANGUAGE_HOST, "local.plugins.language_python", official)
+    _stand_in(_language_folder(home), _LANGUAGE_HOST, "standins.python.language_host", official)
     home.backend.mkdir(exist_ok=True)
     _write_env(home)
 

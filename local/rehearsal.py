@@ -22,7 +22,7 @@ from rich.table import Table
 
 from local import aws, controlplane, pulumi, status
 from local.home import PROJECT, Home
-from model.iam_documents import service_trust
+from model.iam.documents import service_trust
 
 STACK = "prod-eu"
 READY_SECONDS = 180.0

@@ -16,8 +16,8 @@ from rich.table import Table
 from local import agent, controlplane, processes
 from local.home import Home
 from local.kubeapi import Api, ApiError
-from model.manifests import TENANT_LABEL
-from model.names import FLUX_NAMESPACE
+from model.config.names import FLUX_NAMESPACE
+from model.kubernetes.manifests import TENANT_LABEL
 
 SOURCES = "/apis/source.toolkit.fluxcd.io/v1/gitrepositories"
 KUSTOMIZATIONS = "/apis/kustomize.toolkit.fluxcd.io/v1/kustomizations"

@@ -18,10 +18,10 @@ from typing import Any
 import yaml
 
 from local import toolchain
-from local.manifest import install_manifest
-from model.manifests import Manifest
-from model.network_policies import network_policies, with_closed_network
-from model.network_rules import ClusterNetwork, NetworkRules
+from local.toolchain.manifest import install_manifest
+from model.config.network_rules import ClusterNetwork, NetworkRules
+from model.kubernetes.manifests import Manifest
+from model.kubernetes.network_policies import network_policies, with_closed_network
 
 VERDICTS = {"TRUE": True, "FALSE": False}
 SECONDS = 60.0
@@ -125,7 +125,7 @@ def policies_of_flux() -> list[Manifest]:
 
 
 def load(path: Path) -> Scenario:
-    """A scenario and its intended table, from a file such as tests/e2e/isolation/reachability.yaml."""
+    """A scenario and its intended table, from a file such as tests/isolation/reachability.yaml."""
     content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     cluster = ClusterNetwork(tuple(content["cluster"]["ranges"]), tuple(content["cluster"]["resolvers"]))
     hosts = (f"10.0.{number // 250 + 16}.{number % 250 + 1}" for number in count())

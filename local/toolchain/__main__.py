@@ -9,8 +9,7 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from local import manifest
-from local.toolchain import ToolchainError, cache, ensure
+from local.toolchain import ToolchainError, cache, ensure, manifest
 from local.toolchain.catalogue import GROUPS
 
 

@@ -14,7 +14,7 @@ from local import pulumi
 from local.home import PROJECT
 from tests.platform import Platform, Stack, eventually
 
-PACK = PROJECT / "policy"
+PACK = PROJECT / "pipeline/policy"
 
 GOOD = """
 import pulumi

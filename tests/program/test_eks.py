@@ -9,8 +9,8 @@ import pulumi
 import pulumi_aws as aws
 import pytest
 
-from components.eks import AdoptedEksCluster, AdoptedEksClusterArgs, EksCluster, EksClusterArgs
-from model.aws import ClusterSettings
+from components.aws.eks import AdoptedEksCluster, AdoptedEksClusterArgs, EksCluster, EksClusterArgs
+from model.config.aws import ClusterSettings
 from tests.iam_lint import findings
 from tests.program.recorder import ProgramError, Recording, record
 

@@ -9,11 +9,11 @@ import pulumi_aws as aws
 import pulumi_kubernetes as kubernetes
 import pytest
 
-from components.identity import Identity, IdentityArgs, TenantIdentity, TenantIdentityArgs
-from components.tenant import TenantSpace, TenantSpaceArgs
-from model.aws import IdentitySettings
-from model.mirrors import Location
-from model.tenants import Tenant
+from components.aws.identity import Identity, IdentityArgs, TenantIdentity, TenantIdentityArgs
+from components.tenant.space import TenantSpace, TenantSpaceArgs
+from model.config.aws import IdentitySettings
+from model.config.mirrors import Location
+from model.config.tenants import Tenant
 from tests.program import service_model
 from tests.program.recorder import Recording, record
 

@@ -10,12 +10,10 @@ import pulumi
 import pulumi_aws as aws
 import pytest
 
-from components.network import ClusterNetwork, ExistingNetwork, ExistingNetworkArgs, Network, NetworkArgs
-from model import prices
-from model.aws import AwsSettings, ExistingNetworkSettings, NetworkSettings
-from model.costs import Costs
+from components.aws.network import ClusterNetwork, ExistingNetwork, ExistingNetworkArgs, Network, NetworkArgs
+from model.config.aws import ExistingNetworkSettings, NetworkSettings
 from tests.iam_lint import findings
-from tests.program.recorder import CHECKOUT, ProgramError, Recording, Registration, record
+from tests.program.recorder import ProgramError, Recording, Registration, record
 
 VPC = "aws:ec2/vpc:Vpc"
 SUBNET = "aws:ec2/subnet:Subnet"
@@ -315,20 +313,6 @@ def everything_on_aws_comes_from_the_given_provider(recording: Recording) -> boo
 
 def test_everything_is_made_by_the_provider_that_carries_the_stacks_tags() -> None:
     assert everything_on_aws_comes_from_the_given_provider(network(endpoints=["s3", "sts"]))
-
-
-@pytest.mark.parametrize("nat", ["perZone", "single"])
-def test_the_costs_count_what_the_network_has(nat: str) -> None:
-    chosen = {"nat": nat, "endpoints": ["s3", "sts", "ec2"], "flowLogDays": 30}
-    recording = network(**chosen)
-    there = AwsSettings.model_validate({"region": "eu-west-1", "account": "123456789012", "network": chosen})
-    lines = Costs(there, prices.load(CHECKOUT)).estimate(1).lines
-    counted = " ".join(line.what for line in lines if line.component == "network")
-    gateways = len(recording.of(NAT))
-    assert counted.startswith(f"{gateways} NAT gateway{'s' * (gateways > 1)} {len(recording.of(ADDRESS))} public IPv4")
-    interfaces = [it for it in recording.of(ENDPOINT) if it.inputs["vpcEndpointType"] == "Interface"]
-    assert f"{len(interfaces)} interface endpoints in {len(interfaces[0].inputs['subnetIds'])} zones" in counted
-    assert counted.count("KMS key") == len(recording.of(KEY)) == 1
 
 
 @pytest.mark.parametrize("nat", ["perZone", "single", "none"])

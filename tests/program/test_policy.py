@@ -11,7 +11,7 @@ import pytest
 import yaml
 from google.protobuf import json_format
 
-from policy.rules import (
+from pipeline.policy.rules import (
     RULES,
     SECRET,
     STACK_RULES,
@@ -23,7 +23,7 @@ from policy.rules import (
     name_of,
     parse,
 )
-from policy.rules.data import protected_data
+from pipeline.policy.rules.data import protected_data
 from tests.program.conftest import Run
 from tests.program.recorder import CHECKOUT, Recording, Registration
 from tests.program.test_tenant_role import roles
@@ -94,7 +94,7 @@ def broken(recording: Recording, allowed: Mapping[str, Mapping[str, Any]]) -> li
 @pytest.fixture
 def allowed() -> dict[str, dict[str, Any]]:
     """The exceptions that the pack is configured with, rule by rule."""
-    return json.loads((CHECKOUT / "policy/exceptions.json").read_text())
+    return json.loads((CHECKOUT / "pipeline/policy/exceptions.json").read_text())
 
 
 def program(run: Run, stack: str, *, preview: bool, more_tenants: str = "") -> Recording:

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from local.rehearsal import NEW_TENANT
-from model.aws_facts import STANDARD_SUPPORT
-from model.aws_names import LONGEST_ROLE
+from model.config.aws_facts import STANDARD_SUPPORT
+from model.config.aws_names import LONGEST_ROLE
 from tests.program.conftest import Run
 from tests.program.recorder import CHECKOUT, ProgramError, Recording
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from model.flux import ARTIFACT_HOST, reading_artifacts_at
+from model.kubernetes.flux import ARTIFACT_HOST, reading_artifacts_at
 from tests.program.conftest import TENANTS, Run
 from tests.program.recorder import Github, ProgramError, Registration
 

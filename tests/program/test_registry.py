@@ -9,8 +9,8 @@ import pulumi
 import pulumi_aws as aws
 import pytest
 
-from components.registry import Registry, RegistryArgs
-from model.aws import RegistrySettings
+from components.aws.registry import Registry, RegistryArgs
+from model.config.aws import RegistrySettings
 from tests.iam_lint import findings
 from tests.program import service_model
 from tests.program.recorder import Recording, record

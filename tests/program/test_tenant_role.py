@@ -9,8 +9,8 @@ import pulumi_aws as aws
 import pytest
 from pulumi import Output, export
 
-from components.tenant_role import TenantBoundary, TenantBoundaryArgs, TenantRole, TenantRoleArgs
-from model.aws_access import AwsAccess
+from components.tenant.aws_role import TenantBoundary, TenantBoundaryArgs, TenantRole, TenantRoleArgs
+from model.config.aws_access import AwsAccess
 from tests.iam_decisions import Attempt, Session, assume
 from tests.iam_lint import findings
 from tests.program.recorder import Recording, record

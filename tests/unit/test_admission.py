@@ -1,4 +1,4 @@
-"""The admission policies and the reconcilers' roles as manifests. tests/e2e/isolation tries them on an API server."""
+"""The admission policies and the reconcilers' roles as manifests. tests/isolation tries them on an API server."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections import Counter
 
 import pytest
 
-from model.admission import POLICIES, guardrails
-from model.admission_policy import Check, Policy
-from model.manifests import TENANT_LABEL
-from model.reconciler_roles import reconciler_roles
-from model.tiers import HELM_ROLE, RECONCILER_ROLE
-from tests.e2e.isolation.attacks import ATTACKS
+from model.config.tiers import HELM_ROLE, RECONCILER_ROLE
+from model.kubernetes.admission import POLICIES, guardrails
+from model.kubernetes.admission.policy import Check, Policy
+from model.kubernetes.manifests import TENANT_LABEL
+from model.kubernetes.roles import reconciler_roles
+from tests.isolation.attacks import ATTACKS
 
 MAX_NAME = 63
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from model import aws, aws_names, document, settings
-from model.aws import AwsSettings, NetworkSettings
-from model.mistakes import MistakesError
+from model.config import aws, aws_names, document, settings
+from model.config.aws import AwsSettings, NetworkSettings
+from model.config.mistakes import MistakesError
 from tests.program.recorder import defaults
 
 ADDONS = {

@@ -14,7 +14,7 @@ import pytest
 from tests.cloudformation import Template
 from tests.iam_lint import findings
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "bootstrap" / "aws.yaml"
+TEMPLATE = Path(__file__).resolve().parents[2] / "pipeline" / "bootstrap.yaml"
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 GITHUB = f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com"
 PULUMI = f"arn:aws:iam::{ACCOUNT}:oidc-provider/api.pulumi.com/oidc"

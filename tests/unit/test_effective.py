@@ -1,4 +1,4 @@
-"""What `python -m model.effective` shows of a file."""
+"""What `python -m cli.effective` shows of a file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from model import effective
-from model.document import parse
+from cli import effective
+from model.config.document import parse
 
 TEXT = """\
 defaults:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from model import fair_share, tenants
-from model.aws import AwsSettings
-from model.document import parse
-from model.tenants import Tenant
+from model.config import fair_share, tenants
+from model.config.aws import AwsSettings
+from model.config.document import parse
+from model.config.tenants import Tenant
 from tests.program.recorder import CHECKOUT
 
 GIB = 1024**3

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from model import iam, tenants
-from model.aws_access import AwsAccess
-from model.document import parse
-from model.iam_documents import allow, document, key_policy, pod_identity_trust
-from model.mistakes import MistakesError
-from model.tenant_boundary import anybodys_names, boundary, own_names
+from model.config import tenants
+from model.config.aws_access import AwsAccess
+from model.config.document import parse
+from model.config.mistakes import MistakesError
+from model.iam import tenant_policy as iam
+from model.iam.boundary import anybodys_names, boundary, own_names
+from model.iam.documents import allow, document, key_policy, pod_identity_trust
 from tests.iam_decisions import ACCOUNT, Attempt, Session, assume
 from tests.iam_lint import findings
 

@@ -18,11 +18,11 @@ from moto.cognitoidp.models import cognitoidp_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from pydantic import ValidationError
 
-from model import tenants
-from model.aws import IdentitySettings
-from model.document import parse
-from model.identity import config_map, endpoints, issuer, jwks_url, problems
-from model.tenants import Tenant
+from model.config import tenants
+from model.config.aws import IdentitySettings
+from model.config.document import parse
+from model.config.identity import config_map, endpoints, issuer, jwks_url, problems
+from model.config.tenants import Tenant
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "identity.md"
 REGION = "eu-west-1"

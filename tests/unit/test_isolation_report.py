@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from model.admission import POLICIES
-from tests.isolation_report import page, picture
-from tests.isolation_report.results import Network, Results, read
+from model.kubernetes.admission import POLICIES
+from tests.isolation.report import page, picture
+from tests.isolation.report.results import Network, Results, read
 
 SUITE = """\
 def tell(record, attack, mode, answer):

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from model import manifests, tenants
-from model.document import parse
-from model.mirrors import Location
-from model.tenants import Tenant
+from model.config import tenants
+from model.config.document import parse
+from model.config.mirrors import Location
+from model.config.tenants import Tenant
+from model.kubernetes import manifests
 
 GOLDEN = Path(__file__).parent / "golden"
 

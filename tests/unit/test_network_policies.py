@@ -12,21 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from model.aws import AwsSettings
-from model.document import parse
-from model.manifests import Manifest
-from model.mistakes import MistakesError
-from model.network_mistakes import network_mistakes
-from model.network_policies import flux_policies, network_policies, with_closed_network
-from model.network_rules import (
-    NEVER,
-    PRIVATE,
-    ClusterNetwork,
-    NetworkRules,
-    cluster_network,
-    within,
-)
-from model.schema import validated
+from model.config.aws import AwsSettings
+from model.config.document import parse
+from model.config.mistakes import MistakesError
+from model.config.network_mistakes import network_mistakes
+from model.config.network_rules import NEVER, PRIVATE, ClusterNetwork, NetworkRules, cluster_network, within
+from model.config.schema import validated
+from model.kubernetes.manifests import Manifest
+from model.kubernetes.network_policies import flux_policies, network_policies, with_closed_network
 
 METADATA = ("169.254.169.254/32", "fd00:ec2::254/128")
 CLUSTER = ClusterNetwork(("10.0.0.0/16", "172.20.0.0/16"))

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from policy import rules
-from policy.rules import RULES, SECRET, STACK_RULES, UNKNOWN, Provider, Resource, description_of, name_of
+from pipeline.policy import rules
+from pipeline.policy.rules import RULES, SECRET, STACK_RULES, UNKNOWN, Provider, Resource, description_of, name_of
 
 ROOT = "arn:aws:iam::123456789012:root"
 CIDRS = ["203.0.113.0/24"]

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from ci import preview_gate
-from ci.preview_gate import Allowance, Verdict
+from pipeline import preview_gate
+from pipeline.preview_gate import Allowance, Verdict
 
 ROOT = "urn:pulumi:prod-eu::saas-in-eks::"
 STACK = f"{ROOT}pulumi:pulumi:Stack::saas-in-eks-prod-eu"

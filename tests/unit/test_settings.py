@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from model import document, settings
-from model.document import Document
-from model.kubernetes import version_problem
-from model.mistakes import MistakesError
-from model.unsound import UNSOUND, UnsoundError, sound
+from model.config import document, settings
+from model.config.document import Document
+from model.config.mistakes import MistakesError
+from model.config.unsound import UNSOUND, UnsoundError, sound
+from model.kubernetes.version import version_problem
 from tests.program.recorder import CHECKOUT, defaults
 
 GOOD = {"owner": "acme", "fluxManifest": "install.yaml"}

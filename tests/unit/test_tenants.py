@@ -11,11 +11,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model import editor_schema, effective, names, tenants
-from model.document import parse
-from model.mirrors import Mirror
-from model.mistakes import MistakesError
-from model.tenants import Tenant
+from cli import editor_schema, effective
+from model.config import names, tenants
+from model.config.document import parse
+from model.config.mirrors import Mirror
+from model.config.mistakes import MistakesError
+from model.config.tenants import Tenant
 
 GOOD: dict[str, Any] = {"name": "alpha", "source": {"url": "https://github.com/acme/shop", "branch": "main"}}
 

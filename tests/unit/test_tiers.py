@@ -12,12 +12,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model import effective, tenants
-from model.document import parse
-from model.mistakes import MistakesError
-from model.quantities import amount, canonical
-from model.tenants import Tenant
-from model.tiers import BASIC, PREMIUM, Tier, role_warnings
+from cli import effective
+from model.config import tenants
+from model.config.document import parse
+from model.config.mistakes import MistakesError
+from model.config.quantities import amount, canonical
+from model.config.tenants import Tenant
+from model.config.tiers import BASIC, PREMIUM, Tier, role_warnings
 
 SOURCE = {"url": "https://github.com/acme/shop", "branch": "main"}
 

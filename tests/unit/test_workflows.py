@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ci import lint_workflows, preview_gate
+from local import lint_workflows
+from pipeline import preview_gate
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 WORKFLOWS = {path.stem: path for path in sorted((CHECKOUT / ".github" / "workflows").glob("*.y*ml"))}
@@ -140,14 +141,14 @@ def test_packages_are_installed_before_there_are_credentials(name: str) -> None:
 def test_judge_and_policies_of_a_pull_request_are_those_on_main() -> None:
     (judge,) = [step for step in steps(PREVIEW, "actions/checkout") if "ref" in step["with"]]
     assert judge["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
-    assert judge["with"]["sparse-checkout"].split() == ["ci", "policy"]
+    assert judge["with"]["sparse-checkout"].split() == ["pipeline"]
     folder = judge["with"]["path"]
     judged = PREVIEW["steps"][place(PREVIEW, "preview_gate.py")]
-    assert f"{folder}/ci/preview_gate.py" in judged["run"]
-    assert Path(preview_gate.__file__).relative_to(CHECKOUT) == Path("ci/preview_gate.py")
+    assert f"{folder}/pipeline/preview_gate.py" in judged["run"]
+    assert Path(preview_gate.__file__).relative_to(CHECKOUT) == Path("pipeline/preview_gate.py")
     assert f"make -C {folder} policy" in PREVIEW["steps"][place(PREVIEW, "make")]["run"]
     ruled = PREVIEW["steps"][place(PREVIEW, "--policy-pack")]
-    assert policies(ruled["run"]) == (f"{folder}/policy", f"{folder}/policy/exceptions.json")
+    assert policies(ruled["run"]) == (f"{folder}/pipeline/policy", f"{folder}/pipeline/policy/exceptions.json")
 
 
 def policies(command: str) -> tuple[str, str]:
@@ -163,7 +164,7 @@ def test_what_is_merged_passes_the_judge_and_the_policies_before_anything_is_cha
     # Where a step says no `if`, it runs only after all others succeeded.
     assert "if" not in change
     assert "continue-on-error" not in judged
-    assert policies(change["run"]) == ("policy", "policy/exceptions.json")
+    assert policies(change["run"]) == ("pipeline/policy", "pipeline/policy/exceptions.json")
     assert "--skip-preview" not in change["run"], "the pack would see the first resources when they are made"
 
 
@@ -250,7 +251,7 @@ def test_pulumi_knows_every_deployment_setting() -> None:
 def test_pulumi_deployments_change_nothing_that_the_policies_or_the_judge_refuse(tmp_path: Path) -> None:
     install, rule, judge = DEPLOYMENTS["operationContext"]["preRunCommands"]
     assert install.endswith("make policy")
-    assert policies(rule) == ("policy", "policy/exceptions.json")
+    assert policies(rule) == ("pipeline/policy", "pipeline/policy/exceptions.json")
     (tmp_path / "pulumi").write_text(f"#!/bin/sh\necho '{json.dumps({'changeSummary': {'delete': 31}})}'\n")
     (tmp_path / "pulumi").chmod(0o755)
 

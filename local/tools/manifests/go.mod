@@ -1,4 +1,4 @@
-// The modules whose kustomize folders make Flux's install manifest (local/manifest.py).
+// The modules whose kustomize folders make Flux's install manifest (local/toolchain/manifest.py).
 // Nothing here is compiled: these are the versions that flux2's own manifests/bases name.
 module saas-in-eks.local/tools/manifests
 

@@ -1,0 +1,1 @@
+"""Commands for people: they read and print, and register nothing."""

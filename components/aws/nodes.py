@@ -1,0 +1,231 @@
+"""What an EKS cluster runs pods on: a managed node group with add-ons, or EKS Auto Mode."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+import pulumi_eks as eks
+import pulumi_kubernetes as kubernetes
+
+from components.objects import KubernetesObject
+from model.config.aws import ClusterSettings, processor
+from model.iam.documents import pod_identity_trust, service_trust
+from model.kubernetes import auto_mode
+
+POLICY = "arn:aws:iam::aws:policy/"
+BEFORE_NODES = ("vpc-cni", "kube-proxy", "eks-pod-identity-agent")
+"""Add-ons that a node needs to become ready; all others need nodes to run on."""
+ADDON_ROLES: Mapping[str, tuple[str, str]] = {
+    "vpc-cni": ("aws-node", f"{POLICY}AmazonEKS_CNI_Policy"),
+    "aws-ebs-csi-driver": ("ebs-csi-controller-sa", f"{POLICY}service-role/AmazonEBSCSIDriverPolicy"),
+}
+"""Which service account of an add-on acts on AWS, and with which policy: the nodes themselves may not."""
+ADDON_VALUES: Mapping[str, object] = {"vpc-cni": {"enableNetworkPolicy": "true"}}
+STARTED = ("instance", "volume", "network-interface")
+"""What is made from a launch template."""
+
+
+@dataclass(frozen=True)
+class NodesArgs:
+    """The cluster that needs nodes, and where they live."""
+
+    cluster_name: str
+    prefix: str
+    """What the names of their AWS resources begin with."""
+    settings: ClusterSettings
+    account: str
+    cluster: eks.Cluster
+    private_subnet_ids: Sequence[pulumi.Input[str]]
+    network_ready: Sequence[pulumi.Resource]
+    """What nodes need to reach the internet or AWS' endpoints."""
+    tags: Mapping[str, str]
+    """What nodes, their disks and network interfaces carry; the tags of the provider do not reach them."""
+    aws: aws.Provider
+
+
+class Nodes(pulumi.ComponentResource):
+    """What both kinds have: a role that lets a node join and pull images, and add-ons with roles of their own."""
+
+    role_arn: pulumi.Output[str]
+    ready: Sequence[pulumi.Resource]
+    """What has to be there before anything is put into the cluster, and until it has gone."""
+
+    def __init__(
+        self, kind: str, name: str, args: NodesArgs, policy: str, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__(f"saas:cluster:{kind}", name, None, opts)
+        self._name, self._args = name, args
+        self._cluster = args.cluster.eks_cluster.apply(lambda one: one.name)
+        self._arn = args.cluster.eks_cluster.apply(lambda one: one.arn)
+        self._role = aws.iam.Role(
+            f"{name}-node",
+            name=f"{args.prefix}-node",
+            assume_role_policy=service_trust("ec2.amazonaws.com", args.account),
+            opts=self._child(),
+        )
+        # What add-ons and tenants do on AWS is theirs, by Pod Identity: a node joins and pulls images, no more.
+        self._joins = [
+            aws.iam.RolePolicyAttachment(
+                f"{name}-node-{attached}",
+                role=self._role.name,
+                policy_arn=f"{POLICY}{attached}",
+                opts=self._child(),
+            )
+            for attached in (policy, "AmazonEC2ContainerRegistryPullOnly")
+        ]
+        self.role_arn = self._role.arn
+
+    def _addon(self, addon: str, *needed: pulumi.Resource) -> aws.eks.Addon:
+        account, policy = ADDON_ROLES.get(addon, ("", ""))
+        values = ADDON_VALUES.get(addon)
+        needed = (self._args.cluster, *needed)
+        identities = None
+        if account:
+            role, attachment = self._addon_role(addon, account, policy)
+            identities = [aws.eks.AddonPodIdentityAssociationArgs(service_account=account, role_arn=role.arn)]
+            needed = (*needed, attachment)
+        return aws.eks.Addon(
+            f"{self._name}-{addon}",
+            cluster_name=self._cluster,
+            addon_name=addon,
+            addon_version=self._args.settings.addons[addon],
+            configuration_values=json.dumps(values) if values else None,
+            pod_identity_associations=identities,
+            resolve_conflicts_on_create="OVERWRITE",
+            # What a team tuned in CoreDNS (its Corefile, its replicas) survives an upgrade.
+            resolve_conflicts_on_update="PRESERVE" if addon == "coredns" else "OVERWRITE",
+            opts=self._child(*needed),
+        )
+
+    def _addon_role(self, addon: str, account: str, policy: str) -> tuple[aws.iam.Role, pulumi.Resource]:
+        trust = self._arn.apply(lambda arn: pod_identity_trust(self._args.account, arn, "kube-system", account))
+        role = aws.iam.Role(
+            f"{self._name}-{addon}",
+            name=f"{self._args.prefix}-{addon}",
+            assume_role_policy=trust,
+            opts=self._child(),
+        )
+        attachment = aws.iam.RolePolicyAttachment(
+            f"{self._name}-{addon}", role=role.name, policy_arn=policy, opts=self._child()
+        )
+        return role, attachment
+
+    def _child(self, *needed: pulumi.Resource, **more: object) -> pulumi.ResourceOptions:
+        opts = pulumi.ResourceOptions(parent=self, provider=self._args.aws, depends_on=list(needed))
+        return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(**more))  # pyright: ignore[reportArgumentType]
+
+
+class ManagedNodes(Nodes):
+    """A managed node group on Amazon Linux 2023 and the cluster's add-ons; both are upgraded in place."""
+
+    def __init__(self, name: str, args: NodesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("ManagedNodes", name, args, "AmazonEKSWorkerNodePolicy", opts)
+        addons = args.settings.addons
+        early = [self._addon(addon) for addon in addons if addon in BEFORE_NODES]
+        group = self._group(early)
+        late = [self._addon(addon, group) for addon in addons if addon not in BEFORE_NODES]
+        self.ready = [group, *early, *late]
+        self.register_outputs({"roleArn": self.role_arn})
+
+    def _group(self, early: Sequence[pulumi.Resource]) -> aws.eks.NodeGroup:
+        args, nodes = self._args, self._args.settings.nodes
+        template = self._launch_template()
+        return aws.eks.NodeGroup(
+            self._name,
+            cluster_name=self._cluster,
+            # A prefix, so that a group that has to be replaced (other instance types) has its successor first.
+            node_group_name_prefix=f"{args.cluster_name}-",
+            node_role_arn=self._role.arn,
+            subnet_ids=list(args.private_subnet_ids),
+            ami_type=processor(nodes.instance_types[0]),
+            instance_types=nodes.instance_types,
+            capacity_type={"onDemand": "ON_DEMAND", "spot": "SPOT"}[nodes.capacity],
+            version=args.settings.version,
+            release_version=nodes.release or None,
+            launch_template={"id": template.id, "version": template.latest_version.apply(str)},
+            scaling_config={"min_size": nodes.minimum, "max_size": nodes.maximum, "desired_size": nodes.minimum},
+            update_config={"max_unavailable_percentage": 33},
+            opts=self._child(
+                args.cluster,
+                *self._joins,
+                *early,
+                *args.network_ready,
+                # An autoscaler's business once the group exists.
+                ignore_changes=["scalingConfig.desiredSize"],
+            ),
+        )
+
+    def _launch_template(self) -> aws.ec2.LaunchTemplate:
+        name = f"{self._args.prefix}-node"
+        disk = {
+            "volume_type": "gp3",
+            "volume_size": self._args.settings.nodes.disk_gib,
+            "encrypted": "true",
+            "delete_on_termination": "true",
+        }
+        return aws.ec2.LaunchTemplate(
+            f"{self._name}-node",
+            name=name,
+            update_default_version=True,
+            metadata_options={
+                "http_endpoint": "enabled",
+                "http_tokens": "required",
+                # A pod is one hop further than its node, so no tenant gets the node's credentials.
+                "http_put_response_hop_limit": 1,
+            },
+            block_device_mappings=[{"device_name": "/dev/xvda", "ebs": disk}],  # pyright: ignore[reportArgumentType]
+            tag_specifications=[{"resource_type": kind, "tags": {**self._args.tags, "Name": name}} for kind in STARTED],
+            opts=self._child(),
+        )
+
+
+class AutoNodes(Nodes):
+    """EKS Auto Mode, which brings its own add-ons, with nodes of a class that enforces network policies."""
+
+    def __init__(self, name: str, args: NodesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("AutoNodes", name, args, "AmazonEKSWorkerNodeMinimalPolicy", opts)
+        entry = aws.eks.AccessEntry(
+            f"{name}-node",
+            cluster_name=self._cluster,
+            principal_arn=self._role.arn,
+            type="EC2",
+            opts=self._child(args.cluster),
+        )
+        leave_to_join = aws.eks.AccessPolicyAssociation(
+            f"{name}-node",
+            cluster_name=self._cluster,
+            principal_arn=self._role.arn,
+            policy_arn="arn:aws:eks::aws:cluster-access-policy/AmazonEKSAutoNodePolicy",
+            access_scope={"type": "cluster"},
+            opts=self._child(entry),
+        )
+        leave_to_tag = aws.iam.RolePolicy(
+            f"{name}-tags",
+            name="tags",
+            # The control plane's, which the component made.
+            role=args.cluster.eks_cluster.apply(lambda one: one.role_arn.apply(lambda arn: arn.rpartition("/")[2])),
+            policy=auto_mode.tagging(args.account),
+            opts=self._child(args.cluster),
+        )
+        self.ready = [leave_to_join, leave_to_tag, *self._joins, *args.network_ready]
+        self.register_outputs({"roleArn": self.role_arn})
+
+    def pool(self, provider: kubernetes.Provider) -> Sequence[pulumi.Resource]:
+        """Define the nodes inside the cluster, and the add-ons that run on them: all that workloads need."""
+        args, nodes = self._args, self._args.settings.nodes
+        security_group = args.cluster.eks_cluster.apply(
+            lambda one: one.vpc_config.apply(lambda it: it.cluster_security_group_id or "")
+        )
+        inside = pulumi.ResourceOptions(parent=self, provider=provider)
+        switch = KubernetesObject("network-policies", auto_mode.network_policy_switch(), inside)
+        subnets = list(args.private_subnet_ids)
+        wanted = auto_mode.node_class(nodes, self._role.name, subnets, security_group, args.tags)
+        node_class = KubernetesObject("nodes", wanted, inside)
+        after = pulumi.ResourceOptions(parent=self, provider=provider, depends_on=[node_class, switch])
+        pool = KubernetesObject("nodes", auto_mode.node_pool(nodes), after)
+        # Auto Mode has what nodes need to become ready; every other add-on needs nodes first.
+        return [pool, *(self._addon(addon, pool) for addon in args.settings.addons)]

@@ -1,0 +1,1 @@
+"""Flux: its installation, its repository, its keys."""

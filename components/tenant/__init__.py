@@ -1,0 +1,1 @@
+"""A tenant's resources, and the guard rails around all of them."""

@@ -1,0 +1,225 @@
+"""The agent, with the real Flux controllers of the install manifest."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from local import agent, controlplane, processes, toolchain
+from local.agent.status import VERSION_CONDITION
+from local.home import PROJECT, Home
+from local.toolchain import manifest
+from tests.platform import eventually
+
+CONTROLLERS = {"source-controller", "kustomize-controller", "helm-controller", "notification-controller"}
+
+
+class Platform:
+    """A control plane with an agent, and nothing in it yet."""
+
+    def __init__(self, home: Home, tools: dict[str, Path]) -> None:
+        self.home, self.tools = home, tools
+
+    def kubectl(self, *arguments: str, kubeconfig: Path | None = None) -> str:
+        command = [PROJECT / ".venv" / "bin" / "kubectl", "--kubeconfig", kubeconfig or self.home.kubeconfig]
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def flux(self, *arguments: str) -> str:
+        return self.kubectl("--namespace=flux-system", *arguments)
+
+    def rolled_out(self, name: str) -> None:
+        self.flux("rollout", "status", f"deployment/{name}", "--timeout=60s")
+
+    def argue(self, name: str, argument: str) -> None:
+        """Add an argument to a controller's Deployment."""
+        operation = {"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": argument}
+        self.flux("patch", f"deployment/{name}", "--type=json", "--patch", json.dumps([operation]))
+
+    def pods(self, app: str) -> list[dict[str, Any]]:
+        return json.loads(self.flux("get", "pods", f"--selector=app={app}", "--output=json"))["items"]
+
+    def pod(self, app: str) -> dict[str, Any]:
+        (pod,) = self.pods(app)
+        return pod
+
+    def process(self, app: str) -> psutil.Process:
+        (pid,) = [pid for pod, pid in agent.programs(self.home).items() if pod.startswith(app)]
+        return psutil.Process(pid)
+
+
+def container(pod: dict[str, Any]) -> dict[str, Any]:
+    """The state of a pod's only container."""
+    return (pod["status"].get("containerStatuses") or [{"ready": False, "state": {}, "restartCount": 0}])[0]
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    platform = Platform(Home(tmp_path_factory.mktemp("platform") / "home"), toolchain.ensure())
+    try:
+        controlplane.up(platform.home, platform.tools)
+        agent.start(platform.home, platform.tools)
+        yield platform
+    finally:
+        agent.stop(platform.home)
+        controlplane.down(platform.home)
+
+
+@pytest.fixture(scope="module")
+def platform(empty: Platform) -> Platform:
+    assert agent.programs(empty.home) == {}, "a Flux controller runs although nobody has installed Flux"
+    empty.kubectl("apply", "--server-side", "--filename", str(manifest.install_manifest()))
+    for name in CONTROLLERS:
+        empty.rolled_out(name)
+    return empty
+
+
+def test_a_controller_is_ready_when_its_program_runs(platform: Platform) -> None:
+    for name in CONTROLLERS:
+        assert container(platform.pod(name))["ready"]
+        assert Path(platform.process(name).exe()).name == name
+    assert len(agent.programs(platform.home)) == len(CONTROLLERS)
+
+
+def test_a_second_start_leaves_agent_and_programs_alone(platform: Platform) -> None:
+    before = processes.running(platform.home), agent.programs(platform.home)
+    agent.start(platform.home, platform.tools)
+    assert (processes.running(platform.home), agent.programs(platform.home)) == before
+
+
+def test_a_program_acts_as_the_service_account_of_its_pod(platform: Platform) -> None:
+    kubeconfig = Path(platform.process("kustomize-controller").environ()["KUBECONFIG"])
+    who = json.loads(platform.kubectl("auth", "whoami", "--output=json", kubeconfig=kubeconfig))["status"]["userInfo"]
+    assert who["username"] == "system:serviceaccount:flux-system:kustomize-controller"
+    assert who["extra"]["authentication.kubernetes.io/pod-name"] == [
+        platform.pod("kustomize-controller")["metadata"]["name"]
+    ]
+
+
+def test_a_program_listens_on_loopback_only(platform: Platform) -> None:
+    for name in CONTROLLERS:
+        connections = platform.process(name).net_connections()
+        assert {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
+
+
+def test_a_changed_argument_rolls_the_program_over(platform: Platform) -> None:
+    before = platform.process("kustomize-controller")
+    platform.argue("kustomize-controller", "--concurrent=7")
+    platform.rolled_out("kustomize-controller")
+    eventually(lambda: len(platform.pods("kustomize-controller")) == 1)
+    assert "--concurrent=7" in platform.process("kustomize-controller").cmdline()
+    assert not before.is_running()
+
+
+def test_a_service_leads_to_the_ready_pod_whichever_it_is(platform: Platform) -> None:
+    def answers(port: str) -> bool:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{platform.home.port(port)}/", timeout=5)
+        except urllib.error.HTTPError:
+            return True  # whatever it says: it is there
+        except OSError:
+            return False
+        return True
+
+    for name, ports in {
+        "source-controller": ["source-controller-storage"],
+        "notification-controller": ["notification-controller-events", "notification-controller-webhook"],
+    }.items():
+        before = platform.process(name).pid
+        assert all(map(answers, ports))
+        platform.flux("rollout", "restart", f"deployment/{name}")
+        platform.rolled_out(name)
+        eventually(lambda name=name: len(platform.pods(name)) == 1)
+        assert platform.process(name).pid != before
+        assert all(map(answers, ports))
+
+
+def test_a_crashed_program_is_started_again_and_the_crash_is_counted(platform: Platform) -> None:
+    before = container(platform.pod("helm-controller"))["restartCount"]
+    platform.process("helm-controller").kill()
+    after = eventually(
+        lambda: next(
+            (c for c in [container(platform.pod("helm-controller"))] if c["ready"] and c["restartCount"] > before), None
+        )
+    )
+    assert after["restartCount"] == before + 1
+    assert after["lastState"]["terminated"]["exitCode"] == 137
+
+
+def test_a_program_that_keeps_crashing_says_why_and_the_old_one_stays(platform: Platform) -> None:
+    old = platform.pod("helm-controller")["metadata"]["name"]
+    platform.argue("helm-controller", "--no-such-flag")
+
+    def crashing() -> dict[str, Any] | None:
+        states = {pod["metadata"]["name"]: container(pod) for pod in platform.pods("helm-controller")}
+        assert states.pop(old)["ready"]
+        return next((s for s in states.values() if s["state"].get("waiting", {}).get("message")), None)
+
+    state = eventually(crashing)
+    assert state["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    assert "unknown flag: --no-such-flag" in state["state"]["waiting"]["message"]
+    assert not state["ready"]
+    platform.flux("rollout", "undo", "deployment/helm-controller")
+    platform.rolled_out("helm-controller")
+    eventually(lambda: len(platform.pods("helm-controller")) == 1)
+    assert platform.pod("helm-controller")["metadata"]["name"] == old
+
+
+def test_an_image_of_another_version_is_run_as_what_there_is_and_the_pod_says_so(platform: Platform) -> None:
+    image = "manager=ghcr.io/fluxcd/helm-controller:v0.0.1"
+    platform.flux("set", "image", "deployment/helm-controller", image)
+    platform.rolled_out("helm-controller")
+    eventually(lambda: len(platform.pods("helm-controller")) == 1)
+    conditions = {c["type"]: c for c in platform.pod("helm-controller")["status"]["conditions"]}
+    assert conditions[VERSION_CONDITION]["status"] == "False"
+    assert "the image's tag is v0.0.1; the program that runs is v" in conditions[VERSION_CONDITION]["message"]
+    others = {c["type"]: c for c in platform.pod("source-controller")["status"]["conditions"]}
+    assert others[VERSION_CONDITION]["status"] == "True"
+
+
+def test_an_image_without_a_program_stays_pending_and_names_those_that_there_are(platform: Platform) -> None:
+    platform.flux("create", "deployment", "stranger", "--image=example.com/stranger:v1")
+    waiting = eventually(
+        lambda: next((container(pod)["state"].get("waiting") for pod in platform.pods("stranger")), None)
+    )
+    assert waiting["reason"] == "ErrImagePull"
+    assert all(name in waiting["message"] for name in CONTROLLERS)
+    platform.flux("delete", "deployment", "stranger")
+    eventually(lambda: not platform.pods("stranger"))
+
+
+def test_an_agent_that_was_killed_is_replaced_and_its_programs_too(platform: Platform) -> None:
+    orphans = [psutil.Process(pid) for pid in agent.programs(platform.home).values()]
+    os.kill(processes.running(platform.home)["agent"], signal.SIGKILL)
+    agent.start(platform.home, platform.tools)
+    eventually(lambda: all(container(platform.pod(name))["ready"] for name in CONTROLLERS))
+    assert not [one for one in orphans if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert len(agent.programs(platform.home)) == len(CONTROLLERS)
+
+
+def test_a_stopped_agent_leaves_no_program_and_no_pod_that_claims_to_be_ready(platform: Platform) -> None:
+    programs = [psutil.Process(pid) for pid in agent.programs(platform.home).values()]
+    agent.stop(platform.home)
+    assert not [program for program in programs if program.is_running()]
+    assert not [name for name in CONTROLLERS if container(platform.pod(name))["ready"]]
+    agent.start(platform.home, platform.tools)
+    eventually(lambda: all(container(platform.pod(name))["ready"] for name in CONTROLLERS))
+
+
+def test_a_removed_installation_leaves_nothing(platform: Platform) -> None:
+    programs = [psutil.Process(pid) for pid in agent.programs(platform.home).values()]
+    platform.kubectl("delete", "namespace", "flux-system", "--timeout=60s")
+    assert not [program for program in programs if program.is_running()]
+    eventually(lambda: not list(agent.folder(platform.home).glob("pods/*")))
+    assert processes.http_ok(f"http://127.0.0.1:{platform.home.port('agent')}/healthz")

@@ -1,0 +1,1 @@
+"""What the inputs may say: read, merge, validate; frozen objects come out."""

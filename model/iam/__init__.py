@@ -1,0 +1,1 @@
+"""AWS policy documents as JSON."""

@@ -1,0 +1,231 @@
+"""The Kubernetes objects of a tenant and of Flux's sync: those that Flux's own command line would write, and more.
+
+One builder makes each object; what Pulumi applies and what is committed to Git both come from it.
+Values that only a deployment can tell (keys) are passed through untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from model.config.mirrors import Location
+from model.config.names import FLUX_NAMESPACE, cluster_path
+from model.config.tenants import Tenant
+from model.config.tiers import HELM_ROLE
+
+Manifest = dict[str, Any]
+
+TENANT_LABEL = "toolkit.fluxcd.io/tenant"
+"""Whose an object is, as Flux labels it."""
+
+PREFIX = "saas-in-eks.io/"
+TIER_LABEL = f"{PREFIX}tier"
+OWNER_LABEL = f"{PREFIX}owner"
+PLATFORM = "platform"
+"""Owner of what the program makes in a tenant's namespace; admission keeps the tenant's reconciler off it."""
+
+POD_SECURITY = "pod-security.kubernetes.io"
+
+NOT_FLUX_BUSINESS = {
+    # Pulumi owns Flux's installation. The infra repository carries a copy for people to read; with these two
+    # annotations Flux neither applies that copy over Pulumi's objects nor deletes them when the copy goes.
+    "kustomize.toolkit.fluxcd.io/ssa": "Ignore",
+    "kustomize.toolkit.fluxcd.io/prune": "disabled",
+}
+
+WAIT_UNTIL_READY = {"pulumi.com/waitFor": "condition=Ready"}
+"""For Flux's own sync, which is ours to get right. Never for a tenant: its repository is somebody else's."""
+
+
+def namespace(tenant: Tenant) -> Manifest:
+    """The tenant's namespace, and on it all that admission has to know of the tenant, which cannot change it."""
+    labels = {
+        TENANT_LABEL: tenant.name,
+        TIER_LABEL: tenant.tier,
+        f"{POD_SECURITY}/enforce": tenant.pod_security,
+        f"{POD_SECURITY}/warn": "restricted",
+        f"{POD_SECURITY}/audit": "restricted",
+    }
+    allowed = {
+        f"{PREFIX}services": ",".join(tenant.services),
+        f"{PREFIX}registries": ",".join(tenant.registries),
+        f"{PREFIX}priority-classes": ",".join(tenant.priority_classes),
+        f"{PREFIX}hosts": ",".join(tenant.hosts),
+        f"{PREFIX}helm": _flag(tenant.helm),
+        # Where the reconciler's account has the role on AWS, the product's pods get it as that account only.
+        f"{PREFIX}pods-as-reconciler": _flag(
+            tenant.aws is not None and tenant.aws.service_account in (None, tenant.name)
+        ),
+    }
+    metadata: Manifest = {"name": tenant.name, "labels": labels, "annotations": allowed}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def service_account(tenant: Tenant) -> Manifest:
+    """Who Flux is when it applies the tenant's product."""
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _metadata(tenant, tenant.name)}
+
+
+def role_binding(tenant: Tenant) -> Manifest:
+    """What the reconciler may do, inside the tenant's namespace only."""
+    return _role_binding(tenant, "reconciler", tenant.role)
+
+
+def helm_role_binding(tenant: Tenant) -> Manifest:
+    """That the reconciler may have HelmReleases there, and sources of charts."""
+    return _role_binding(tenant, "helm", HELM_ROLE)
+
+
+def _role_binding(tenant: Tenant, suffix: str, role: str) -> Manifest:
+    rbac = "rbac.authorization.k8s.io"
+    return {
+        "apiVersion": f"{rbac}/v1",
+        "kind": "RoleBinding",
+        "metadata": _metadata(tenant, f"{tenant.name}-{suffix}"),
+        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": role},
+        "subjects": [
+            {"apiGroup": rbac, "kind": "User", "name": f"gotk:{tenant.name}:reconciler"},
+            {"kind": "ServiceAccount", "name": tenant.name, "namespace": tenant.name},
+        ],
+    }
+
+
+def resource_quota(tenant: Tenant) -> Manifest:
+    """How much the tenant may have of everything together."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": _metadata(tenant, "tenant"),
+        "spec": {"hard": dict(tenant.quota)},
+    }
+
+
+def limit_range(tenant: Tenant) -> Manifest:
+    """What a container may take, and what it gets where it does not say: without that a quota refuses it."""
+    limits = tenant.limits
+    parts = {"default": limits.default, "defaultRequest": limits.default_request, "max": limits.max}
+    limit: Manifest = {"type": "Container", **{key: dict(amounts) for key, amounts in parts.items() if amounts}}
+    return {
+        "apiVersion": "v1",
+        "kind": "LimitRange",
+        "metadata": _metadata(tenant, "tenant"),
+        "spec": {"limits": [limit]},
+    }
+
+
+def owned(manifest: Manifest, tenant: Tenant) -> Manifest:
+    """An object in the tenant's namespace as one of the platform's own."""
+    metadata = manifest["metadata"]
+    return {**manifest, "metadata": {**metadata, "labels": {**metadata.get("labels", {}), **tenant_labels(tenant)}}}
+
+
+def git_repository(tenant: Tenant, location: Location) -> Manifest:
+    """The product's repository, read from `location`."""
+    spec: Manifest = {"interval": tenant.interval, "ref": dict(tenant.source.reference), "url": location.url}
+    if tenant.source.private:
+        spec["secretRef"] = {"name": tenant.name}
+    return {
+        "apiVersion": "source.toolkit.fluxcd.io/v1",
+        "kind": "GitRepository",
+        "metadata": _metadata(tenant, tenant.name),
+        "spec": spec,
+    }
+
+
+def kustomization(tenant: Tenant) -> Manifest:
+    """Applies the product's folder to the tenant's namespace, as the tenant's service account."""
+    return {
+        "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
+        "kind": "Kustomization",
+        "metadata": _metadata(tenant, tenant.name),
+        "spec": {
+            "interval": tenant.interval,
+            "path": tenant.source.path,
+            "prune": tenant.prune,
+            "serviceAccountName": tenant.name,
+            "sourceRef": {"kind": "GitRepository", "name": tenant.name},
+            "targetNamespace": tenant.name,
+        },
+    }
+
+
+def source_secret(
+    name: str, namespace: str, *, private_key: Any, public_key: Any, known_hosts: str, labels: Mapping[str, str]
+) -> Manifest:
+    """An SSH key in the form that Flux reads."""
+    metadata: Manifest = {"name": name, "namespace": namespace}
+    if labels:
+        metadata["labels"] = dict(labels)
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata,
+        "stringData": {"identity": private_key, "identity.pub": public_key, "known_hosts": known_hosts},
+    }
+
+
+def sync_git_repository(url: str, branch: str) -> Manifest:
+    """The infra repository as Flux watches it."""
+    return {
+        "apiVersion": "source.toolkit.fluxcd.io/v1",
+        "kind": "GitRepository",
+        "metadata": {"name": FLUX_NAMESPACE, "namespace": FLUX_NAMESPACE, "annotations": dict(NOT_FLUX_BUSINESS)},
+        "spec": {"interval": "1m0s", "ref": {"branch": branch}, "secretRef": {"name": FLUX_NAMESPACE}, "url": url},
+    }
+
+
+def sync_kustomization(cluster: str) -> Manifest:
+    """Applies the cluster's folder of the infra repository, as an account that may do all that its controller may.
+
+    Under lockdown Flux needs to be told such an account. It is named without lockdown too: a controller that is locked
+    down later would else meet a Kustomization without one, and fail on it for a minute.
+    """
+    return {
+        "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
+        "kind": "Kustomization",
+        "metadata": {"name": FLUX_NAMESPACE, "namespace": FLUX_NAMESPACE, "annotations": dict(NOT_FLUX_BUSINESS)},
+        "spec": {
+            "interval": "10m0s",
+            "path": cluster_path(cluster),
+            "prune": True,
+            "serviceAccountName": "kustomize-controller",
+            "sourceRef": {"kind": "GitRepository", "name": FLUX_NAMESPACE},
+        },
+    }
+
+
+def annotated(manifest: Manifest, annotations: Mapping[str, str]) -> Manifest:
+    """The same object with more annotations."""
+    metadata = manifest["metadata"]
+    return {**manifest, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), **annotations}}}
+
+
+def folder_kustomization(resources: Sequence[str]) -> str:
+    """The kustomization.yaml of a folder of the infra repository."""
+    content = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": list(resources)}
+    return yaml.safe_dump(content, sort_keys=False)
+
+
+def to_yaml(manifests: Sequence[Manifest], comment: str) -> str:
+    """One YAML file of several objects, the same text for the same objects."""
+    # libyaml's dumper writes the 270 kB of Flux's manifest in a tenth of the time.
+    documents = (
+        yaml.dump(manifest, Dumper=yaml.CSafeDumper, sort_keys=True, width=1_000_000) for manifest in manifests
+    )
+    return f"# {comment}\n---\n" + "---\n".join(documents)
+
+
+def tenant_labels(tenant: Tenant) -> dict[str, str]:
+    """The labels of what the platform makes in a tenant's namespace."""
+    return {TENANT_LABEL: tenant.name, OWNER_LABEL: PLATFORM}
+
+
+def _metadata(tenant: Tenant, name: str) -> Manifest:
+    return {"name": name, "namespace": tenant.name, "labels": tenant_labels(tenant)}

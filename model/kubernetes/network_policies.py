@@ -1,0 +1,149 @@
+"""NetworkPolicies of a tenant and of Flux: networking.k8s.io/v1 only, which every policy engine understands.
+
+Policies only ever add to what is open, so none of them can take back what another opens. Each one here selects all
+pods of its namespace: a label that a tenant chooses changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from model.config.names import FLUX_NAMESPACE
+from model.config.network_rules import LINK_LOCAL, PRIVATE, ClusterNetwork, EgressRule, NetworkRules, within
+from model.kubernetes.manifests import TENANT_LABEL, Manifest
+
+DEFAULT_DENY = "default-deny"
+
+POD_IDENTITY_AGENT = ("169.254.170.23/32", "fd00:ec2::23/128")
+"""Where a node hands out AWS credentials to the pods whose service account has a role, and to no others."""
+
+METRICS_PORT, WEBHOOK_PORT = 8080, 9292
+"""Of Flux's controllers: Prometheus metrics of each; the notification-controller's receiver of webhooks."""
+
+
+def network_policies(
+    tenant_name: str,
+    rules: NetworkRules,
+    *,
+    aws_access: bool = False,
+    cluster: ClusterNetwork | None = None,
+) -> list[Manifest]:
+    """All policies of a tenant's namespace; `aws_access`: whether one of its service accounts has a role on AWS.
+
+    Raises ValueError for a rule that `network_mistakes` reports.
+    """
+    cluster = cluster or ClusterNetwork()
+    own_pods: Manifest = {"podSelector": {}}
+    dns = _all_of("kube-system") | {"podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
+    resolvers = [_addresses(f"{address}/{128 if ':' in address else 32}") for address in cluster.resolvers]
+    policies = {
+        # Default deny and its one exception are one policy: a namespace that has any has both.
+        DEFAULT_DENY: {"ingress": [{"from": [own_pods]}], "egress": [{"to": [own_pods]}]},
+        "allow-dns": _egress([dns, *resolvers], ["53/UDP", "53/TCP"]),
+    }
+    if rules.ingress_controllers:
+        policies["allow-ingress-controllers"] = _ingress([_all_of(name) for name in rules.ingress_controllers])
+    if rules.load_balancers:
+        policies["allow-load-balancers"] = _ingress(
+            [_addresses(network, _inside(network, cluster)) for network in rules.load_balancers]
+        )
+    if rules.monitoring:
+        policies["allow-monitoring"] = _ingress([_all_of(name) for name in rules.monitoring])
+    if aws_access:
+        policies["allow-aws-identity"] = _egress([_addresses(agent) for agent in POD_IDENTITY_AGENT], ["80/TCP"])
+    if rules.api_server:
+        policies["allow-api-server"] = _egress(
+            [_addresses(network) for network in rules.api_server], ["443/TCP", "6443/TCP"]
+        )
+    for rule in rules.egress:
+        policies[f"egress-{rule.name}"] = _egress([_destination(rule, cluster)], rule.ports)
+    labels = {TENANT_LABEL: tenant_name}
+    return [_policy(name, tenant_name, spec, labels) for name, spec in policies.items()]
+
+
+def flux_policies(scrapers: Sequence[str] = (), webhook_senders: Sequence[str] = ()) -> list[Manifest]:
+    """What takes the place of Flux's own policies of these names, so that no tenant's pod reaches a controller.
+
+    Flux lets every namespace read its metrics, and talk to all ports of its notification-controller, the one for
+    events among them, where whoever comes is believed. Policies cannot be narrowed by others: these replace them.
+    `scrapers` are the namespaces that may read metrics; `webhook_senders` those through which webhooks come in.
+    """
+    notification: Manifest = {"matchLabels": {"app": "notification-controller"}}
+    scraping = _ingress([_all_of(name) for name in scrapers], [f"{METRICS_PORT}/TCP"])
+    webhooks = _ingress([_all_of(name) for name in webhook_senders], [f"{WEBHOOK_PORT}/TCP"])
+    return [
+        _policy("allow-scraping", FLUX_NAMESPACE, scraping, {}),
+        _policy("allow-webhooks", FLUX_NAMESPACE, webhooks | {"podSelector": notification}, {}),
+    ]
+
+
+def with_closed_network(manifest: Manifest, scrapers: Sequence[str] = (), senders: Sequence[str] = ()) -> Manifest:
+    """An object of Flux's install manifest: one of its open policies comes back closed, all others as they are.
+
+    The object's identity stays Flux's, so an installation that exists is updated in place. See `flux_policies`.
+    """
+    for closed in flux_policies(scrapers, senders):
+        if manifest["kind"] == "NetworkPolicy" and manifest["metadata"]["name"] == closed["metadata"]["name"]:
+            return {**manifest, "spec": closed["spec"]}
+    return manifest
+
+
+def _policy(name: str, namespace: str, spec: Mapping[str, Any], labels: Mapping[str, str]) -> Manifest:
+    types = [kind.capitalize() for kind in ("ingress", "egress") if kind in spec]
+    metadata: Manifest = {"name": name, "namespace": namespace}
+    if labels:
+        metadata["labels"] = dict(labels)
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata,
+        "spec": {"podSelector": {}, **spec, "policyTypes": types},
+    }
+
+
+def _ingress(sources: Sequence[Manifest], ports: Sequence[str] = ()) -> Manifest:
+    # A rule without sources would admit everybody: no sources, no rule.
+    return {"ingress": [{"from": list(sources), **_ports(ports)}] if sources else []}
+
+
+def _egress(destinations: Sequence[Manifest], ports: Sequence[str]) -> Manifest:
+    return {"egress": [{"to": list(destinations), **_ports(ports)}]}
+
+
+def _ports(ports: Sequence[str]) -> Manifest:
+    return {"ports": [_port(port) for port in ports]} if ports else {}
+
+
+def _port(port: str) -> Manifest:
+    numbers, _, protocol = port.partition("/")
+    first, _, last = numbers.partition("-")
+    return {"protocol": protocol, "port": int(first), **({"endPort": int(last)} if last else {})}
+
+
+def _all_of(namespace: str) -> Manifest:
+    # The API server sets this label itself, so no namespace can pass for another one.
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
+
+
+def _addresses(network: str, exceptions: Sequence[str] = ()) -> Manifest:
+    return {"ipBlock": {"cidr": network, **({"except": list(exceptions)} if exceptions else {})}}
+
+
+def _inside(network: str, cluster: ClusterNetwork) -> list[str]:
+    """The cluster's own networks that are a part of this one."""
+    return [own for own in cluster.ranges if own != network and within(own, network)]
+
+
+def _destination(rule: EgressRule, cluster: ClusterNetwork) -> Manifest:
+    if rule.namespace:
+        return _all_of(rule.namespace)
+    if rule.cidr is None:
+        public = [own for own in cluster.ranges if ":" not in own and not any(within(own, known) for known in PRIVATE)]
+        return _addresses("0.0.0.0/0", [*PRIVATE, LINK_LOCAL, *public])
+    if rule.inside_cluster:
+        return _addresses(rule.cidr, rule.exceptions)
+    if any(within(rule.cidr, own) for own in cluster.ranges):
+        raise ValueError(f"{rule.name}: {rule.cidr} is the cluster's own; network_mistakes says what to write instead")
+    kept = [own for own in _inside(rule.cidr, cluster) if not any(within(own, given) for given in rule.exceptions)]
+    return _addresses(rule.cidr, [*rule.exceptions, *kept])

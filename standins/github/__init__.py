@@ -1,0 +1,1 @@
+"""The GitHub provider, against the platform's Git server."""

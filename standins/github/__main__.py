@@ -1,0 +1,66 @@
+"""Stand-in for pulumi-resource-github, on the embedded Git server. Run as `python -m standins.github`.
+
+It follows the official provider (the bridge to terraform-provider-github) where a program can see it: names, defaults,
+ids, what replaces and what updates, and what is refused. Types, functions and properties it has no mapping for are
+errors.
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    import standins.without_sdk  # noqa: F401 - before anything else: see there
+
+# isort: split
+import os
+from collections.abc import Iterable
+
+from standins.github.content import Branch, BranchDefault, RepositoryDeployKey, RepositoryFile
+from standins.github.repository import Connection, Repository
+from standins.github.rest import Rest
+from standins.provider import StandIn, Values, serve
+
+VERSION = "6.15.0"
+_GITHUB = "https://api.github.com/"
+_CONFIG = {"baseUrl", "token", "owner", "organization", "version", "pluginDownloadURL"}
+_HARMLESS = {
+    *("cachePath", "insecure", "legacyClient", "maxPerPage", "maxRetries", "parallelRequests"),
+    *("readDelayMs", "retryDelayMs", "retryableErrors", "writeDelayMs"),
+}
+"""Configuration about how politely to talk to github.com, which makes no difference here."""
+
+
+def stand_in() -> StandIn:
+    connection = Connection()
+
+    def check_config(values: Values) -> Iterable[tuple[str, str]]:
+        for name in values:
+            if name not in _CONFIG | _HARMLESS:
+                yield name, f"the github stand-in has no mapping for the provider's {name}: use a token"
+
+    def configure(values: Values) -> None:
+        # The SDK fills in github.com where nothing else is said; the environment still decides then.
+        url = values.get("baseUrl")
+        if not url or url == _GITHUB:
+            url = os.environ.get("GITHUB_BASE_URL") or _GITHUB
+        token = values.get("token") or os.environ.get("GITHUB_TOKEN", "")
+        owner = values.get("owner") or values.get("organization")
+        owner = owner or os.environ.get("GITHUB_OWNER") or os.environ.get("GITHUB_ORGANIZATION", "")
+        connection.open(Rest(url, token), owner)
+
+    kinds = (Repository, RepositoryFile, RepositoryDeployKey, Branch, BranchDefault)
+    return StandIn(
+        "github",
+        VERSION,
+        "on the embedded Git server",
+        kinds={kind.token: kind(connection) for kind in kinds},
+        functions={
+            "github:index/getRepository:getRepository": connection.get_repository,
+            "github:index/getBranch:getBranch": connection.get_branch,
+        },
+        configure=configure,
+        check_config=check_config,
+    )
+
+
+if __name__ == "__main__":
+    serve(stand_in())

@@ -1,0 +1,132 @@
+"""Add-ons: which there are, and how they are configured. Nothing of them runs on the platform."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+
+from moto.core.utils import utcnow
+
+from standins.moto.eks.access import Access
+from standins.moto.eks.errors import EksError, refuse
+from standins.moto.eks.references import Values
+
+NAMES = (
+    *("vpc-cni", "coredns", "kube-proxy", "eks-pod-identity-agent", "aws-ebs-csi-driver", "aws-efs-csi-driver"),
+    *("snapshot-controller", "metrics-server", "eks-node-monitoring-agent", "amazon-cloudwatch-observability"),
+    *("aws-guardduty-agent", "cert-manager", "external-dns", "kube-state-metrics", "prometheus-node-exporter"),
+)
+
+
+class Addons(Access):
+    """Operations on add-ons."""
+
+    def create_addon(self, given: Values) -> Values:
+        cluster = self.cluster(given["clusterName"])
+        name = given["addonName"]
+        if name not in NAMES:
+            raise refuse(f"Addon {name} specified is not supported in {cluster['version']} kubernetes version")
+        if name in cluster["_addons"]:
+            raise EksError("ResourceInUseException", "Addon already exists.")
+        if given.get("namespaceConfig"):
+            raise refuse("namespaceConfig: this platform has nothing that would act on it: leave it out")
+        _check(given)
+        if not given.get("addonVersion"):
+            raise refuse(f"addonVersion: this platform has no catalogue of the versions of {name}: name one")
+        now = utcnow()
+        arn = self.arn(f"addon/{cluster['name']}/{name}/{uuid.uuid4()}")
+        made: Values = {
+            "addonName": name,
+            "clusterName": cluster["name"],
+            "status": "ACTIVE",
+            "addonVersion": given["addonVersion"],
+            "health": {"issues": []},
+            "addonArn": arn,
+            "createdAt": now,
+            "modifiedAt": now,
+            "tags": given.get("tags") or {},
+            "publisher": "eks",
+            "owner": "aws",
+            "podIdentityAssociations": [],
+        }
+        if given.get("configurationValues"):
+            made["configurationValues"] = given["configurationValues"]
+        if given.get("serviceAccountRoleArn"):
+            self.references.role(given["serviceAccountRoleArn"])
+            made["serviceAccountRoleArn"] = given["serviceAccountRoleArn"]
+        self._associate(made, given.get("podIdentityAssociations") or [])
+        cluster["_addons"][name] = made
+        return {"addon": made}
+
+    def _associate(self, addon: Values, wanted: list[Values]) -> None:
+        """Pod identities that the add-on owns: exactly these."""
+        associations = self.cluster(addon["clusterName"])["_associations"]
+        for one in list(associations.values()):
+            if one.get("ownerArn") == addon["addonArn"]:
+                del associations[one["associationId"]]
+        addon["podIdentityAssociations"] = [
+            self.create_pod_identity_association(
+                {
+                    "clusterName": addon["clusterName"],
+                    "namespace": "kube-system",
+                    "serviceAccount": one["serviceAccount"],
+                    "roleArn": one["roleArn"],
+                    "_owner": addon["addonArn"],
+                }
+            )["association"]["associationArn"]
+            for one in wanted
+        ]
+
+    def _addon(self, given: Values) -> Values:
+        addons = self.cluster(given["clusterName"])["_addons"]
+        if given["addonName"] not in addons:
+            raise EksError("ResourceNotFoundException", f"No addon: {given['addonName']} found in cluster: "
+                                   f"{given['clusterName']}")  # fmt: skip
+        return addons[given["addonName"]]
+
+    def describe_addon(self, given: Values) -> Values:
+        return {"addon": self._addon(given)}
+
+    def list_addons(self, given: Values) -> Values:
+        return {"addons": sorted(self.cluster(given["clusterName"])["_addons"])}
+
+    def delete_addon(self, given: Values) -> Values:
+        addon = self._addon(given)
+        self._associate(addon, [])
+        del self.cluster(given["clusterName"])["_addons"][given["addonName"]]
+        return {"addon": {**addon, "status": "DELETING"}}
+
+    def update_addon(self, given: Values) -> Values:
+        addon = self._addon(given)
+        _check(given)
+        # The service account's role is not kept where the request does not name it.
+        addon.pop("serviceAccountRoleArn", None)
+        if given.get("serviceAccountRoleArn"):
+            self.references.role(given["serviceAccountRoleArn"])
+            addon["serviceAccountRoleArn"] = given["serviceAccountRoleArn"]
+        for key in ("addonVersion", "configurationValues"):
+            if given.get(key) is not None:
+                addon[key] = given[key]
+        if given.get("podIdentityAssociations") is not None:
+            self._associate(addon, given["podIdentityAssociations"])
+        addon["modifiedAt"] = utcnow()
+        return self.updated("AddonUpdate")
+
+
+def _check(given: Values) -> None:
+    version = given.get("addonVersion")
+    if version and not re.fullmatch(r"v\d+\.\d+\.\d+-eksbuild\.\d+", version):
+        raise refuse(f"Addon version specified is not supported: {version}")
+    configured = given.get("configurationValues")
+    if not configured:
+        return
+    try:
+        values = json.loads(configured)
+    except ValueError as error:
+        raise refuse(f"ConfigurationValue provided in request is not supported: not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise refuse("ConfigurationValue provided in request is not supported: not an object")
+    if given["addonName"] == "vpc-cni" and values.get("enableNetworkPolicy", "true") not in ("true", "false"):
+        reason = 'Json schema validation failed with error: [$.enableNetworkPolicy: must be "true" or "false"]'
+        raise refuse(f"ConfigurationValue provided in request is not supported: {reason}")

@@ -1,0 +1,1 @@
+"""The language host for Python, where the official one is missing."""

@@ -1,0 +1,5 @@
+"""One platform for the engine tests of the stand-ins."""
+
+from tests.engine.conftest import platform
+
+__all__ = ["platform"]

@@ -1,0 +1,44 @@
+"""The platform's emulator of AWS, in this process: moto with what the platform adds to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from standins.moto import cognito as aws_cognito
+from standins.moto import ec2 as aws_ec2
+from standins.moto import eks as aws_eks
+from standins.moto.eks import ControlPlane
+from standins.tests.unit.aws_stand_in import emulated
+
+CONTROL_PLANE = ControlPlane("https://127.0.0.1:6443", "Q0E=", "1.36")
+
+
+@contextmanager
+def emulator() -> Iterator[None]:
+    """AWS' tools lead to it meanwhile. Its EKS clusters say that they are CONTROL_PLANE."""
+    aws_ec2.install()
+    aws_cognito.install()
+    aws_eks.install(lambda: CONTROL_PLANE)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        emulated(patch, f"http://{host}:{port}")
+        yield
+    server.stop()
+
+
+def trust(service: str) -> str:
+    """A trust policy for one of AWS' services."""
+    statement = {"Effect": "Allow", "Action": ["sts:AssumeRole", "sts:TagSession"], "Principal": {"Service": service}}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def allow(action: str) -> str:
+    """A policy that allows one action."""
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}]})

@@ -1,0 +1,315 @@
+"""The stand-in for pulumi-resource-github, asked as the engine asks it, on the Git server's own API."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from pulumi.runtime.proto import provider_pb2 as wire
+
+from local.gitserver import commits, server
+from local.gitserver.store import Store
+from local.home import Home
+from standins.codec import UNKNOWN, Secret, from_struct, plain, to_struct
+from standins.github import __main__ as github
+from standins.protocol import Engine
+from standins.provider import Servicer
+from standins.tests.unit.engine_context import AbortedError, Context
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEjmCeHBdQ5nYjSBQHiuFkGTLhvrRFcFkhHDzF4A2dd6"
+OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKf9SWSUHS6yyp7gDqjmwQhUyF4a7ihvhCzEbpI0Ujdv"
+
+
+class Plugin:
+    """The plugin as the engine uses it: check first, then the operation."""
+
+    def __init__(self, servicer: Servicer) -> None:
+        self.servicer = servicer
+
+    @staticmethod
+    def urn(kind: str, name: str = "it") -> str:
+        return f"urn:pulumi:s::p::github:index/{kind[0].lower()}{kind[1:]}:{kind}::{name}"
+
+    def checked(self, kind: str, inputs: dict[str, Any]) -> Any:
+        request = wire.CheckRequest(urn=self.urn(kind), news=to_struct(inputs), randomSeed=b"0123456789")
+        answer = self.servicer.Check(request, Context())
+        assert not answer.failures, answer.failures
+        return answer.inputs
+
+    def failures(self, kind: str, **inputs: Any) -> list[tuple[str, str]]:
+        request = wire.CheckRequest(urn=self.urn(kind), news=to_struct(inputs))
+        return [(each.property, each.reason) for each in self.servicer.Check(request, Context()).failures]
+
+    def create(self, kind: str, *, preview: bool = False, **inputs: Any) -> tuple[str, dict[str, Any]]:
+        request = wire.CreateRequest(urn=self.urn(kind), properties=self.checked(kind, inputs), preview=preview)
+        answer = self.servicer.Create(request, Context())
+        return answer.id, from_struct(answer.properties)
+
+    def diff(self, kind: str, state: dict[str, Any], **inputs: Any) -> Any:
+        request = wire.DiffRequest(urn=self.urn(kind), id="x", olds=to_struct(state), news=self.checked(kind, inputs))
+        return self.servicer.Diff(request, Context())
+
+    def update(self, kind: str, identifier: str, state: dict[str, Any], **inputs: Any) -> dict[str, Any]:
+        news = self.checked(kind, inputs)
+        request = wire.UpdateRequest(urn=self.urn(kind), id=identifier, olds=to_struct(state), news=news)
+        return from_struct(self.servicer.Update(request, Context()).properties)
+
+    def read(self, kind: str, identifier: str, state: dict[str, Any] | None = None) -> Any:
+        request = wire.ReadRequest(urn=self.urn(kind), id=identifier, properties=to_struct(state or {}))
+        return self.servicer.Read(request, Context())
+
+    def delete(self, kind: str, identifier: str, state: dict[str, Any]) -> None:
+        request = wire.DeleteRequest(urn=self.urn(kind), id=identifier, properties=to_struct(state))
+        self.servicer.Delete(request, Context())
+
+    def invoke(self, token: str, **arguments: Any) -> dict[str, Any]:
+        request = wire.InvokeRequest(tok=token, args=to_struct(arguments))
+        return from_struct(getattr(self.servicer.Invoke(request, Context()), "return"))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """The Git server's API, served by a thread."""
+    home = Home(tmp_path_factory.mktemp("home")).create()
+    home.git.mkdir()
+    store = Store(home.git)
+    store.add_owner("acme")
+    loop = asyncio.new_event_loop()
+
+    async def begin() -> web.AppRunner:
+        runner = web.AppRunner(server.application(home, store, "the user's key", asyncio.Semaphore(4)))
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", home.port("git-http")).start()
+        return runner
+
+    runner = loop.run_until_complete(begin())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield home
+    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture
+def store(home: Home) -> Iterator[Store]:
+    store = Store(home.git)
+    yield store
+    for repository in list(store.repositories()):
+        store.delete(repository)
+
+
+@pytest.fixture
+def plugin(home: Home, store: Store) -> Plugin:
+    plugin = Plugin(Servicer(github.stand_in(), Engine()))
+    url = f"http://127.0.0.1:{home.port('git-http')}/"
+    configuration = {"baseUrl": url, "token": home.github_token.read_text().strip(), "owner": "acme"}
+    plugin.servicer.Configure(wire.ConfigureRequest(args=to_struct(configuration)), Context())
+    return plugin
+
+
+def bare(home: Home, name: str) -> Path:
+    return home.git / "acme" / f"{name}.git"
+
+
+def messages(home: Home, name: str) -> list[str]:
+    tip = commits.branch_tip(bare(home, name), "main")
+    assert tip
+    return [commit.message for commit in commits.log(bare(home, name), tip)]
+
+
+def test_a_repository_is_made_as_asked(plugin: Plugin, home: Home, store: Store) -> None:
+    identifier, state = plugin.create("Repository", name="infra", visibility="private", autoInit=True, topics=["flux"])
+    made = store.get("acme", "infra")
+    assert made is not None
+    assert (identifier, made.private, made.settings["topics"]) == ("infra", True, ["flux"])
+    assert (state["fullName"], state["defaultBranch"], state["repoId"]) == ("acme/infra", "main", made.id)
+    assert messages(home, "infra") == ["Initial commit"]
+
+
+def test_a_repository_that_exists_is_not_taken_over(plugin: Plugin) -> None:
+    plugin.create("Repository", name="infra")
+    with pytest.raises(AbortedError, match=r"name already exists on this account.*import it"):
+        plugin.create("Repository", name="infra")
+
+
+def test_an_imported_repository_shows_what_differs_from_the_program(plugin: Plugin) -> None:
+    plugin.create("Repository", name="infra", visibility="private", autoInit=True, description="Ours")
+    found = plugin.read("Repository", "infra")
+    state = from_struct(found.properties)
+    assert from_struct(found.inputs)["description"] == "Ours"
+    same = plugin.diff("Repository", state, name="infra", visibility="private", description="Ours")
+    assert same.changes == wire.DiffResponse.DIFF_NONE
+    # As with the official provider: imported means not initialised by Pulumi.
+    other = plugin.diff("Repository", state, name="infra", visibility="public", description="Ours", autoInit=True)
+    assert sorted(other.diffs) == ["autoInit", "visibility"]
+    assert list(other.replaces) == []
+
+
+def test_a_repository_is_renamed_in_place(plugin: Plugin, store: Store) -> None:
+    identifier, state = plugin.create("Repository", name="infra", autoInit=True)
+    assert list(plugin.diff("Repository", plain(state), name="platform", autoInit=True).replaces) == []
+    new = plugin.update("Repository", identifier, plain(state), name="platform", autoInit=True)
+    assert (new["fullName"], new["repoId"]) == ("acme/platform", state["repoId"])
+    # Pulumi keeps the first id until it refreshes; GitHub answers to the former name too.
+    assert plugin.read("Repository", identifier, plain(new)).id == "platform"
+    assert [each.name for each in store.repositories()] == ["platform"]
+
+
+def test_a_repository_is_archived_instead_of_deleted_if_asked(plugin: Plugin, store: Store) -> None:
+    identifier, state = plugin.create("Repository", name="infra", archiveOnDestroy=True)
+    plugin.delete("Repository", identifier, plain(state))
+    kept = store.get("acme", "infra")
+    assert kept is not None
+    assert kept.settings["archived"]
+
+
+def test_a_preview_touches_nothing_and_knows_no_more_than_the_program(plugin: Plugin, store: Store) -> None:
+    identifier, state = plugin.create("Repository", preview=True, name="infra", autoInit=True)
+    assert (identifier, state["name"], state["fullName"], state["repoId"]) == ("", "infra", UNKNOWN, UNKNOWN)
+    _, key = plugin.create("RepositoryDeployKey", preview=True, repository=UNKNOWN, title="t", key=UNKNOWN)
+    assert key["key"] is UNKNOWN
+    assert list(store.repositories()) == []
+
+
+def test_a_repository_without_a_name_gets_one_of_its_own(plugin: Plugin) -> None:
+    assert from_struct(plugin.checked("Repository", {}))["name"].startswith("it-")
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "property"),
+    [
+        ("Repository", {"name": "a b"}, "name"),
+        ("Repository", {"name": "a", "visibility": "secret"}, "visibility"),
+        ("Repository", {"name": "a", "autoInit": "yes"}, "autoInit"),
+        ("Repository", {"name": "a", "colour": "red"}, "colour"),
+        ("Repository", {"name": "a", "private": True, "visibility": "private"}, "private"),
+        ("Repository", {"name": "a", "pages": {}}, "pages"),
+        ("RepositoryDeployKey", {"repository": "a", "title": "t"}, "key"),
+        ("RepositoryFile", {"repository": "a", "file": "f", "content": "c", "commitAuthor": "x"}, "commitAuthor"),
+    ],
+)
+def test_wrong_inputs_are_refused_by_name(plugin: Plugin, kind: str, inputs: dict[str, Any], property: str) -> None:
+    assert [name for name, _ in plugin.failures(kind, **inputs)] == [property]
+
+
+def test_what_has_no_mapping_is_an_error(plugin: Plugin) -> None:
+    with pytest.raises(AbortedError, match="no mapping for github:index/team:Team"):
+        plugin.checked("Team", {})
+    with pytest.raises(AbortedError, match="no mapping for github:index/getUser:getUser"):
+        plugin.invoke("github:index/getUser:getUser", username="x")
+
+
+def test_a_deploy_key_opens_one_repository_only(plugin: Plugin) -> None:
+    for name in ("one", "two"):
+        plugin.create("Repository", name=name)
+    identifier, _ = plugin.create("RepositoryDeployKey", repository="one", title="flux", key=KEY)
+    with pytest.raises(AbortedError, match=r"key is already in use.*one repository only"):
+        plugin.create("RepositoryDeployKey", repository="two", title="flux", key=KEY)
+    with pytest.raises(AbortedError, match=f"key is already in use.*Import it with the id {identifier}"):
+        plugin.create("RepositoryDeployKey", repository="one", title="again", key=KEY)
+    with pytest.raises(AbortedError, match="key is invalid"):
+        plugin.create("RepositoryDeployKey", repository="two", title="flux", key="no key")
+
+
+def test_any_change_of_a_deploy_key_replaces_it_and_deletes_the_old_one_first(plugin: Plugin, store: Store) -> None:
+    plugin.create("Repository", name="one")
+    identifier, state = plugin.create("RepositoryDeployKey", repository="one", title="flux", key=KEY + " a comment\n")
+    assert state["readOnly"] is True  # the default
+    unchanged = plugin.diff("RepositoryDeployKey", state, repository="one", title="flux", key=KEY + " comment\n")
+    assert unchanged.changes == wire.DiffResponse.DIFF_NONE
+    changes: list[dict[str, Any]] = [{"title": "other"}, {"key": OTHER_KEY}, {"readOnly": False}, {"repository": "two"}]
+    for change in changes:
+        answer = plugin.diff(
+            "RepositoryDeployKey", state, **{"repository": "one", "title": "flux", "key": KEY, **change}
+        )
+        assert (list(answer.replaces), answer.deleteBeforeReplace) == (list(change), True)
+    assert plugin.read("RepositoryDeployKey", identifier).id == identifier
+    plugin.delete("RepositoryDeployKey", identifier, state)
+    assert plugin.read("RepositoryDeployKey", identifier, state).id == ""
+
+
+def test_each_change_of_a_file_is_a_commit(plugin: Plugin, home: Home) -> None:
+    plugin.create("Repository", name="one", autoInit=True)
+    inputs: dict[str, Any] = {"repository": "one", "file": "clusters/a.yaml"}
+    identifier, state = plugin.create("RepositoryFile", **inputs, content="1")
+    assert (identifier, state["branch"]) == ("one:clusters/a.yaml:main", "main")
+    state = plugin.update("RepositoryFile", identifier, state, **inputs, content="2", commitMessage="Second")
+    assert plugin.diff("RepositoryFile", state, **inputs, content="2").changes == wire.DiffResponse.DIFF_NONE
+    assert list(plugin.diff("RepositoryFile", state, **{**inputs, "file": "b"}, content="2").replaces) == ["file"]
+    plugin.delete("RepositoryFile", identifier, state)
+    assert messages(home, "one") == ["Second", "Second", "Add clusters/a.yaml", "Initial commit"]
+    assert plugin.read("RepositoryFile", identifier, state).id == ""
+
+
+def test_a_file_is_overwritten_only_if_asked(plugin: Plugin, home: Home) -> None:
+    plugin.create("Repository", name="one", autoInit=True)
+    inputs: dict[str, Any] = {"repository": "one", "file": "README.md", "content": "ours"}
+    with pytest.raises(AbortedError, match=r"refusing to overwrite existing file README.md"):
+        plugin.create("RepositoryFile", **inputs)
+    _, state = plugin.create("RepositoryFile", **inputs, overwriteOnCreate=True)
+    assert commits.blob(bare(home, "one"), state["sha"]) == b"ours"
+
+
+def test_somebody_elses_change_of_a_file_is_not_overwritten(plugin: Plugin, home: Home) -> None:
+    plugin.create("Repository", name="one", autoInit=True)
+    inputs: dict[str, Any] = {"repository": "one", "file": "a.yaml"}
+    identifier, state = plugin.create("RepositoryFile", **inputs, content="1")
+    somebody = commits.Person("Somebody", "somebody@acme.example")
+    tip = commits.branch_tip(bare(home, "one"), "main")
+    commits.commit_files(bare(home, "one"), "main", {"a.yaml": b"theirs"}, "Mine", somebody, somebody, parent=tip)
+    with pytest.raises(AbortedError, match=r"409.*pulumi refresh"):
+        plugin.update("RepositoryFile", identifier, state, **inputs, content="2")
+    refreshed = from_struct(plugin.read("RepositoryFile", identifier, state).properties)
+    assert refreshed["content"] == "theirs"
+    assert list(plugin.diff("RepositoryFile", refreshed, **inputs, content="2").diffs) == ["content"]
+
+
+def test_a_secret_input_stays_secret(plugin: Plugin) -> None:
+    plugin.create("Repository", name="one", autoInit=True)
+    _, state = plugin.create("RepositoryFile", repository="one", file="a", content=Secret("hidden"))
+    assert state["content"] == Secret("hidden")
+    assert state["file"] == "a"
+
+
+def test_a_branch_starts_where_asked_and_can_become_the_default(plugin: Plugin, store: Store) -> None:
+    plugin.create("Repository", name="one", autoInit=True)
+    identifier, state = plugin.create("Branch", repository="one", branch="next")
+    _, default = plugin.create("BranchDefault", repository="one", branch="next")
+    assert (identifier, state["ref"], default["branch"]) == ("one:next", "refs/heads/next", "next")
+    assert plugin.invoke("github:index/getBranch:getBranch", repository="one", branch="next")["sha"] == state["sha"]
+    assert commits.default_branch(bare(Home(store.root.parent), "one")) == "next"
+
+
+def test_a_repository_is_looked_up_and_a_missing_one_has_an_empty_id(plugin: Plugin) -> None:
+    plugin.create("Repository", name="one", visibility="private")
+    token = "github:index/getRepository:getRepository"
+    assert plugin.invoke(token, fullName="acme/one")["visibility"] == "private"
+    assert plugin.invoke(token, name="one")["id"] == "one"
+    assert plugin.invoke(token, fullName="acme/nope")["id"] == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"baseUrl": "https://api.github.com/"}, "embedded Git server only"),
+        ({"token": "wrong"}, "401 Bad credentials"),
+        ({"owner": "nobody"}, "no organization nobody"),
+    ],
+)
+def test_a_wrong_configuration_says_what_to_do(
+    home: Home, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], message: str
+) -> None:
+    for name in ("GITHUB_BASE_URL", "GITHUB_TOKEN", "GITHUB_OWNER", "GITHUB_ORGANIZATION"):
+        monkeypatch.delenv(name, raising=False)
+    url = f"http://127.0.0.1:{home.port('git-http')}/"
+    arguments = {"baseUrl": url, "token": home.github_token.read_text().strip(), "owner": "acme", **change}
+    servicer = Servicer(github.stand_in(), Engine())
+    with pytest.raises(AbortedError, match=message):
+        servicer.Configure(wire.ConfigureRequest(args=to_struct(arguments)), Context())

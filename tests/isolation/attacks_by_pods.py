@@ -1,0 +1,273 @@
+"""What a tenant's pods may not be: images, nodes, priorities, accounts, volumes, and what its tier limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from model.kubernetes.manifests import Manifest
+from tests.isolation import objects as of
+from tests.isolation.attack import (
+    ADMIN,
+    BASIC,
+    CLUSTER_ADMIN,
+    LIMITS,
+    NEIGHBOUR,
+    POD_SECURITY,
+    QUOTA,
+    STRICT,
+    WIDE,
+    Attack,
+    by_policy,
+)
+
+REQUIRED, PREFERRED = (
+    "requiredDuringSchedulingIgnoredDuringExecution",
+    "preferredDuringSchedulingIgnoredDuringExecution",
+)
+
+
+def images() -> Iterator[Attack]:
+    """Images of registries that the tenant may not use."""
+    defence, reason = (by_policy("images"),), "not from a registry of this tenant: "
+
+    def image(name: str) -> Manifest:
+        return {"container": {"image": name}}
+
+    evil = "quay.io/evil/miner:1"
+    for what, build in (
+        ("a Deployment", of.deployment),
+        ("a StatefulSet", of.stateful_set),
+        ("a Job", of.job),
+        ("a CronJob", of.cron_job),
+        ("a pod", of.pod),
+    ):
+        yield Attack(
+            f"{what} runs an image of a foreign registry", defence, reason + evil, build(WIDE, **image(evil)), WIDE
+        )
+    for what, name, full in (
+        (
+            "a registry named like the start of an allowed one",
+            "ghcr.io/stefanprodan-evil/x",
+            "ghcr.io/stefanprodan-evil/x",
+        ),
+        ("somebody's image on Docker Hub", "evil/miner", "docker.io/evil/miner"),
+        ("another port of an allowed registry", "registry.k8s.io:8443/x", "registry.k8s.io:8443/x"),
+        ("Docker Hub by its other name", "index.docker.io/evil/miner", "docker.io/evil/miner"),
+    ):
+        yield Attack(f"an image comes from {what}", defence, reason + full, of.deployment(WIDE, **image(name)), WIDE)
+    hidden = [{**of.CONTAINER, "name": "hidden", "image": evil}]
+    volume = [{"name": "hidden", "image": {"reference": evil}}]
+    yield Attack(
+        "an init container runs a foreign image",
+        defence,
+        reason + evil,
+        of.deployment(WIDE, initContainers=hidden),
+        WIDE,
+    )
+    yield Attack("a volume is a foreign image", defence, reason + evil, of.deployment(WIDE, volumes=volume), WIDE)
+    running = of.pod(CLUSTER_ADMIN)
+    running["metadata"]["name"] = "running"
+    yield Attack(
+        "a debug container with a foreign image is added to a running pod",
+        defence,
+        reason + evil,
+        {**running, "spec": {"ephemeralContainers": [{"name": "hidden", "image": evil}]}},
+        CLUSTER_ADMIN,
+        "merge",
+        "ephemeralcontainers",
+        given=(running,),
+    )
+    yield Attack(
+        "a running pod's image is changed",
+        defence,
+        reason + evil,
+        {**running, "spec": {"containers": [{"name": "product", "image": evil}]}},
+        CLUSTER_ADMIN,
+        "strategic",
+        given=(running,),
+    )
+
+
+def pods() -> Iterator[Attack]:
+    """What pods would share with their node, or take from others."""
+
+    def tries(
+        name: str, policy: str, reason: str, *, build: Any = of.deployment, tenant: str = BASIC, **changes: Any
+    ) -> Attack:
+        return Attack(name, (by_policy(policy),), reason, build(tenant, **changes), tenant)
+
+    for kind in ("platform", "system-node-critical"):
+        reason = f"may not have the PriorityClass {kind}"
+        yield tries(f"a Deployment takes the priority {kind}", "priority", reason, priorityClassName=kind)
+    reason = "may not have the PriorityClass platform (allowed: business-hours)"
+    yield tries("a pod takes a priority", "priority", reason, build=of.pod, tenant=WIDE, priorityClassName="platform")
+
+    host_path = [{"name": "node", "hostPath": {"path": "/"}}]
+    for build in (of.deployment, of.pod, of.cron_job):
+        what = build.__name__.replace("_", " ")
+        reason = "hostPath volumes are folders of the node, which are other tenants' too: node"
+        yield tries(f"a {what} mounts the node's root", "nodes", reason, build=build, tenant=WIDE, volumes=host_path)
+    for field in ("hostNetwork", "hostPID", "hostIPC"):
+        reason = f"Leave out: {field}"
+        yield tries(f"a Deployment uses the node's own: {field}", "nodes", reason, tenant=WIDE, **{field: True})
+    port = {"ports": [{"containerPort": 80, "hostPort": 80, "protocol": "TCP"}]}
+    yield tries("a Deployment takes a port of the node", "nodes", "a hostPort takes", tenant=WIDE, container=port)
+    privileged = {"securityContext": {"privileged": True}}
+    yield tries("a Deployment is root on its node", "nodes", "is root on its node", container=privileged)
+
+    yield tries("a Deployment chooses its node", "placement", "nodeName goes around", nodeName="simulated-a")
+    yield tries(
+        "a pod chooses its node", "placement", "nodeName goes", build=of.pod, tenant=WIDE, nodeName="simulated-a"
+    )
+    every = [{"operator": "Exists"}]
+    yield tries("a Deployment tolerates every taint", "placement", "tolerates every taint", tolerations=every)
+    control = [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}]
+    waiting = of.pod(CLUSTER_ADMIN, schedulingGates=[{"name": "example.com/never"}])
+    waiting["metadata"]["name"] = "waiting"
+    others = {"topologyKey": "topology.kubernetes.io/zone", "labelSelector": {}}
+    for what, reach in (
+        ("all other tenants", {"namespaceSelector": {}}),
+        ("a neighbour", {"namespaces": [NEIGHBOUR]}),
+    ):
+        term = {**others, **reach}
+        for kind, rule in (
+            ("podAntiAffinity", {REQUIRED: [term]}),
+            ("podAffinity", {PREFERRED: [{"weight": 1, "podAffinityTerm": term}]}),
+        ):
+            doing = "keeps out of its zone" if "Anti" in kind else "stays near"
+            reason = "an affinity to pods of other namespaces"
+            yield tries(f"a Deployment {doing} {what}", "placement", reason, affinity={kind: rule})
+    yield tries("a Deployment moves to the control plane", "placement", "for the cluster's own", tolerations=control)
+
+    yield Attack(
+        "a pod that waits gets a toleration of every taint",
+        (by_policy("placement"),),
+        "tolerates every taint",
+        waiting,
+        CLUSTER_ADMIN,
+        "json",
+        body=[{"op": "add", "path": "/spec/tolerations/-", "value": every[0]}],
+        given=(waiting,),
+    )
+    for what, build, tenant in (("a Deployment", of.deployment, BASIC), ("a pod", of.pod, WIDE)):
+        for kind, volume in (
+            ("a neighbour's EBS volume", {"awsElasticBlockStore": {"volumeID": "vol-0123456789abcdef0"}}),
+            ("a file server by its address", {"nfs": {"server": "10.0.0.10", "path": "/"}}),
+        ):
+            reason = "name storage by its address"
+            volumes = [{"name": "theirs", **volume}]
+            yield tries(f"{what} mounts {kind}", "volumes", reason, build=build, tenant=tenant, volumes=volumes)
+    server = {"driver": "nfs.csi.k8s.io", "volumeAttributes": {"server": "10.0.0.10", "share": "/"}}
+    volumes = [{"name": "theirs", "csi": server}]
+    yield tries("a Deployment mounts a file server by a driver", "volumes", "a csi volume names", volumes=volumes)
+    template = {"volumeClaimTemplate": {"spec": of.claim(BASIC, volumeName="neighbours")["spec"]}}
+    reason = "a template of claims chooses its volume"
+    volumes = [{"name": "theirs", "ephemeral": template}]
+    yield tries("a Deployment's pods claim another's volume", "volumes", reason, volumes=volumes)
+    replicated = of.stateful_set(BASIC)
+    claim = {"metadata": {"name": "data"}, "spec": of.claim(BASIC, volumeName="neighbours")["spec"]}
+    replicated["spec"]["volumeClaimTemplates"] = [claim]
+    yield Attack("a StatefulSet claims another's volume", (by_policy("volumes"),), reason, replicated)
+    selector = {"matchLabels": {"of": NEIGHBOUR}}
+    template = {"volumeClaimTemplate": {"spec": of.claim(BASIC, selector=selector)["spec"]}}
+    volumes = [{"name": "theirs", "ephemeral": template}]
+    yield tries("a Deployment's pods select another's volume", "volumes", reason, volumes=volumes)
+    yield tries(
+        "a claim selects another's volume", "claims", "that selects its volume", build=of.claim, selector=selector
+    )
+
+    reason = "the service account basic is the reconciler's"
+    yield tries("a Deployment runs as the reconciler", "accounts", reason, serviceAccountName=BASIC)
+    yield tries(
+        "a CronJob runs as the reconciler, by the old field",
+        "accounts",
+        reason,
+        build=of.cron_job,
+        serviceAccount=BASIC,
+    )
+    yield Attack(
+        "a Secret asks for the reconciler's token",
+        (by_policy("tokens"),),
+        "a token that never ends",
+        of.make(
+            "Secret",
+            BASIC,
+            type="kubernetes.io/service-account-token",
+            metadata={"annotations": {"kubernetes.io/service-account.name": BASIC}},
+        ),
+    )
+    yield tries("a claim takes another's volume", "claims", "names its volume", build=of.claim, volumeName="neighbours")
+    pending = of.claim(BASIC)
+    pending["metadata"]["name"] = "pending"
+    yield Attack(
+        "a claim that waits takes another's volume",
+        (by_policy("claims"),),
+        "names its volume",
+        {**pending, "spec": {"volumeName": "neighbours"}},
+        verb="merge",
+        given=(pending,),
+    )
+
+
+def endings() -> Iterator[Attack]:
+    """What would keep a namespace from going, made by Kubernetes' own controllers for the tenant."""
+    stuck, reason = {"finalizers": ["example.com/never"]}, "a template's finalizers"
+
+    def tries(name: str, reason: str, manifest: Manifest) -> Attack:
+        return Attack(name, (by_policy("endings"),), reason, manifest)
+
+    deployment, cron_job, job = of.deployment(BASIC), of.cron_job(BASIC), of.cron_job(BASIC)
+    deployment["spec"]["template"]["metadata"] |= stuck
+    yield tries("a Deployment's pods can never be deleted", reason, deployment)
+    cron_job["spec"]["jobTemplate"]["spec"]["template"]["metadata"] |= stuck
+    yield tries("a CronJob's pods can never be deleted", reason, cron_job)
+    job["spec"]["jobTemplate"]["metadata"] = stuck
+    yield tries("a CronJob's Jobs can never be deleted", reason, job)
+    replicated, claim = of.stateful_set(BASIC), of.claim(BASIC)["spec"]
+    replicated["spec"]["volumeClaimTemplates"] = [{"metadata": {"name": "data", **stuck}, "spec": claim}]
+    yield tries("a StatefulSet's claims can never be deleted", reason, replicated)
+    for build in (of.deployment, of.cron_job):
+        what = build.__name__.replace("_", " ")
+        lasting = build(BASIC, terminationGracePeriodSeconds=10**9)
+        yield tries(f"a {what}'s pods take years to end", "the namespace waits for its pods", lasting)
+
+
+def limits() -> Iterator[Attack]:
+    """More than the tier gives."""
+    exceeded = "exceeded quota: tenant"
+    huge = of.claim(BASIC, resources={"requests": {"storage": "1Ti"}})
+    yield Attack("a claim beyond the quota", (QUOTA,), exceeded, huge)
+    ports = [{"name": f"p{port}", "port": port, "protocol": "TCP"} for port in range(80, 86)]
+    many_ports = of.service(WIDE, type="NodePort", ports=ports)
+    yield Attack("a Service takes more ports of the nodes than the quota", (QUOTA,), exceeded, many_ports, WIDE)
+    much = {"requests": {"memory": "900Mi"}, "limits": {"memory": "900Mi"}}
+    many = [{**of.CONTAINER, "name": f"c{number}", "resources": much} for number in range(5)]
+    yield Attack("a pod's memory beyond the quota", (QUOTA,), exceeded, of.pod(WIDE, containers=many), WIDE)
+    large = {"resources": {"limits": {"cpu": "64", "memory": "64Mi"}, "requests": {"cpu": "10m"}}}
+    reason = "maximum cpu usage per Container"
+    yield Attack("a container of a whole node", (LIMITS,), reason, of.pod(WIDE, container=large), WIDE)
+
+    reason = 'violates PodSecurity "baseline:latest"'
+    for what, changes in (
+        ("takes capabilities of the node's administrator", {"capabilities": {"add": ["SYS_ADMIN"]}}),
+        ("turns off seccomp", {"seccompProfile": {"type": "Unconfined"}}),
+    ):
+        manifest = of.pod(ADMIN, container={"securityContext": changes})
+        yield Attack(f"a pod {what}", (POD_SECURITY,), reason, manifest, ADMIN)
+    sysctls = {"sysctls": [{"name": "kernel.msgmax", "value": "65536"}]}
+    yield Attack(
+        "a pod sets the node's sysctls", (POD_SECURITY,), reason, of.pod(ADMIN, securityContext=sysctls), ADMIN
+    )
+    root = of.pod(STRICT, securityContext={"runAsUser": 0}, container={"securityContext": {}})
+    reason = 'violates PodSecurity "restricted:latest"'
+    yield Attack("a pod runs as root where the tier is restricted", (POD_SECURITY,), reason, root, STRICT)
+    privileged = of.pod(ADMIN, container={"securityContext": {"privileged": True}})
+    # The policy's own check is about tiers that are not privileged, too.
+    yield Attack("a pod is root on its node, at baseline", (POD_SECURITY,), "privileged", privileged, ADMIN)
+    nodes = (by_policy("nodes"), POD_SECURITY)
+    for what, changes in (
+        ("shares the node's network", {"hostNetwork": True}),
+        ("mounts the node's root", {"volumes": [{"name": "node", "hostPath": {"path": "/"}}]}),
+    ):
+        yield Attack(f"a pod {what}, at baseline", nodes, "", of.pod(ADMIN, **changes), ADMIN)

@@ -1,0 +1,135 @@
+"""Host names, routes and Services with which a tenant would take or read others' requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from model.kubernetes.manifests import Manifest
+from tests.isolation import objects as of
+from tests.isolation.attack import BASIC, NEIGHBOUR, QUOTA, WIDE, Attack, by_policy
+
+
+def traffic() -> Iterator[Attack]:
+    """Requests that are others'."""
+
+    def tries(name: str, reason: str, manifest: Manifest, *, policy: str = "hosts", tenant: str = BASIC) -> Attack:
+        return Attack(name, (by_policy(policy),), reason, manifest, tenant)
+
+    theirs, own = f"{NEIGHBOUR}.example.com", f"{BASIC}.example.com"
+    foreign = "not host names of this tenant: "
+    for what, host in (
+        ("a neighbour's host name", theirs),
+        ("all host names of a domain", "*.example.com"),
+        ("a name that ends like its own", f"evil{BASIC}.example.net"),
+        ("the domain above its own", "basic.example.net"),
+        ("a name below its own exact one", f"admin.{own}"),
+    ):
+        yield tries(f"an Ingress takes {what}", foreign + host, of.ingress(BASIC, host))
+        yield tries(f"a route takes {what}", foreign + host, of.route(BASIC, own, host))
+    yield tries("a gRPC route takes a neighbour's host name", foreign, of.route(BASIC, theirs, kind="GRPCRoute"))
+    yield tries("an Ingress takes every host name", "this would answer for everybody's", of.ingress(BASIC, None))
+    yield tries("a route takes every host name", "this would answer for everybody's", of.route(BASIC))
+    default = of.ingress(BASIC, own, defaultBackend=of.BACKEND)
+    yield tries("an Ingress takes what nobody else answers", "a default backend answers", default)
+    tls = of.ingress(BASIC, own, tls=[{"hosts": [own, theirs], "secretName": "product"}])
+    yield tries("an Ingress brings a certificate for a neighbour's name", "tls.hosts holds a host name", tls)
+
+    alias, dns = "nginx.ingress.kubernetes.io/server-alias", "external-dns.alpha.kubernetes.io/hostname"
+    certificate = "cert-manager.io/alt-names"
+    reason = "holds a host name that is not this tenant's"
+    for what, key, value in (
+        ("as an alias", alias, f"{own}, {theirs}"),
+        ("by a regular expression", alias, f"~^neighbour.example.com|.{BASIC}.example.net"),
+        ("above its own, as nginx writes it", alias, f".{BASIC}.example.net"),
+        ("in DNS", dns, theirs),
+        ("in its certificate", certificate, theirs),
+    ):
+        manifest = of.ingress(BASIC, own, annotations={key: value})
+        yield tries(f"an Ingress takes a neighbour's name {what}", reason, manifest)
+    record = of.service(BASIC, metadata={"annotations": {dns: theirs}})
+    yield tries("a Service takes a neighbour's name in DNS", reason, record)
+
+    for what, key, value in (
+        ("a name without or with www", "nginx.ingress.kubernetes.io/from-to-www-redirect", "true"),
+        ("an address in its certificate", "cert-manager.io/ip-sans", "10.0.0.10"),
+    ):
+        manifest = of.ingress(BASIC, own, annotations={key: value})
+        yield tries(f"an Ingress takes {what}", "claims a name that is in no rule", manifest)
+
+    def steers(name: str, reason: str, manifest: Manifest) -> Attack:
+        return tries(name, reason, manifest, policy="routing")
+
+    for what, key, value, reason in (
+        ("configures nginx for all", "nginx.ingress.kubernetes.io/server-snippet", "return 200;", "snippets are"),
+        ("joins a neighbour's load balancer", "alb.ingress.kubernetes.io/group.name", "all", "other tenants' traffic"),
+        ("adds conditions", "alb.ingress.kubernetes.io/conditions.x", "[]", "other tenants' traffic"),
+        (
+            "reads a neighbour's Secret",
+            "nginx.ingress.kubernetes.io/auth-secret",
+            "neighbour/users",
+            "of another namespace",
+        ),
+        (
+            "reads a neighbour's ConfigMap",
+            "nginx.ingress.kubernetes.io/custom-headers",
+            "neighbour/headers",
+            "of another namespace",
+        ),
+        (
+            "copies requests to a neighbour",
+            "nginx.ingress.kubernetes.io/mirror-target",
+            f"http://product.{NEIGHBOUR}.svc.cluster.local/$request_uri",
+            "may be a neighbour: nginx.ingress.kubernetes.io/mirror-target",
+        ),
+        *(
+            (f"asks {host} who may come in", "nginx.ingress.kubernetes.io/auth-url", f"{host}/auth", "auth-url leads")
+            for host in (
+                f"http://product.{NEIGHBOUR}.svc.cluster.local",
+                f"https://product.{NEIGHBOUR}.svc.cluster.local",
+                f"https://product.{BASIC}.{NEIGHBOUR}.svc",
+                "http://auth.example.com",
+                "https://10.0.0.10",
+                "https://$arg_host",
+            )
+        ),
+    ):
+        yield steers(f"an Ingress {what}", reason, of.ingress(BASIC, own, annotations={key: value}))
+    away = {"name": "product", "namespace": NEIGHBOUR, "port": 80}
+    reason = "sends requests to another namespace"
+    yield steers("a route leads to a neighbour", reason, of.route(BASIC, own, rules=[{"backendRefs": [away]}]))
+    mirror = [{"type": "RequestMirror", "requestMirror": {"backendRef": away}}]
+    yield steers("a route copies requests to a neighbour", reason, of.route(BASIC, own, rules=[{"filters": mirror}]))
+    nested = [{"backendRefs": [{"name": "product", "port": 80, "filters": mirror}]}]
+    yield steers("a route's backend copies requests to a neighbour", reason, of.route(BASIC, own, rules=nested))
+    asks = [{"type": "ExternalAuth", "externalAuth": {"protocol": "HTTP", "backendRef": away}}]
+    yield steers(
+        "a route has a neighbour decide who may come in", reason, of.route(BASIC, own, rules=[{"filters": asks}])
+    )
+    parent = [{"kind": "Service", "group": "", "name": "product", "namespace": NEIGHBOUR}]
+    reason = "the traffic of a Service in another namespace"
+    yield steers("a route changes a neighbour's Service", reason, of.route(BASIC, own, parentRefs=parent))
+
+    def serves(name: str, reason: str, *, tenant: str = BASIC, **changes: Any) -> Attack:
+        return tries(name, reason, of.service(tenant, **changes), policy="services", tenant=tenant)
+
+    for kind in ("NodePort", "LoadBalancer"):
+        reason = f"Services of type {kind} are not for this tenant"
+        # The quota counts them too: its own refusal would come next.
+        yield replace(
+            serves(f"a Service is a {kind} where the tier has none", reason, type=kind),
+            defences=(by_policy("services"), QUOTA),
+        )
+    yield serves("a Service takes somebody's address", "externalIPs take", externalIPs=["10.0.0.10"])
+    for host in (
+        "product.neighbour.svc.cluster.local.",
+        "localhost.",
+        "10.0.0.10.",
+        "instance.eu-west-1.compute.internal.",
+    ):
+        yield serves(f"a Service leads to {host}", host, tenant=WIDE, type="ExternalName", externalName=host)
+    # With the cluster's own domain after it, this is a Service.
+    host = f"product.{NEIGHBOUR}"
+    reason = f"Write externalName: {host}."
+    yield serves(f"a Service leads to {host}", reason, tenant=WIDE, type="ExternalName", externalName=host)

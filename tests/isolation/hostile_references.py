@@ -1,0 +1,236 @@
+"""Flux's objects that refer to what is a neighbour's: every field by which one of them could.
+
+Where neither the role nor an admission policy keeps a tenant from making such objects, as in a cluster whose tenants
+are administrators, Flux's lockdown is the second line: that is what is tried.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+from model.kubernetes.manifests import Manifest
+from tests.isolation import objects as of
+from tests.isolation.hostile import ADMIN, ADMISSION, LOCKDOWN, NEIGHBOUR, OWN, RBAC, WEB, Attack
+from tests.isolation.hostile_flux import MORE, kustomization, made, neighbours
+from tests.platform import eventually
+
+CONTROLLER = "notification-controller"
+"""It reports what it refuses in its log, and nowhere else."""
+SECOND = "What a tenant's Flux objects refer to is in its own namespace."
+
+CROSS_NAMESPACE = {
+    "Kustomization": ("spec.dependsOn", "spec.healthChecks", "spec.sourceRef", "spec.targetNamespace"),
+    "HelmRelease": (
+        "spec.chart.spec.sourceRef",
+        "spec.chartRef",
+        "spec.dependsOn",
+        "spec.storageNamespace",
+        "spec.targetNamespace",
+    ),
+    "Alert": ("spec.eventSources",),
+    "Receiver": ("spec.resources",),
+    "ExternalArtifact": ("spec.sourceRef",),
+}
+"""Every field of a kind that is installed by which it can name another namespace. All others name what is in their own
+namespace: there is no way to write down another. A test compares this with the definitions themselves."""
+
+
+def _second_line() -> Iterator[Attack]:
+    gone = frozenset({ADMISSION})
+    both = gone | {LOCKDOWN}
+
+    def tries(name: str, reason: str, defence: str, away: frozenset[str], manifest: Manifest, **how: Any) -> Attack:
+        return Attack(
+            f"a Kustomization {name}, and no admission policy is there",
+            SECOND,
+            reason,
+            defence,
+            away,
+            gone,
+            **{"tenant": ADMIN, "objects": (manifest,), "files": MORE, "seen_at": "Kustomization attack", **how},
+        )
+
+    yield tries(
+        "takes a neighbour's source",
+        "cross-namespace references have been blocked",
+        "Flux: --no-cross-namespace-refs",
+        both,
+        kustomization(sourceRef=neighbours("GitRepository"), targetNamespace=OWN),
+    )
+    cluster_role = {"apiVersion": f"{of.RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": f"more-{OWN}"}}
+    yield tries(
+        "names no account, to act as Flux itself",
+        f'User "system:serviceaccount:{OWN}:default" cannot',
+        "Flux: --default-service-account",
+        both,
+        kustomization(serviceAccountName=None),
+        files={"/more/more.yaml": str(cluster_role).replace("'", '"')},
+        proof=f"/apis/{of.RBAC}/v1/clusterroles/more-{OWN}",
+    )
+    yield tries(
+        "has a neighbour's namespace as its target",
+        f'"system:serviceaccount:{OWN}:{OWN}" cannot',
+        RBAC,
+        gone | {RBAC},
+        kustomization(targetNamespace=NEIGHBOUR),
+    )
+    yield tries(
+        "acts as an account of the neighbour's name",
+        f'"system:serviceaccount:{OWN}:{NEIGHBOUR}" cannot',
+        "Flux: an account is looked for in the Kustomization's own namespace",
+        gone | {RBAC},
+        kustomization(serviceAccountName=NEIGHBOUR),
+    )
+    health = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "product", "namespace": NEIGHBOUR}
+    yield tries(
+        "watches the health of a neighbour's objects",
+        f'"system:serviceaccount:{OWN}:{OWN}" cannot',
+        RBAC,
+        gone | {RBAC},
+        kustomization(healthChecks=[health]),
+    )
+    for what, changes in (
+        ("decrypts with a neighbour's key", {"decryption": {"provider": "sops", "secretRef": _secret()}}),
+        ("goes where a neighbour's kubeconfig leads", {"kubeConfig": {"secretRef": _secret()}}),
+        (
+            "fills in values of a neighbour's Secret",
+            {"postBuild": {"substituteFrom": [{"kind": "Secret", **_secret()}]}},
+        ),
+    ):
+        yield tries(
+            what,
+            "field not declared in schema",
+            "Kubernetes: the definition has no field for another namespace",
+            frozenset(),
+            kustomization(**changes),
+            seen_at="Kustomization",
+        )
+    yield tries(
+        "takes its source from a neighbour by a path out of its own",
+        "not found",
+        "Flux: paths stay in the source's folder",
+        frozenset(),
+        kustomization(path="./../../../gitrepository/neighbour/neighbour"),
+    )
+    expression = "dep.spec.path == './kustomize' && dep.status.conditions.size() > 0"
+    waits = kustomization(dependsOn=[{"name": NEIGHBOUR, "namespace": NEIGHBOUR, "readyExpr": expression}])
+    policy = "admission: saas-tenant-flux (Flux's lockdown does not cover dependsOn)"
+    yield Attack(
+        "a Kustomization reads a neighbour's by what it depends on",
+        SECOND,
+        "are the platform's. Take this out",
+        policy,
+        gone,
+        tenant=ADMIN,
+        objects=(waits,),
+        files=MORE,
+        proof=f"/api/v1/namespaces/{OWN}/configmaps/more",
+    )
+    user = {
+        "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "interactiveMode": "Never",
+            "command": "touch",
+            "args": ["/tmp/attack"],
+        }
+    }
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "x", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "x", "user": user}],
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+        "current-context": "x",
+    }
+    secret = of.make("Secret", OWN, name="attack", stringData={"value": str(config)})
+    yield tries(
+        "runs a program in Flux's controller",
+        "connect: connection refused",
+        "Flux: programs in a kubeconfig are left out (--insecure-kubeconfig-exec is off)",
+        frozenset(),
+        kustomization(kubeConfig={"secretRef": {"name": "attack"}}),
+        objects=(secret, kustomization(kubeConfig={"secretRef": {"name": "attack"}})),
+    )
+
+
+def _notifications() -> Iterator[Attack]:
+    gone = frozenset({ADMISSION})
+    both = gone | {LOCKDOWN}
+    flag = "Flux: --no-cross-namespace-refs"
+    provider = made("Provider", "notification", "v1beta3", type="generic", address=f"{WEB}/events")
+    events = [{"kind": "Kustomization", "name": "*", "namespace": NEIGHBOUR}]
+    alert = made("Alert", "notification", "v1beta3", providerRef={"name": "attack"}, eventSources=events)
+    yield Attack(
+        "an Alert sends a neighbour's events to the tenant, and no admission policy is there",
+        SECOND,
+        "cross-namespace references have been blocked",
+        flag,
+        both,
+        gone,
+        ADMIN,
+        (provider, alert),
+        then=listen,
+    )
+    token = of.make("Secret", OWN, name="attack", stringData={"token": "known"})
+    resources = [neighbours("GitRepository")]
+    receiver = made("Receiver", "notification", "v1", type="generic", secretRef={"name": "attack"}, resources=resources)
+    yield Attack(
+        "a Receiver has a neighbour's source fetched, and no admission policy is there",
+        SECOND,
+        "cross-namespace references are not allowed",
+        flag,
+        both,
+        gone,
+        ADMIN,
+        (token, receiver),
+        then=ring,
+    )
+
+
+def listen(on: Any, tenant: str) -> tuple[bool, str]:
+    """Have something happen to the neighbour, as Flux' controllers report it, until it is known who hears of it."""
+    log, port = on.log_size(CONTROLLER), on.platform.home.port("notification-controller-events")
+    for number in range(50):
+        message = f"heard by {tenant} {time.time_ns()}"
+        event = {
+            "involvedObject": {**neighbours("Kustomization"), "apiVersion": "kustomize.toolkit.fluxcd.io/v1"},
+            "severity": "info",
+            "timestamp": f"2026-01-01T00:00:{number:02}Z",
+            "message": message,
+            "reason": "Test",
+            "reportingController": "kustomize-controller",
+        }
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/", json.dumps(event).encode(), timeout=5).close()
+        time.sleep(0.3)
+        if any(message in one for one in on.received):
+            return True, f"the tenant was told: {message}"
+        why = "cross-namespace references have been blocked"
+        if blocked := on.logged_error(CONTROLLER, log, why, f"'{tenant}/attack'"):
+            return False, blocked
+    return False, "nobody was told"
+
+
+def ring(on: Any, tenant: str) -> tuple[bool, str]:
+    """Call the tenant's webhook, as its own server would."""
+    log, port = on.log_size(CONTROLLER), on.platform.home.port("notification-controller-webhook")
+    path = f"/apis/notification.toolkit.fluxcd.io/v1/namespaces/{tenant}/receivers/attack"
+    webhook = eventually(lambda: ((on.get(path) or {}).get("status") or {}).get("webhookPath"))
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}{webhook}", b"{}", timeout=5).close()
+    except urllib.error.HTTPError as error:
+        error.close()
+        why = "cross-namespace references are not allowed"
+        return False, eventually(lambda: on.logged_error(CONTROLLER, log, why, tenant))
+    return True, "the neighbour's source was asked to fetch"
+
+
+def _secret() -> dict[str, str]:
+    return {"name": NEIGHBOUR, "namespace": NEIGHBOUR}
+
+
+ATTACKS = (*_second_line(), *_notifications())

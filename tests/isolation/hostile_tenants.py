@@ -1,0 +1,68 @@
+"""Who is on the platform: a neighbour, tenants that are hostile, tenants that are ordinary; and their products."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+from model.kubernetes.manifests import Manifest
+from tests.isolation import objects as of
+from tests.isolation.hostile import ADMIN, BASIC, CLUSTER_ADMIN, HELM, NEIGHBOUR, OWN, PRIVATE, product
+from tests.isolation.hostile_flux import MORE
+from tests.isolation.hostile_helm import CHART
+
+REPOSITORY = "hostile"
+POOL = {BASIC: 5, HELM: 3, ADMIN: 3, CLUSTER_ADMIN: 1, PRIVATE: 1}
+"""How many of each kind attack at the same time."""
+ORDINARY, ORDINARY_HELM, SAMPLE = "ordinary", "ordinary-helm", "sample"
+"""Tenants whose products are what products are."""
+
+TIERS: dict[str, Any] = {
+    "basic": {"interval": "1h", "hosts": ["{tenant}.example.com"]},
+    "with-helm": {"helm": True},
+    "with-admin": {"role": "admin"},
+    "with-cluster-admin": {"role": "cluster-admin"},
+}
+
+
+def tenants() -> dict[str, str]:
+    """Hostile tenants and their kinds."""
+    return {f"hostile-{kind}-{number}": kind for kind, count in POOL.items() for number in range(1, count + 1)}
+
+
+def tenants_file(*without: str) -> str:
+    """tenants.yaml with the neighbour, all hostile and all ordinary tenants."""
+    url = f"https://github.com/acme/{REPOSITORY}"
+    tiers = {HELM: "with-helm", ADMIN: "with-admin", CLUSTER_ADMIN: "with-cluster-admin"}
+    entries: list[dict[str, Any]] = []
+    named = {NEIGHBOUR: BASIC, ORDINARY: BASIC, ORDINARY_HELM: HELM, **tenants()}
+    for name, kind in named.items():
+        if name in without:
+            continue
+        private = {"url": f"ssh://git@github.com/acme/{REPOSITORY}", "private": True} if kind == PRIVATE else {}
+        source = {"url": url, "branch": name, **private}
+        entries.append({"name": name, "tier": tiers.get(kind, "basic"), "source": source})
+    sample = {"url": "https://github.com/stefanprodan/podinfo", "branch": "master"}
+    entries.append({"name": SAMPLE, "source": sample})
+    defaults = {"source": {"path": "./kustomize"}}
+    return yaml.safe_dump({"defaults": defaults, "tiers": TIERS, "tenants": entries}, sort_keys=False)
+
+
+def neighbours_product() -> dict[str, str]:
+    """What a hostile tenant would like to have, or to change."""
+    secret = of.make("Secret", OWN, name="credentials", stringData={"password": "the neighbour's"})
+    account = of.make("ServiceAccount", OWN)
+    objects: Iterable[Manifest] = (
+        *yaml.safe_load_all(product("calm")["product.yaml"]),
+        of.ingress(OWN, f"{NEIGHBOUR}.example.com"),
+        of.role(OWN),
+        of.role_binding(OWN),
+        of.claim(OWN),
+        secret,
+        account,
+    )
+    text = yaml.safe_dump_all(objects).replace(OWN, NEIGHBOUR)
+    more = {name: content.replace(OWN, NEIGHBOUR) for name, content in {**CHART, **MORE}.items()}
+    return {"kustomization.yaml": product("")["kustomization.yaml"], "product.yaml": text, **more}

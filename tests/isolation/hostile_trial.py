@@ -1,0 +1,206 @@
+"""Trying attacks, several at the same time: the commit, what Flux and Kubernetes say about it, what it left behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from tests.isolation.hostile import ARTIFACTS, GIT, NEIGHBOUR, OWN, SECONDS, THEIRS, WEB, Attack, product
+from tests.isolation.hostile_platform import PATHS, SOURCES, HostilePlatform
+from tests.isolation.hostile_tenants import POOL
+from tests.platform import eventually
+
+NO_FINALIZERS = {"metadata": {"finalizers": None}}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one attack."""
+
+    answer: str
+    """What Flux or Kubernetes said."""
+    rest_applied: bool
+    """Whether the rest of the same commit was applied."""
+    touched: tuple[str, ...]
+    """What of the neighbour is not as it was."""
+    intact: bool
+    """Whether the tenant's product was there all the time, the same objects."""
+    ready_again: bool
+    """Whether the tenant is ready once its commit is reverted."""
+    seconds: float
+
+
+def all_at_once(
+    on: HostilePlatform, attacks: Sequence[Attack], how: Callable[[HostilePlatform, Attack], Outcome]
+) -> dict[str, Outcome | Exception]:
+    """Try attacks, as many at the same time as there are tenants for them."""
+    with ThreadPoolExecutor(sum(POOL.values())) as pool:
+        running = {attack.name: pool.submit(how, on, attack) for attack in attacks}
+    errors = {name: one.exception() for name, one in running.items()}
+    return {name: _raised(errors[name]) or one.result() for name, one in running.items()}
+
+
+def repelled(on: HostilePlatform, attack: Attack) -> Outcome:
+    """Try an attack that has to be refused: returns what was said, whatever it is."""
+    return _tried(on, attack, Trial.refusal)
+
+
+def let_through(on: HostilePlatform, attack: Attack) -> Outcome:
+    """Try an attack whose defence is away: its answer is empty where nothing gets through."""
+    return _tried(on, attack, Trial.success)
+
+
+def _tried(on: HostilePlatform, attack: Attack, answer: Callable[[Trial], str]) -> Outcome:
+    tenant = on.idle[attack.tenant].get()
+    began = time.monotonic()
+    try:
+        before, uids = on.product(tenant)
+        news = str(time.time_ns())
+        log = on.log_size("helm-controller")
+        commit = on.commit(tenant, attack.written(tenant, servers_of(on), news))
+        on.reconcile(tenant)
+        trial = Trial(on, attack, tenant, commit, log)
+        said = answer(trial)
+        told, still = on.product(tenant)
+        touched = on.touched()
+        back = on.commit(tenant, {name: text.replace(OWN, tenant) for name, text in product(before).items()})
+        on.reconcile(tenant)
+        again = on.ready_with(tenant, back)
+        trial.clean()
+        seconds = time.monotonic() - began
+        said = said.replace(str(on.platform.home.path), "…")
+        return Outcome(said, told == news, touched, still == uids and all(uids), again, seconds)
+    finally:
+        on.idle[attack.tenant].put(tenant)
+
+
+def servers_of(on: HostilePlatform) -> dict[str, str]:
+    """Where on this machine the servers are for which attacks have names."""
+    home = on.platform.home
+    # An address at which the storage is found, and that Go does not take for loopback, which it never asks by a proxy.
+    artifacts = f"http://0.0.0.0:{home.port('source-controller-storage')}"
+    neighbours = (on.get(PATHS["GitRepository"].format(NEIGHBOUR, NEIGHBOUR)) or {})["status"]["artifact"]["path"]
+    git = f"http://127.0.0.1:{home.port('git-http')}"
+    return {WEB: on.web, GIT: git, ARTIFACTS: artifacts, THEIRS: f"{artifacts}/{neighbours}"}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An attack that is committed, and that Flux was asked to look at."""
+
+    on: HostilePlatform
+    attack: Attack
+    tenant: str
+    commit: str
+    log: int
+    """How long helm-controller's log was before."""
+
+    @property
+    def _reason(self) -> str:
+        return self.attack.reason.replace(OWN, self.tenant)
+
+    def refusal(self) -> str:
+        """What was said about an attack that has to be refused, whatever it is."""
+        if self.attack.then:
+            return self._then(worked=False)
+        last = ""
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            if self.attack.seen_at == "Kustomization":
+                if verdict := self.on.attempted(self.tenant, self.commit):
+                    return "" if verdict[0] else verdict[1]
+            elif self.attack.seen_at == "event":
+                last = self._events()
+            else:
+                kind, _, name = self.attack.seen_at.partition(" ")
+                last = self._complaints(kind, name) or self._logged(kind) or last
+            if last and self._reason in last:
+                return last
+            if self.attack.seen_at != "Kustomization":
+                whole = self.on.attempted(self.tenant, self.commit)
+                if whole and not whole[0]:
+                    return f"refused before it came to that: {whole[1]}"
+            time.sleep(0.2)
+        return last
+
+    def success(self) -> str:
+        """What tells that an attack got through; empty where it did not."""
+        if self.attack.then:
+            return self._then(worked=True)
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            verdict = self.on.attempted(self.tenant, self.commit)
+            if verdict and not verdict[0]:
+                return ""
+            if verdict and (said := self._proof(verdict[1])):
+                return said
+            time.sleep(0.2)
+        return ""
+
+    def clean(self) -> None:
+        """What an attack left because it was built to be left, and events of its objects."""
+        release = PATHS["HelmRelease"].format(self.tenant, "attack")
+        deadline = time.monotonic() + 3
+        while self.on.get(release) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        if self.on.get(release):
+            # Its account may not delete what its chart holds; Helm does not give up.
+            self.on.api.call("PATCH", release, NO_FINALIZERS, kind="application/merge-patch+json")
+        # And what it leaves then: with a chart of an earlier attack the next release would begin.
+        self.on.api.call("DELETE", f"{SOURCES}/namespaces/{self.tenant}/helmcharts")
+        eventually(lambda: not (self.on.get(f"{SOURCES}/namespaces/{self.tenant}/helmcharts") or {}).get("items"))
+        self.on.api.call("DELETE", f"/api/v1/namespaces/{self.tenant}/secrets", labelSelector="owner=helm")
+        self.on.api.call("DELETE", f"/api/v1/namespaces/{self.tenant}/events")
+        stuck = f"/api/v1/namespaces/{self.tenant}/configmaps/attack"
+        if (self.on.get(stuck) or {}).get("metadata", {}).get("finalizers"):
+            self.on.api.call("PATCH", stuck, NO_FINALIZERS, kind="application/merge-patch+json")
+
+    def _then(self, *, worked: bool) -> str:
+        assert self.attack.then is not None
+        ready, message = self.on.settled(self.tenant, self.commit)
+        if not ready:
+            return "" if worked else f"refused before it came to that: {message}"
+        through, said = self.attack.then(self.on, self.tenant)
+        return said if through is worked else ""
+
+    def _complaints(self, kind: str, name: str) -> str:
+        """What is wrong with an object of Flux, in the words of all its conditions."""
+        found = self.on.get(PATHS[kind].format(self.tenant, name)) or {}
+        conditions = found.get("status", {}).get("conditions", [])
+        return "; ".join(dict.fromkeys(one["message"] for one in conditions if _complains(one)))
+
+    def _logged(self, kind: str) -> str:
+        """What helm-controller wrote: a chart template that it refuses it reports nowhere else."""
+        if kind != "HelmRelease":
+            return ""
+        return self.on.logged_error("helm-controller", self.log, f'"namespace":"{self.tenant}"', self._reason)
+
+    def _events(self) -> str:
+        events = (self.on.get(f"/api/v1/namespaces/{self.tenant}/events") or {"items": []})["items"]
+        ours = [one["message"] for one in events if one["involvedObject"]["name"].startswith("attack")]
+        return next((message for message in ours if self._reason in message), "")
+
+    def _proof(self, said: str) -> str:
+        if self.attack.proof:
+            path, _, least = self.attack.proof.replace(OWN, self.tenant).partition("&at-least=")
+            found = self.on.get(path)
+            if found is None or len(found.get("items", [found])) < int(least or 1):
+                return ""
+            return f"{path} is there"
+        if self.attack.seen_at in ("Kustomization", "event"):
+            return said
+        kind, _, name = self.attack.seen_at.partition(" ")
+        verdict = self.on.verdict(kind, self.tenant, name)
+        return verdict[1] if verdict and verdict[0] else ""
+
+
+def _complains(condition: Mapping[str, str]) -> bool:
+    return condition["status"] == ("True" if condition["type"] == "Stalled" else "False")
+
+
+def _raised(error: BaseException | None) -> Exception | None:
+    if error is not None and not isinstance(error, Exception):
+        raise error
+    return error

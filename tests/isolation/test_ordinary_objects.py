@@ -1,0 +1,190 @@
+"""What admission must not hinder: ordinary objects of every tier, Kubernetes' own controllers, and the platform."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from local.home import PROJECT
+from model.kubernetes.manifests import Manifest
+from tests.isolation import objects as of
+from tests.isolation.attack import ADMIN, BASIC, CLUSTER_ADMIN, STRICT, WIDE
+from tests.isolation.attacks_on_rights import network_policy
+from tests.isolation.conftest import Cluster
+from tests.platform import eventually
+
+LEAVING = "leaving"
+TIERS = {
+    BASIC: "the default tier",
+    "premium": "the tier premium",
+    STRICT: "restricted Pod Security",
+    WIDE: "a tier that allows everything",
+    ADMIN: "the role admin",
+    CLUSTER_ADMIN: "the role cluster-admin",
+}
+HELM = ("premium", STRICT, WIDE, CLUSTER_ADMIN)
+
+
+def ordinary(tenant: str) -> Iterator[Manifest]:
+    """What a product consists of, where the default tier is enough."""
+    host = f"{tenant}.example.com"
+    yield of.config_map(tenant)
+    yield of.make("Secret", tenant, stringData={"password": "product"})
+    yield of.make("ServiceAccount", tenant)
+    yield of.deployment(tenant, serviceAccountName="product")
+    replicated = of.stateful_set(tenant)
+    data = {"metadata": {"name": "data"}, "spec": of.claim(tenant)["spec"]}
+    replicated["spec"]["volumeClaimTemplates"] = [data]
+    yield replicated
+    yield of.job(tenant)
+    yield of.cron_job(tenant, volumes=[{"name": "scratch", "emptyDir": {}}])
+    yield of.service(tenant)
+    yield of.ingress(tenant, host, tls=[{"hosts": [host], "secretName": "product"}])
+    yield of.ingress(tenant, f"api.{tenant}.example.net", annotations={"cert-manager.io/cluster-issuer": "public"})
+    if tenant != ADMIN:  # Kubernetes' own role knows nothing of the Gateway API
+        yield of.route(tenant, host)
+        yield of.route(tenant, f"*.{tenant}.example.net", kind="GRPCRoute")
+    yield of.claim(tenant)
+    yield of.autoscaler(tenant)
+    yield of.disruption_budget(tenant)
+    yield of.role(tenant)
+    yield of.role_binding(tenant)
+
+
+def by_tier(tenant: str) -> Iterator[Manifest]:
+    """What a tenant may have beside, because its tier or its role allows it."""
+    if tenant in HELM:
+        yield of.chart_repository(tenant)
+        yield of.chart_repository(tenant, type="oci", url="oci://ghcr.io/stefanprodan/charts")
+        yield of.oci_repository(tenant)
+        yield of.release(tenant)
+        yield of.release(tenant, targetNamespace=tenant, dependsOn=[{"name": "database"}])
+        yield of.pod(tenant)
+    if tenant in (WIDE, ADMIN, CLUSTER_ADMIN):
+        yield of.service(tenant, type="NodePort")
+        yield of.service(tenant, type="LoadBalancer")
+        yield of.service(tenant, type="ExternalName", externalName="api.example.com.")
+        yield of.deployment(tenant, priorityClassName="business-hours")
+        yield of.deployment(tenant, container={"image": "nginx:1.29"})
+    if tenant in (ADMIN, CLUSTER_ADMIN):
+        yield of.daemon_set(tenant, tolerations=[{"key": "example.com/gpu", "operator": "Exists"}])
+    if tenant == CLUSTER_ADMIN:
+        yield of.make("Widget", tenant, version="example.com/v1")
+
+
+@pytest.mark.parametrize("tenant", TIERS)
+def test_ordinary_objects_are_accepted(cluster: Cluster, tenant: str, record_property: Callable[[str, object], None]):
+    record_property("compatible", f"{TIERS[tenant]}: {listed(ordinary(tenant), by_tier(tenant))}")
+    actor = cluster.tenant(tenant)
+    # A binding is looked at together with the role that it names.
+    cluster.administrator.apply(of.role(tenant))
+    refused = [
+        f"{manifest['kind']}: {answer.message}"
+        for manifest in (*ordinary(tenant), *by_tier(tenant))
+        if not (answer := actor.send("apply", manifest, dry_run=True)).ok
+    ]
+    assert refused == []
+
+
+def listed(*some: Iterator[Manifest]) -> str:
+    return ", ".join(dict.fromkeys(manifest["kind"] for manifests in some for manifest in manifests))
+
+
+def test_controllers_finish_their_work_and_a_namespace_that_the_platform_deletes_goes(cluster: Cluster):
+    tenant, administrator = cluster.tenant(LEAVING), cluster.administrator
+    tenant.apply(*ordinary(LEAVING))
+    eventually(lambda: ready(cluster, "deployments") == 1 and pods(cluster) >= 2, timeout=30)
+
+    tenant.apply(of.deployment(LEAVING, serviceAccountName="product", container={"image": f"{of.IMAGE}-new"}))
+    eventually(lambda: f"{of.IMAGE}-new" in images(cluster), timeout=30)
+
+    # Stricter than what is there: nothing new of it, but what is there can be made smaller.
+    namespace: Manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": LEAVING}}
+    only = {"name": LEAVING, "annotations": {"saas-in-eks.io/registries": "registry.example.com/"}}
+    assert administrator.send("merge", {**namespace, "metadata": only}).ok
+    eventually(lambda: not tenant.send("apply", of.deployment(LEAVING), dry_run=True).ok)
+    none = of.make("Deployment", LEAVING, version="apps/v1", spec={"replicas": 0})
+    assert tenant.send("merge", none).ok
+    eventually(lambda: not any("-new" in image for image in images(cluster)), timeout=30)
+    assert tenant.send("delete", of.config_map(LEAVING)).ok
+
+    command = [PROJECT / ".venv/bin/kubectl", "--kubeconfig", cluster.home.kubeconfig, "delete", "namespace", LEAVING]
+    done = subprocess.run([*command, "--timeout=40s"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert administrator.send("get", namespace).code == 404
+
+
+def _items(cluster: Cluster, kind: str) -> list[Manifest]:
+    root = "/apis/apps/v1" if kind == "deployments" else "/api/v1"
+    return cluster.administrator.call("GET", f"{root}/namespaces/{LEAVING}/{kind}").body["items"]
+
+
+def ready(cluster: Cluster, kind: str) -> int:
+    return sum(one.get("status", {}).get("readyReplicas", 0) for one in _items(cluster, kind))
+
+
+def pods(cluster: Cluster) -> int:
+    return len(_items(cluster, "pods"))
+
+
+def images(cluster: Cluster) -> list[str]:
+    return [one["spec"]["containers"][0]["image"] for one in _items(cluster, "pods")]
+
+
+def test_the_platform_changes_what_it_made_and_what_has_no_namespace(cluster: Cluster):
+    rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
+    label = {"labels": {"saas-in-eks.io/owner": "platform"}}
+    manifests: list[Manifest] = [
+        {
+            "apiVersion": f"{of.RBAC}/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": "views", "finalizers": ["example.com/kept"]},
+            "rules": rules,
+        },
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "observability"}},
+        {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "simulated-a", "labels": {"example.com/x": "y"}}},
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": BASIC, "labels": {"example.com/x": "y"}}},
+        of.make("ResourceQuota", BASIC, name="tenant", spec={"hard": {"pods": "30"}}),
+        of.config_map(BASIC, **label),
+        network_policy(BASIC),
+        of.pod("kube-system", hostNetwork=True, priorityClassName="system-node-critical"),
+        of.make("Widget", BASIC, version="example.com/v1"),
+    ]
+    answers = [(one["kind"], cluster.administrator.send("apply", one, dry_run=True)) for one in manifests]
+    assert [(kind, answer.message) for kind, answer in answers if not answer.ok] == []
+
+
+def test_objects_of_any_size_are_judged_to_their_end(cluster: Cluster):
+    """The API server stops an expression that costs too much, and then refuses."""
+    tenant, hosts = cluster.tenant(BASIC), [f"h{number}.{BASIC}.example.net" for number in range(1000)]
+    rules = [of.ingress(BASIC, host)["spec"]["rules"][0] for host in hosts]
+    containers = [{**of.CONTAINER, "name": f"c{number}"} for number in range(200)]
+    for manifest in (
+        of.ingress(BASIC, None, rules=rules),
+        of.deployment(BASIC, containers=containers),
+        of.make("ConfigMap", BASIC, data={"large": "x" * 900_000}),
+        of.make("Role", BASIC, version=f"{of.RBAC}/v1", rules=of.role(BASIC)["rules"] * 1000),
+    ):
+        answer = tenant.send("apply", manifest, dry_run=True)
+        assert answer.ok, answer.message
+    theirs = of.ingress(BASIC, "neighbour.example.com")["spec"]["rules"]
+    answer = tenant.send("apply", of.ingress(BASIC, None, rules=[*rules, *theirs]), dry_run=True)
+    assert "not host names of this tenant: neighbour.example.com" in answer.message
+
+
+def test_no_policy_fails_on_what_it_looks_at(cluster: Cluster):
+    """The API server checks the expressions against the kinds that it knows, and says where they cannot work."""
+
+    def warnings() -> dict[str, object] | None:
+        path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+        statuses = {
+            one["metadata"]["name"]: one.get("status", {})
+            for one in cluster.administrator.call("GET", path).body["items"]
+        }
+        checked = all("typeChecking" in status for status in statuses.values())
+        return {name: status["typeChecking"] for name, status in statuses.items()} if checked else None
+
+    found = eventually(warnings) or {}
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}

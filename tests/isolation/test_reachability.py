@@ -1,0 +1,159 @@
+"""Tenants that can't reach each other, nor the platform, judged by cyclonus against a table that a person reviewed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from model.config.names import FLUX_NAMESPACE
+from model.kubernetes.manifests import Manifest
+from tests import reachability
+from tests.isolation.report.results import DEFENDED, UNDEFENDED, Network
+from tests.reachability import Attempt, JudgeError, Pod, Scenario
+
+TABLE = Path(__file__).parent / "reachability.yaml"
+
+Cells = set[tuple[str, str]]
+Record = Callable[[str, object], None]
+
+
+@pytest.fixture(scope="module")
+def scenario() -> Scenario:
+    return reachability.load(TABLE)
+
+
+def opened_and_closed(scenario: Scenario, policies: list[Manifest]) -> tuple[Cells, Cells]:
+    """The cells that other policies than the scenario's open, and those that they close."""
+    found = reachability.matrix(policies, scenario.attempts)
+    changed = {place for place, allowed in found.items() if allowed != scenario.intended[place]}
+    opened = {place for place in changed if found[place]}
+    return opened, changed - opened
+
+
+def name(policy: Manifest) -> str:
+    return f"{policy['metadata']['namespace']}/{policy['metadata']['name']}"
+
+
+def without(scenario: Scenario, *names: str) -> list[Manifest]:
+    kept = [policy for policy in scenario.policies if name(policy) not in names]
+    assert len(kept) == len(scenario.policies) - len(names)
+    return kept
+
+
+def concerning(namespace: str, cells: Cells) -> Cells:
+    """Those of the cells whose source or destination is the namespace."""
+    return {(row, column) for row, column in cells if column == namespace or row.split()[0] == namespace}
+
+
+def test_who_reaches_whom_is_what_the_table_promises(scenario: Scenario, record_property: Record):
+    found = reachability.matrix(scenario.policies, scenario.attempts)
+    record_property("network", Network(scenario.rows, scenario.columns, found, scenario.intended).as_text())
+    assert found == scenario.intended, "\n" + reachability.as_markdown(scenario, found)
+
+
+def test_every_policy_of_a_tenant_is_needed_and_is_about_that_tenant_only(scenario: Scenario):
+    without_effect: set[str] = set()
+    for policy in scenario.policies:
+        namespace = policy["metadata"]["namespace"]
+        if namespace == FLUX_NAMESPACE:
+            continue
+        opened, closed = opened_and_closed(scenario, without(scenario, name(policy)))
+        assert concerning(namespace, opened | closed) == opened | closed, name(policy)
+        if policy["metadata"]["name"] != "default-deny":
+            assert not opened, f"{name(policy)} closes something: {opened}"
+        if not opened | closed:
+            without_effect.add(name(policy))
+    assert without_effect == {"friend/egress-neighbour"}, "the neighbour does not let it in; all others have an effect"
+
+
+def record_need(record_property: Record, policy: str, opened: Cells, part: str = "") -> None:
+    """Tell the report what gets through without this policy, or without a part of it."""
+    destination, source = min(opened)
+    for mode, answer in ((DEFENDED, "blocked"), (UNDEFENDED, "gets through")):
+        record_property("promise", "Nobody reaches a tenant, nor a tenant anybody, but by what its tier opens.")
+        record_property("defence", f"network policy {policy.partition('/')[2]}")
+        record_property("attack", f"{source} reaches {destination}, past {policy}{part and ', '}{part}")
+        record_property("mode", mode)
+        record_property("by", "judged by cyclonus")
+        record_property("answer", answer)
+
+
+def test_without_its_default_deny_a_tenant_is_open_to_whoever_may_go_out(scenario: Scenario, record_property: Record):
+    opened, closed = opened_and_closed(scenario, without(scenario, "basic/default-deny"))
+    assert {("basic 8080", source) for source in ("friend", "wide", "default", "ingress", "flux", "outside")} <= opened
+    assert ("itself 8080", "basic") in closed
+    record_need(record_property, "basic/default-deny", opened)
+
+
+def test_without_any_policy_a_tenant_reaches_everything_that_does_not_defend_itself(scenario: Scenario):
+    everything = [name(policy) for policy in scenario.policies if name(policy).startswith("basic/")]
+    opened, closed = opened_and_closed(scenario, without(scenario, *everything))
+    rows = {row for row, column in opened if column == "basic"}
+    assert {"metadata 80", "metadata-v6 80", "kubernetes-api 443", "node 10250", "internet 443"} <= rows
+    assert {"metrics-server 10250", "source-service 80", "database 5432"} <= rows
+    assert not {"web 8080", "source-controller 9090"} & rows, "their own policies hold without the other side's"
+    assert not closed
+
+
+def narrowings(policy: Manifest) -> Iterator[tuple[str, Manifest]]:
+    """The policy with one thing less that narrows it: an exception, a list of ports, a selector of pods."""
+    for direction, ends in (("ingress", "from"), ("egress", "to")):
+        for number, rule in enumerate(policy["spec"].get(direction, [])):
+            if "ports" in rule:
+                wider = copy.deepcopy(policy)
+                del wider["spec"][direction][number]["ports"]
+                yield f"ports {rule['ports']}", wider
+            for index, end in enumerate(rule.get(ends, [])):
+                if "podSelector" in end and "namespaceSelector" in end:
+                    wider = copy.deepcopy(policy)
+                    del wider["spec"][direction][number][ends][index]["podSelector"]
+                    yield f"pods {end['podSelector']}", wider
+                for exception in end.get("ipBlock", {}).get("except", []):
+                    wider = copy.deepcopy(policy)
+                    wider["spec"][direction][number][ends][index]["ipBlock"]["except"].remove(exception)
+                    yield f"except {exception}", wider
+
+
+def test_every_exception_port_and_selector_keeps_something_closed(scenario: Scenario, record_property: Record):
+    tried = 0
+    for place, policy in enumerate(scenario.policies):
+        if policy["metadata"]["namespace"] == FLUX_NAMESPACE:
+            continue
+        for what, wider in narrowings(policy):
+            policies = [*scenario.policies]
+            policies[place] = wider
+            opened, closed = opened_and_closed(scenario, policies)
+            assert opened, f"nothing opens when {name(policy)} loses {what}"
+            assert not closed
+            record_need(record_property, name(policy), opened, what)
+            tried += 1
+    assert tried > 20
+
+
+def test_flux_own_policies_would_let_a_tenant_post_events_and_read_metrics(scenario: Scenario, record_property: Record):
+    original = {name(policy): policy for policy in reachability.policies_of_flux()}
+    assert {f"{FLUX_NAMESPACE}/{policy}" for policy in ("allow-scraping", "allow-webhooks")} < set(original)
+    opened, closed = opened_and_closed(scenario, [original.get(name(policy), policy) for policy in scenario.policies])
+    assert {(f"notification-controller {port}", "wide") for port in (9090, 9292, 8080)} <= opened
+    assert ("source-controller 8080", "wide") in opened
+    assert ("source-controller 9090", "wide") not in opened, "the artifacts are closed by Flux itself"
+    assert not closed
+    record_need(record_property, f"{FLUX_NAMESPACE}/allow-webhooks and allow-scraping, ours", opened)
+
+
+def test_each_policy_of_flux_is_needed(scenario: Scenario):
+    for policy in scenario.policies:
+        if policy["metadata"]["namespace"] == FLUX_NAMESPACE:
+            opened, closed = opened_and_closed(scenario, without(scenario, name(policy)))
+            assert opened | closed, f"nothing changes without {name(policy)}"
+
+
+def test_a_policy_that_cyclonus_does_not_understand_is_an_error_and_no_verdict(scenario: Scenario):
+    attempt = Attempt(Pod("basic", "10.0.1.1"), Pod("web", "10.0.1.2"), 8080)
+    broken = copy.deepcopy(scenario.policies[0])
+    broken["spec"]["egres"] = []
+    with pytest.raises(JudgeError, match="egres"):
+        reachability.judge([broken], [attempt])
