@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from local import pki, processes
+from local import files, pki
 from local.home import Home
 from local.kubeapi import Api
 
@@ -77,7 +77,7 @@ def write_kubeconfig(home: Home, path: Path, user: str, credentials: Mapping[str
     }
     text = yaml.safe_dump(content, sort_keys=False)
     if not path.exists() or path.read_text() != text:
-        processes.write_atomically(path, text)
+        files.write_atomically(path, text)
 
 
 def apply_rbac(api: Api, path: Path) -> None:

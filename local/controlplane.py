@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from local import pki, processes
+from local import files, pki, processes
 from local.access import (
     ADMINISTRATOR,
     ADMINISTRATORS,
@@ -169,7 +169,7 @@ def _start_scheduler(home: Home, program: Path, api: Api) -> None:
         "clientConnection": {"kubeconfig": str(config), "qps": 200, "burst": 400},
         "leaderElection": {"leaderElect": False},
     }
-    processes.write_atomically(settings, yaml.safe_dump(content))
+    files.write_atomically(settings, yaml.safe_dump(content))
     argv = [
         program,
         f"--config={settings}",

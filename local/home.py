@@ -11,11 +11,12 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from local.files import write_atomically
+
 PROJECT = Path(__file__).resolve().parent.parent
 """The checkout."""
 
 DEFAULT = PROJECT / ".local"
-
 
 PORTS = range(20_000, 32_768)
 """Below the range from which Linux takes ports for outgoing connections: those would be lost to any program."""
@@ -99,9 +100,7 @@ class Home:
                 candidate = random.choice(PORTS)  # noqa: S311 - only to keep platforms apart
                 if candidate not in ports.values() and _is_free(candidate):
                     ports[name] = candidate
-                    partial = record.with_suffix(".partial")
-                    partial.write_text(json.dumps(ports, indent=1))
-                    partial.replace(record)
+                    write_atomically(record, json.dumps(ports, indent=1))
             return ports[name]
 
 

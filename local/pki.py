@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from filelock import FileLock
 
-from local.processes import write_atomically
+from local.files import write_atomically
 
 LIFETIME = datetime.timedelta(days=3650)
 LOOPBACK = ("127.0.0.1", "localhost")

@@ -17,10 +17,12 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 from filelock import FileLock
 
+from local.files import write_atomically
 from local.home import PROJECT, Home
 
 LOG_LIMIT = 20 * 1024 * 1024
@@ -163,20 +165,13 @@ def log_tail(path: Path, lines: int = 15) -> str:
         return ""
 
 
-def rotate_log(path: Path) -> None:
-    """Put a log that has become long aside, as PATH.1, in place of the one that was put aside before."""
+def open_log(home: Home, name: str) -> BinaryIO:
+    """Open a process's log for appending. One that is long is renamed to NAME.log.1 first."""
+    path = log_path(home, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > LOG_LIMIT:
         path.replace(path.with_name(path.name + ".1"))
-
-
-def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a file, readable by its owner, that after a kill -9 or a power cut is either the old one or the new one."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    return path.open("ab")
 
 
 def _record_path(home: Home, name: str) -> Path:
@@ -199,10 +194,7 @@ def _ended(zombie: psutil.Process) -> bool:
 
 
 def _spawn(home: Home, name: str, command: list[str], env: Mapping[str, str] | None) -> Record:
-    log = log_path(home, name)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    rotate_log(log)
-    with log.open("ab") as output:
+    with open_log(home, name) as output:
         try:
             process = subprocess.Popen(
                 command,

@@ -1,18 +1,22 @@
-"""The kubelet of the Flux controllers: runs, on this machine, the programs that pods in flux-system ask for.
+"""A kubelet for flux-system: runs the Flux controllers as processes of this machine.
 
-Deployments, ReplicaSets and scheduling are Kubernetes' own. The agent takes over where a kubelet would: it starts the
-program that a pod's image stands for, with that pod's arguments, environment and ServiceAccount; reports how it fares;
-restarts it when it crashes and ends it when the pod goes. It also plays Flux's Services (`services.py`).
+Deployments, ReplicaSets and scheduling are Kubernetes' own. For each scheduled pod the agent starts the program named
+like the pod's image, with the pod's arguments, environment and ServiceAccount; reports it ready when its own probe
+answers; restarts it after a crash; and stops it when the pod is deleted. It also serves the namespace's Services
+(`services.py`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from local import access, processes
+import psutil
+
+from local import access, files, processes
 from local.home import Home
 
 NAME = "agent"
@@ -21,15 +25,14 @@ USER = "saas-in-eks-local:agent"
 
 
 def start(home: Home, tools: Mapping[str, Path]) -> None:
-    """Have the agent run beside a control plane that is up. `tools` names the program of each Flux controller.
+    """Start the agent of a running control plane. `tools` maps the names of programs to their paths.
 
-    Raises processes.ProcessError if it does not get in touch with the API server.
+    Raises processes.ProcessError if it can't reach the API server.
     """
-    api = access.administrator(home)
-    access.apply_rbac(api, Path(__file__).parent / "rbac.yaml")
+    access.apply_rbac(access.administrator(home), Path(__file__).parent / "rbac.yaml")
     folder(home).mkdir(mode=0o700, exist_ok=True)
     listing = folder(home) / "tools.json"
-    processes.write_atomically(listing, json.dumps({name: str(path) for name, path in tools.items()}, indent=1))
+    files.write_atomically(listing, json.dumps({name: str(path) for name, path in tools.items()}, indent=1))
     health = f"http://127.0.0.1:{home.port(NAME)}/healthz"
     processes.start(
         home,
@@ -42,27 +45,28 @@ def start(home: Home, tools: Mapping[str, Path]) -> None:
 
 
 def stop(home: Home) -> None:
-    """Stop the agent, which ends its programs, and whatever program an agent that was killed has left."""
+    """Stop the agent and with it the programs that it runs."""
     processes.stop(home, NAME, grace=30.0)
-    for record in records(home).values():
-        record.end(grace=10.0)
 
 
 def programs(home: Home) -> dict[str, int]:
-    """Pod name and process id of each program that runs."""
-    return {pod: record.pid for pod, record in records(home).items() if record.process() is not None}
-
-
-def records(home: Home) -> dict[str, processes.Record]:
-    """By pod name, the processes that the agent has started, whether they still run or not."""
-    found = {}
-    for path in sorted(folder(home).glob("pods/*/*.process.json")):
-        record = processes.Record.read(path)
-        if record is not None:
-            found[path.name.removesuffix(".process.json")] = record
+    """Pod name and process id of each running program: the agent's children, named by their HOSTNAME."""
+    agent = processes.running(home).get(NAME)
+    found: dict[str, int] = {}
+    with contextlib.suppress(psutil.NoSuchProcess):  # the agent ended meanwhile
+        for child in psutil.Process(agent).children() if agent else []:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                # Between fork and exec a child still has the agent's environment.
+                if pod := child.environ().get("HOSTNAME"):
+                    found[pod] = child.pid
     return found
 
 
+def service_port(home: Home, service: str) -> int:
+    """The loopback port of a Service in flux-system."""
+    return home.port(f"service-{service}")
+
+
 def folder(home: Home) -> Path:
-    """Where the agent keeps its own files and those of its pods."""
+    """The agent's files; those of a pod are in pods/UID below it."""
     return home.path / "agent"

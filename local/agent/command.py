@@ -1,74 +1,68 @@
-"""What a pod's container asks for, as a command for this machine: only paths, ports and addresses differ."""
+"""Translate a pod's container into a command for this machine: only paths, ports and addresses differ."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from local.agent.api import Pod
+from local.agent.api import Object
 
-LISTEN_FLAGS: dict[str, dict[str, int]] = {
-    "source-controller": {"--metrics-addr": 8080, "--health-addr": 9440, "--storage-addr": 9090},
-    "kustomize-controller": {"--metrics-addr": 8080, "--health-addr": 9440},
-    "helm-controller": {"--metrics-addr": 8080, "--health-addr": 9440},
-    "notification-controller": {
-        "--metrics-addr": 8080,
-        "--health-addr": 9440,
-        "--events-addr": 9090,
-        "--receiverAddr": 9292,
-    },
+LISTEN_FLAGS = {"--metrics-addr": 8080, "--health-addr": 9440}
+"""Flags of every Flux controller that set where it listens, and the port it takes by default."""
+MORE_LISTEN_FLAGS = {
+    "source-controller": {"--storage-addr": 9090},
+    "notification-controller": {"--events-addr": 9090, "--receiverAddr": 9292},
 }
-"""For each program that can be run: the flags that say where it listens, and its port in a container without them."""
-
-HERE = "0.0.0.0"  # noqa: S104 - nothing listens there
-"""Stands for a Service's address. It leads to this machine as 127.0.0.1 does, but Go asks for loopback addresses
-without the proxy that a program is told to use, and for this one with it, as in a cluster."""
-
-ADVERTISED = "--storage-adv-addr"
-"""source-controller's flag for the address under which others reach its storage."""
+"""Flags that only one controller has, or that only this controller listens at."""
 
 LEADER_ELECTION = "--enable-leader-election"
-"""Left out: a controller learns the namespace of its lease from a file that only containers have, at a fixed path.
-So while a rollout lasts, the old and the new pod may both be at work for a few seconds. It also spares the wait for the
-old leader's lease to expire after a power cut."""
+"""Left out: a controller reads the namespace of its lease from a file at a fixed path, which exists in containers only.
+So during a rollout the old and the new pod may both work for a few seconds."""
 
-_UNITS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-_UNITS |= {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
+LOCALHOST = "127.0.0.1"
+SERVICE_HOST = "0.0.0.0"  # noqa: S104 - nothing listens there
+"""Replaces the addresses of Services. It leads to this machine like 127.0.0.1, but Go bypasses proxies for loopback
+addresses, and not for this one. So NO_PROXY works as in a cluster."""
+
+SERVICE_ACCOUNT_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+UNITS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30}
 
 
 class UnsupportedError(ValueError):
-    """The pod asks for something that the agent can't give. The message says what, and what it can."""
+    """The pod asks for something that the agent does not support. The message says what."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a pod's program runs on this machine."""
+class Host:
+    """What this machine offers to a pod."""
 
     folder: Path
-    """Below it are the pod's volumes."""
-    kubeconfig: Path
-    services: Mapping[str, int]
-    """Port of each Service in the pod's namespace."""
+    """Holds the pod's kubeconfig and volumes."""
+    address: str
+    """A loopback address of the pod's own, where nothing else listens."""
+    services: Mapping[str, str]
+    """Names of the namespace's Services by their addresses in the cluster."""
+    service_port: Callable[[str], int]
+    """The loopback port of a Service, by name."""
     free_port: Callable[[], int]
-    address: str = "127.0.0.1"
-    """The pod's own: a loopback address that nothing else listens at."""
-    cluster_addresses: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Which Service has which address in the cluster."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """Arguments (without the program), environment, and which address stands for which port of the container."""
+    """A program's arguments and environment, and where it answers."""
 
     arguments: list[str]
     environment: dict[str, str]
-    ports: dict[int, str]
+    ports: dict[int | str, str]
+    """HOST:PORT of each port of the container, by number and by name."""
+    readiness: str
+    """The URL of the readiness probe."""
 
 
 def program_of(image: str) -> str:
@@ -76,139 +70,103 @@ def program_of(image: str) -> str:
     return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
 
 
-def tag_of(image: str) -> str:
-    """An image's tag, or nothing."""
-    return image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+def container_of(pod: Object) -> Object:
+    """The pod's only container. Raises UnsupportedError if there are more."""
+    if len(pod["spec"]["containers"]) > 1 or pod["spec"].get("initContainers"):
+        raise UnsupportedError("only pods of one container without init containers are supported here")
+    return pod["spec"]["containers"][0]
 
 
-def translate(pod: Pod, container: dict[str, Any], place: Place) -> Command:
-    """The command for a container. Raises UnsupportedError."""
-    program = program_of(container["image"])
-    mounts = _mounts(pod, container, place.folder)
-    # In a pod, environment variables see the ones before them.
+def translate(pod: Object, host: Host) -> Command:
+    """The command for a pod's container. Raises UnsupportedError."""
+    container = container_of(pod)
+    for key, remedy in (("command", "only its args"), ("envFrom", "write the variables into its env")):
+        if container.get(key):
+            raise UnsupportedError(f"a container's {key} is not supported here, {remedy}")
     environment: dict[str, str] = {}
-    if container.get("envFrom"):
-        raise UnsupportedError("envFrom is not supported here; write the variables into the container's env")
-    for variable in container.get("env", []):
-        environment[variable["name"]] = _expand(_value(pod, container, variable, place.address), environment)
+    for variable in container.get("env", []):  # each may refer to those before it
+        environment[variable["name"]] = _expand(_value(pod, container, variable, host.address), environment)
     arguments = [_expand(argument, environment) for argument in container.get("args", [])]
-    if container.get("command"):
-        raise UnsupportedError("a container's command is not supported here, only its args")
 
-    namespace = pod["metadata"]["namespace"]
-    aliases = _aliases(pod, place)
+    mounts = _mounts(pod, container, host.folder)
+    aliases = _host_aliases(pod, host)
 
-    def moved(text: str) -> str:
-        return _readdress(_relocate(text, mounts), namespace, place.services, aliases)
+    def localized(text: str) -> str:
+        return _replace_services(_replace_paths(text, mounts), pod["metadata"]["namespace"], host, aliases)
 
-    arguments = [moved(text) for text in arguments]
-    environment = {name: moved(text) for name, text in environment.items()}
-    arguments = [argument for argument in arguments if argument.partition("=")[0] != LEADER_ELECTION]
-    ports: dict[int, str] = {}
-    for flag, default in LISTEN_FLAGS[program].items():
-        value, rest = _take(arguments, flag)
+    arguments = [localized(text) for text in arguments if text.partition("=")[0] != LEADER_ELECTION]
+    program = program_of(container["image"])
+    ports: dict[int | str, str] = {}
+    for flag, default in (LISTEN_FLAGS | MORE_LISTEN_FLAGS.get(program, {})).items():
+        value, others = _take(arguments, flag)
         if value in ("", "0"):
-            continue  # the program is told not to listen
+            continue  # the program does not listen there
         port = default if value is None else _port(flag, value)
-        only_there = value is not None and value.startswith((f"{place.address}:", f"[{place.address}]:"))
-        ports[port] = f"{place.address if only_there else '127.0.0.1'}:{place.free_port()}"
-        arguments = [*rest, f"{flag}={ports[port]}"]
-    if program == "source-controller" and _take(arguments, ADVERTISED)[0] is None:
-        arguments.append(f"{ADVERTISED}={HERE}:{place.services[program]}")
+        own = value is not None and value.startswith((f"{host.address}:", f"[{host.address}]:"))
+        ports[port] = f"{host.address if own else LOCALHOST}:{host.free_port()}"
+        arguments = [*others, f"{flag}={ports[port]}"]
 
-    scratch = mounts.get("/tmp", place.folder)  # noqa: S108 - the container's, not this machine's
-    surroundings = {
+    scratch = str(mounts.get("/tmp", host.folder))  # noqa: S108 - the container's, not this machine's
+    defaults = {
         "PATH": "/usr/bin:/bin",
-        "HOME": str(scratch),
-        "TMPDIR": str(scratch),
+        "HOME": scratch,
+        "TMPDIR": scratch,
         "HOSTNAME": pod["metadata"]["name"],
-        "KUBECONFIG": str(place.kubeconfig),
+        "KUBECONFIG": str(host.folder / "kubeconfig"),
     }
-    return Command(arguments, surroundings | environment, ports)
-
-
-def container_port(container: dict[str, Any], port: int | str) -> int:
-    """The number of a container's port, which may be given by name. Raises UnsupportedError if there is none such."""
-    if isinstance(port, int):
-        return port
     for declared in container.get("ports", []):
-        if declared.get("name") == port:
-            return declared["containerPort"]
-    raise UnsupportedError(f"container {container['name']} has no port named {port}")
+        if declared["containerPort"] in ports:
+            ports[declared.get("name", "")] = ports[declared["containerPort"]]
+    environment = {name: localized(text) for name, text in environment.items()}
+    return Command(arguments, defaults | environment, ports, _readiness(container, ports))
 
 
-def _mounts(pod: Pod, container: dict[str, Any], folder: Path) -> dict[str, Path]:
-    volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", [])}
-    mounts = {}
-    for mount in container.get("volumeMounts", []):
-        if mount["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount":
-            continue  # the kubeconfig takes its place
-        if "emptyDir" not in volumes[mount["name"]]:
-            raise UnsupportedError(f"volume {mount['name']} is not supported here, only emptyDir is")
-        mounts[mount["mountPath"].rstrip("/")] = folder / "volumes" / mount["name"] / mount.get("subPath", "")
-    return mounts
+def _readiness(container: Object, ports: Mapping[int | str, str]) -> str:
+    probe: Object = container.get("readinessProbe", {}).get("httpGet", {})
+    if probe.get("port") not in ports:
+        raise UnsupportedError("a container's readinessProbe has to be an httpGet of a port where its program listens")
+    return f"http://{ports[probe['port']]}{probe.get('path', '/')}"
 
 
-def _aliases(pod: Pod, place: Place) -> dict[str, str]:
-    """Where the names in the pod's hosts file lead. Raises UnsupportedError where that is no Service."""
-    found: dict[str, str] = {}
-    for alias in pod["spec"].get("hostAliases", []):
-        service = place.cluster_addresses.get(alias["ip"], "")
-        if service not in place.services:
-            raise UnsupportedError(f"hostAliases lead to {alias['ip']}, which is the address of no Service of Flux's")
-        # Loopback, for which Go asks no proxy: as nobody else knows these names, nobody else can ask there.
-        found |= dict.fromkeys(alias["hostnames"], f"127.0.0.1:{place.services[service]}")
-    return found
-
-
-def _value(pod: Pod, container: dict[str, Any], variable: dict[str, Any], address: str) -> str:
+def _value(pod: Object, container: Object, variable: Object, address: str) -> str:
     source = variable.get("valueFrom")
     if source is None:
         return variable.get("value", "")
     if "fieldRef" in source:
-        return _field(pod, source["fieldRef"]["fieldPath"], address)
+        fields = {
+            "metadata.name": pod["metadata"]["name"],
+            "metadata.namespace": pod["metadata"]["namespace"],
+            "spec.nodeName": pod["spec"]["nodeName"],
+            "spec.serviceAccountName": pod["spec"]["serviceAccountName"],
+            "status.podIP": address,
+        }
+        path = source["fieldRef"]["fieldPath"]
+        if path not in fields:
+            raise UnsupportedError(f"field {path} is not supported here, only {', '.join(fields)}")
+        return fields[path]
     if "resourceFieldRef" in source:
         return _resource(container, source["resourceFieldRef"])
     raise UnsupportedError(f"variable {variable['name']} comes from {', '.join(source)}, which is not supported here")
 
 
-def _field(pod: Pod, path: str, address: str) -> str:
-    keyed = re.fullmatch(r"metadata\.(labels|annotations)\['(.+)'\]", path)
-    if keyed:
-        return pod["metadata"].get(keyed[1], {}).get(keyed[2], "")
-    fields = {
-        "metadata.name": pod["metadata"]["name"],
-        "metadata.namespace": pod["metadata"]["namespace"],
-        "metadata.uid": pod["metadata"]["uid"],
-        "spec.nodeName": pod["spec"]["nodeName"],
-        "spec.serviceAccountName": pod["spec"]["serviceAccountName"],
-        "status.hostIP": "127.0.0.1",
-        "status.podIP": address,
-    }
-    if path not in fields:
-        raise UnsupportedError(f"field {path} is not supported here; these are: {', '.join(fields)}")
-    return fields[path]
-
-
-def _resource(container: dict[str, Any], reference: dict[str, Any]) -> str:
+def _resource(container: Object, reference: Object) -> str:
+    """A container's limit or request, rounded up. Without one, all that the machine has."""
     kind, _, name = reference["resource"].partition(".")
-    quantity = container.get("resources", {}).get(kind, {}).get(name)
-    if quantity is None:  # what is not limited is limited by the machine
-        machine = {"cpu": os.cpu_count() or 1, "memory": psutil.virtual_memory().total}
-        quantity = str(machine[name])
+    machine: dict[str, Any] = {"cpu": os.cpu_count() or 1, "memory": psutil.virtual_memory().total}
+    quantity = container.get("resources", {}).get(kind, {}).get(name) or str(machine[name])
     divisor = _amount(reference.get("divisor") or "1") or 1.0
     return str(-int(-_amount(quantity) // divisor))
 
 
 def _amount(quantity: str) -> float:
     match = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", quantity)
-    if match is None or match[2] not in _UNITS:
-        raise UnsupportedError(f"quantity {quantity} can't be read")
-    return float(match[1]) * _UNITS[match[2]]
+    if match is None or match[2] not in UNITS:
+        raise UnsupportedError(f"quantity {quantity} is not supported here; units are {', '.join(filter(None, UNITS))}")
+    return float(match[1]) * UNITS[match[2]]
 
 
 def _expand(text: str, environment: Mapping[str, str]) -> str:
-    """$(NAME) stands for a variable, $$ for a dollar sign; an unknown variable stays as it is written."""
+    """Replace $(NAME) by a variable's value and $$ by a dollar sign. Unknown variables stay as they are."""
     return re.sub(
         r"\$\$|\$\(([^)]+)\)",
         lambda found: "$" if found[0] == "$$" else environment.get(found[1], found[0]),
@@ -216,40 +174,66 @@ def _expand(text: str, environment: Mapping[str, str]) -> str:
     )
 
 
-def _relocate(text: str, mounts: Mapping[str, Path]) -> str:
-    """Paths below a volume's mount path become paths of this machine; paths inside URLs do not."""
+def _mounts(pod: Object, container: Object, folder: Path) -> dict[str, Path]:
+    """Folders of this machine by mount path."""
+    volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", [])}
+    mounts: dict[str, Path] = {}
+    for mount in container.get("volumeMounts", []):
+        if mount["mountPath"] == SERVICE_ACCOUNT_MOUNT:
+            continue  # the kubeconfig takes its place
+        if "emptyDir" not in volumes[mount["name"]]:
+            raise UnsupportedError(f"volume {mount['name']} is not supported here, only emptyDir is")
+        mounts[mount["mountPath"].rstrip("/")] = folder / "volumes" / mount["name"] / mount.get("subPath", "")
+    return mounts
+
+
+def _replace_paths(text: str, mounts: Mapping[str, Path]) -> str:
+    """Replace paths below mount paths, but not inside URLs."""
     if not mounts:
         return text
     paths = "|".join(re.escape(mount) for mount in sorted(mounts, key=len, reverse=True))
     return re.sub(rf"(?<![\w./-])({paths})(?=/|,|:|$)", lambda found: str(mounts[found[1]]), text)
 
 
-def _readdress(text: str, namespace: str, services: Mapping[str, int], aliases: Mapping[str, str]) -> str:
-    """In-cluster names of Services, and names in the hosts file, become addresses of this machine."""
+def _host_aliases(pod: Object, host: Host) -> dict[str, str]:
+    """HOST:PORT of the names in the pod's hosts file. Raises UnsupportedError if they do not lead to a Service."""
+    found: dict[str, str] = {}
+    for alias in pod["spec"].get("hostAliases", []):
+        if alias["ip"] not in host.services:
+            raise UnsupportedError(f"hostAliases lead to {alias['ip']}, which is not the address of a Service here")
+        # Loopback, where Go asks no proxy: only this pod knows the names, so only this pod can ask there.
+        address = f"{LOCALHOST}:{host.service_port(host.services[alias['ip']])}"
+        found |= dict.fromkeys(alias["hostnames"], address)
+    return found
+
+
+def _replace_services(text: str, namespace: str, host: Host, aliases: Mapping[str, str]) -> str:
+    """Replace the cluster's names of Services, and names in the hosts file, by addresses of this machine."""
     for name, address in aliases.items():
         text = re.sub(rf"(?<![\w.-]){re.escape(name)}(?::\d+)?(?![\w.-])", address, text)
-    everything = ",".join(f"{HERE}:{port}" for port in services.values())
-    return re.sub(
-        rf"([a-z0-9-]*)\.{re.escape(namespace)}\.svc(?:\.cluster\.local\.?)?(?::\d+)?(?![\w.-])",
-        lambda found: f"{HERE}:{services[found[1]]}" if found[1] in services else found[0] if found[1] else everything,
-        text,
-    )
+
+    def addresses(found: re.Match[str]) -> str:
+        names = [found[1]] if found[1] else host.services.values()  # .NAMESPACE.svc means all Services
+        return ",".join(f"{SERVICE_HOST}:{host.service_port(name)}" for name in names)
+
+    dns_name = rf"([a-z0-9-]*)\.{re.escape(namespace)}\.svc(?:\.cluster\.local\.?)?(?::\d+)?(?![\w.-])"
+    return re.sub(dns_name, addresses, text)
 
 
 def _take(arguments: list[str], flag: str) -> tuple[str | None, list[str]]:
     """A flag's value (None if it is not given; the last one counts) and the arguments without it."""
-    value, rest, remaining = None, [], iter(arguments)
+    value, others, remaining = None, [], iter(arguments)
     for argument in remaining:
         name, equals, inline = argument.partition("=")
         if name == flag:
             value = inline if equals else next(remaining, "")
         else:
-            rest.append(argument)
-    return value, rest
+            others.append(argument)
+    return value, others
 
 
 def _port(flag: str, address: str) -> int:
     port = address.rpartition(":")[2]
     if not port.isdigit():
-        raise UnsupportedError(f"{flag}={address} names no port")
+        raise UnsupportedError(f"{flag}={address} has no port")
     return int(port)

@@ -1,114 +1,80 @@
-"""Flux's Services on loopback: addresses that stay, before programs whose ports change.
-
-As with a Service, who connects reaches a pod that is ready; while pods overlap during a rollout, the newest of them.
-"""
+"""The Services of flux-system on loopback: ports that stay the same while pods come and go."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
+import functools
 import logging
-import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from local import agent
+from local.agent.api import SERVICES, Api, Object
 from local.home import Home
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Service:
-    """Where a Service leads: `port_name` is what Home.port knows it by, `target` a named port of the program's pod."""
+class Endpoint:
+    """A pod that is ready: its labels, and HOST:PORT of its ports by number and by name."""
 
-    port_name: str
-    program: str
-    target: str
-
-
-SERVICES = {
-    "source-controller": Service("source-controller-storage", "source-controller", "http"),
-    "notification-controller": Service("notification-controller-events", "notification-controller", "http"),
-    "webhook-receiver": Service("notification-controller-webhook", "notification-controller", "http-webhook"),
-}
-"""The Services of Flux's install manifest, by name."""
-
-
-def ports(home: Home) -> dict[str, int]:
-    """The loopback port of each Service."""
-    return {name: home.port(service.port_name) for name, service in SERVICES.items()}
-
-
-def free_port(home: Home) -> int:
-    """A loopback port that nobody uses, nor is about to: not one that the home has recorded for somebody."""
-    recorded = json.loads((home.path / "ports.json").read_text()).values()
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in recorded:
-            return port
+    labels: Mapping[str, str]
+    ports: Mapping[int | str, str]
 
 
 class Services:
-    """Forwards connections to the pods that are ready."""
+    """Forwards connections to ready pods: during a rollout, to the newest one."""
 
-    def __init__(self) -> None:
-        self._backends: dict[str, dict[str, str]] = {name: {} for name in SERVICES}
-        self._connections: set[asyncio.Task[None]] = set()
+    def __init__(self, home: Home, api: Api) -> None:
+        self._home, self._api = home, api
+        self._specs: dict[str, Object] = {}
+        self._servers: dict[str, asyncio.Server] = {}
+        self._updating = asyncio.Lock()
+        self.endpoints: dict[str, Endpoint] = {}
+        """By pod name, the newest last."""
 
-    @contextlib.asynccontextmanager
-    async def serving(self, home: Home):
-        """Listen while the context lasts. Raises OSError if a port is taken."""
-        servers = []
-        try:
-            for name, port in ports(home).items():
-                servers.append(await asyncio.start_server(self._handler(name), "127.0.0.1", port))
-            yield
-        finally:
-            for server in servers:
-                server.close()
-            for connection in self._connections:
-                connection.cancel()
+    async def follow(self) -> None:
+        """Listen for every Service that appears, until cancelled."""
+        async for services in self._api.follow(SERVICES):
+            await self._update(services)
 
-    def add(self, service: str, pod: str, address: str) -> None:
-        """Lead a Service to where a pod listens, from now on before all others."""
-        self._backends[service].pop(pod, None)
-        self._backends[service][pod] = address
+    async def names_by_address(self) -> dict[str, str]:
+        """The Services that exist now: their names by their addresses in the cluster."""
+        await self._update((await self._api.request("GET", SERVICES))["items"])
+        return {spec.get("clusterIP", ""): name for name, spec in self._specs.items()}
 
-    def remove(self, pod: str) -> None:
-        """Lead no Service to this pod any more."""
-        for backends in self._backends.values():
-            backends.pop(pod, None)
+    async def _update(self, services: list[Object]) -> None:
+        async with self._updating:
+            self._specs = {service["metadata"]["name"]: service["spec"] for service in services}
+            for name in self._specs.keys() - self._servers.keys():
+                port = agent.service_port(self._home, name)
+                self._servers[name] = await asyncio.start_server(
+                    functools.partial(self._forward, name), "127.0.0.1", port
+                )
 
-    def _handler(self, service: str):
-        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            self._connections.add(task)
-            try:
-                await self._forward(service, reader, writer)
-            finally:
-                self._connections.discard(task)
-                writer.close()
-
-        return handle
+    def _backend(self, service: str) -> str | None:
+        spec = self._specs.get(service, {})
+        selector = spec.get("selector", {}).items()
+        for endpoint in reversed(self.endpoints.values()):
+            if selector and selector <= endpoint.labels.items():
+                return endpoint.ports.get(spec["ports"][0]["targetPort"])
+        return None
 
     async def _forward(self, service: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        backends = list(self._backends[service].values())
-        if not backends:
-            return  # nobody is ready: the connection ends, and the client tries again
+        backend = self._backend(service)
         try:
-            there_reader, there_writer = await asyncio.open_connection(*backends[-1].split(":"))
+            if backend is not None:  # otherwise the connection is closed, and the client tries again
+                host, port = backend.split(":")
+                pod_reader, pod_writer = await asyncio.open_connection(host, int(port))
+                try:
+                    await asyncio.gather(_pipe(reader, pod_writer), _pipe(pod_reader, writer))
+                finally:
+                    pod_writer.close()
         except OSError as error:
-            log.warning("Service %s: its pod does not answer: %s", service, error)
-            return
-        try:
-            await asyncio.gather(_pipe(reader, there_writer), _pipe(there_reader, writer))
-        except OSError:
-            log.debug("Service %s: a connection broke off", service)
+            log.info("Service %s: a connection broke off: %s", service, error)
         finally:
-            there_writer.close()
+            writer.close()
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import urllib.error
@@ -16,7 +17,6 @@ import psutil
 import pytest
 
 from local import agent, controlplane, processes, toolchain
-from local.agent.status import VERSION_CONDITION
 from local.home import PROJECT, Home
 from local.toolchain import manifest
 from tests.platform import eventually
@@ -30,9 +30,9 @@ class Platform:
     def __init__(self, home: Home, tools: dict[str, Path]) -> None:
         self.home, self.tools = home, tools
 
-    def kubectl(self, *arguments: str, kubeconfig: Path | None = None) -> str:
+    def kubectl(self, *arguments: str, kubeconfig: Path | None = None, stdin: str | None = None) -> str:
         command = [PROJECT / ".venv" / "bin" / "kubectl", "--kubeconfig", kubeconfig or self.home.kubeconfig]
-        done = subprocess.run([*command, *arguments], capture_output=True, text=True)
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True, input=stdin)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -122,27 +122,45 @@ def test_a_changed_argument_rolls_the_program_over(platform: Platform) -> None:
     assert not before.is_running()
 
 
-def test_a_service_leads_to_the_ready_pod_whichever_it_is(platform: Platform) -> None:
-    def answers(port: str) -> bool:
+def test_a_service_keeps_its_port_when_the_pod_changes(platform: Platform) -> None:
+    def answers(service: str) -> bool:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{platform.home.port(port)}/", timeout=5)
+            urllib.request.urlopen(f"http://127.0.0.1:{agent.service_port(platform.home, service)}/", timeout=5)
         except urllib.error.HTTPError:
-            return True  # whatever it says: it is there
+            return True  # any answer will do
         except OSError:
             return False
         return True
 
-    for name, ports in {
-        "source-controller": ["source-controller-storage"],
-        "notification-controller": ["notification-controller-events", "notification-controller-webhook"],
+    for name, services in {
+        "source-controller": ["source-controller"],
+        "notification-controller": ["notification-controller", "webhook-receiver"],
     }.items():
         before = platform.process(name).pid
-        assert all(map(answers, ports))
+        assert all(map(answers, services))
         platform.flux("rollout", "restart", f"deployment/{name}")
         platform.rolled_out(name)
         eventually(lambda name=name: len(platform.pods(name)) == 1)
         assert platform.process(name).pid != before
-        assert all(map(answers, ports))
+        assert all(map(answers, services))
+
+
+def test_a_second_deployment_of_a_controller_runs_with_its_own_service(platform: Platform) -> None:
+    name = "source-controller-shard1"
+    for kind in ("deployment", "service"):
+        shard = json.loads(platform.flux("get", kind, "source-controller", "--output=json"))
+        shard["metadata"] = {"name": name, "namespace": "flux-system"}
+        if kind == "deployment":
+            shard["spec"]["selector"]["matchLabels"] = shard["spec"]["template"]["metadata"]["labels"] = {"app": name}
+        else:
+            shard["spec"] = {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": "http"}]}
+        platform.kubectl("apply", "--server-side", "--filename=-", stdin=json.dumps(shard))
+    platform.rolled_out(name)
+    assert processes.http_ok(f"http://127.0.0.1:{agent.service_port(platform.home, name)}/")
+    assert "HelmRepository" in processes.log_tail(processes.log_path(platform.home, name))
+    platform.flux("delete", f"deployment/{name}", f"service/{name}")
+    eventually(lambda: not platform.pods(name))
+    assert len(agent.programs(platform.home)) == len(CONTROLLERS)
 
 
 def test_a_crashed_program_is_started_again_and_the_crash_is_counted(platform: Platform) -> None:
@@ -176,35 +194,37 @@ def test_a_program_that_keeps_crashing_says_why_and_the_old_one_stays(platform: 
     assert platform.pod("helm-controller")["metadata"]["name"] == old
 
 
-def test_an_image_of_another_version_is_run_as_what_there_is_and_the_pod_says_so(platform: Platform) -> None:
+def test_an_image_of_another_version_runs_and_image_id_names_the_program(platform: Platform) -> None:
     image = "manager=ghcr.io/fluxcd/helm-controller:v0.0.1"
     platform.flux("set", "image", "deployment/helm-controller", image)
     platform.rolled_out("helm-controller")
     eventually(lambda: len(platform.pods("helm-controller")) == 1)
-    conditions = {c["type"]: c for c in platform.pod("helm-controller")["status"]["conditions"]}
-    assert conditions[VERSION_CONDITION]["status"] == "False"
-    assert "the image's tag is v0.0.1; the program that runs is v" in conditions[VERSION_CONDITION]["message"]
-    others = {c["type"]: c for c in platform.pod("source-controller")["status"]["conditions"]}
-    assert others[VERSION_CONDITION]["status"] == "True"
+    for name in ("helm-controller", "source-controller"):
+        status = container(platform.pod(name))
+        assert re.fullmatch(rf"local://{name}@v\d+\.\d+\.\d+", status["imageID"])
+        same = status["imageID"].rpartition("@")[2] == status["image"].rpartition(":")[2]
+        assert same == (name == "source-controller")
 
 
-def test_an_image_without_a_program_stays_pending_and_names_those_that_there_are(platform: Platform) -> None:
+def test_an_image_without_a_program_stays_pending_and_says_which_exist(platform: Platform) -> None:
     platform.flux("create", "deployment", "stranger", "--image=example.com/stranger:v1")
-    waiting = eventually(
-        lambda: next((container(pod)["state"].get("waiting") for pod in platform.pods("stranger")), None)
+    message = eventually(
+        lambda: next((container(p)["state"].get("waiting", {}).get("message") for p in platform.pods("stranger")), None)
     )
-    assert waiting["reason"] == "ErrImagePull"
-    assert all(name in waiting["message"] for name in CONTROLLERS)
+    assert "no program for image example.com/stranger:v1" in message
+    assert all(name in message for name in CONTROLLERS)
+    assert platform.pod("stranger")["status"]["phase"] == "Pending"
     platform.flux("delete", "deployment", "stranger")
     eventually(lambda: not platform.pods("stranger"))
 
 
-def test_an_agent_that_was_killed_is_replaced_and_its_programs_too(platform: Platform) -> None:
-    orphans = [psutil.Process(pid) for pid in agent.programs(platform.home).values()]
+def test_a_killed_agent_takes_its_programs_along_and_is_replaced(platform: Platform) -> None:
+    programs = [psutil.Process(pid) for pid in agent.programs(platform.home).values()]
+    assert len(programs) == len(CONTROLLERS)
     os.kill(processes.running(platform.home)["agent"], signal.SIGKILL)
+    eventually(lambda: not [p for p in programs if p.is_running() and p.status() != psutil.STATUS_ZOMBIE], 5)
     agent.start(platform.home, platform.tools)
     eventually(lambda: all(container(platform.pod(name))["ready"] for name in CONTROLLERS))
-    assert not [one for one in orphans if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
     assert len(agent.programs(platform.home)) == len(CONTROLLERS)
 
 

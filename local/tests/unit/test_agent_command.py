@@ -1,4 +1,4 @@
-"""What the agent makes of a pod: the pod's own arguments, with paths, ports and addresses of this machine."""
+"""Translating a pod into a command: the pod's own arguments, with paths, ports and addresses of this machine."""
 
 from __future__ import annotations
 
@@ -8,43 +8,51 @@ from typing import Any
 
 import pytest
 
-from local.agent.command import Command, Place, UnsupportedError, program_of, tag_of, translate
+from local.agent.command import Command, Host, UnsupportedError, program_of, translate
 
 FOLDER = Path("/home/someone/.local/agent/pods/1")
-SERVICES = {"source-controller": 7001, "notification-controller": 7002, "webhook-receiver": 7003}
+SERVICES = {"10.0.0.17": "source-controller", "10.0.0.18": "notification-controller"}
+PORTS = {"source-controller": 7001, "notification-controller": 7002}
+OWN = "127.64.1.1"
+PROBE = {"httpGet": {"port": "healthz", "path": "/readyz"}}
+HEALTH_PORT = {"name": "healthz", "containerPort": 9440}
 
 
 def container(program: str, *args: str, **more: Any) -> dict[str, Any]:
-    return {"name": "manager", "image": f"ghcr.io/fluxcd/{program}:v1.2.3", "args": list(args), **more}
-
-
-OWN = "127.64.1.1"
+    image = f"ghcr.io/fluxcd/{program}:v1.2.3"
+    base = {"name": "manager", "image": image, "args": list(args), "ports": [HEALTH_PORT], "readinessProbe": PROBE}
+    return base | more
 
 
 def command(of: dict[str, Any], *volumes: dict[str, Any], folder: Path = FOLDER, **spec: Any) -> Command:
     pod = {
         "metadata": {"name": "pod-1", "namespace": "flux-system", "uid": "1"},
-        "spec": {"nodeName": "simulated-a", "serviceAccountName": "flux", "volumes": list(volumes), **spec},
+        "spec": {
+            "nodeName": "simulated-a",
+            "serviceAccountName": "flux",
+            "containers": [of],
+            "volumes": list(volumes),
+            **spec,
+        },
     }
     free = itertools.count(9001)
-    addresses = {"10.0.0.17": "source-controller"}
-    return translate(pod, of, Place(folder, folder / "kubeconfig", SERVICES, lambda: next(free), OWN, addresses))
+    return translate(pod, Host(folder, OWN, SERVICES, PORTS.__getitem__, lambda: next(free)))
 
 
 @pytest.mark.parametrize(
-    ("image", "program", "tag"),
+    ("image", "program"),
     [
-        ("source-controller", "source-controller", ""),
-        ("fluxcd/source-controller:v1.9.3", "source-controller", "v1.9.3"),
-        ("registry.example:5000/fluxcd/source-controller", "source-controller", ""),
-        ("ghcr.io/fluxcd/source-controller:v1.9.3@sha256:0123", "source-controller", "v1.9.3"),
+        ("source-controller", "source-controller"),
+        ("fluxcd/source-controller:v1.9.3", "source-controller"),
+        ("registry.example:5000/fluxcd/source-controller", "source-controller"),
+        ("ghcr.io/fluxcd/source-controller:v1.9.3@sha256:0123", "source-controller"),
     ],
 )
-def test_an_image_stands_for_the_program_of_its_name(image: str, program: str, tag: str) -> None:
-    assert (program_of(image), tag_of(image)) == (program, tag)
+def test_the_program_has_the_name_of_the_image(image: str, program: str) -> None:
+    assert program_of(image) == program
 
 
-def test_arguments_are_the_pods_own_but_for_where_it_listens() -> None:
+def test_arguments_stay_except_where_the_program_listens() -> None:
     result = command(container("kustomize-controller", "--watch-all-namespaces", "--no-remote-bases=true"))
     assert result.arguments == [
         "--watch-all-namespaces",
@@ -52,39 +60,46 @@ def test_arguments_are_the_pods_own_but_for_where_it_listens() -> None:
         "--metrics-addr=127.0.0.1:9001",
         "--health-addr=127.0.0.1:9002",
     ]
-    assert result.ports == {8080: "127.0.0.1:9001", 9440: "127.0.0.1:9002"}
+    assert result.ports == {8080: "127.0.0.1:9001", 9440: "127.0.0.1:9002", "healthz": "127.0.0.1:9002"}
+    assert result.readiness == "http://127.0.0.1:9002/readyz"
 
 
-def test_a_port_that_the_pod_has_changed_is_the_one_that_is_mapped() -> None:
-    result = command(container("kustomize-controller", "--health-addr", ":9555", "--metrics-addr=0"))
+def test_a_changed_port_is_mapped_and_a_closed_one_is_not() -> None:
+    changed = {"name": "healthz", "containerPort": 9555}
+    result = command(container("kustomize-controller", "--health-addr", ":9555", "--metrics-addr=0", ports=[changed]))
     assert result.arguments == ["--metrics-addr=0", "--health-addr=127.0.0.1:9001"]
-    assert result.ports == {9555: "127.0.0.1:9001"}
+    assert result.ports == {9555: "127.0.0.1:9001", "healthz": "127.0.0.1:9001"}
 
 
-def test_who_listens_at_the_pods_own_address_only_does_not_listen_at_everybodys() -> None:
+def test_a_controller_without_flags_of_its_own_listens_like_all_controllers() -> None:
+    result = command(container("image-reflector-controller"))
+    assert result.arguments == ["--metrics-addr=127.0.0.1:9001", "--health-addr=127.0.0.1:9002"]
+
+
+def test_the_pods_own_address_is_not_localhost() -> None:
     own = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
     result = command(container("kustomize-controller", "--metrics-addr=[$(POD_IP)]:8080", env=[own]))
     assert f"--metrics-addr={OWN}:9001" in result.arguments
-    assert result.ports == {8080: f"{OWN}:9001", 9440: "127.0.0.1:9002"}
+    assert result.ports == {8080: f"{OWN}:9001", 9440: "127.0.0.1:9002", "healthz": "127.0.0.1:9002"}
 
 
-def test_names_in_the_hosts_file_lead_to_the_service_of_their_address() -> None:
+def test_host_aliases_lead_to_the_service_with_that_address() -> None:
     environment = [{"name": "SOURCE", "value": "hidden"}, {"name": "NO_PROXY", "value": "hidden,hidden-not,a.hidden"}]
     aliases = [{"ip": "10.0.0.17", "hostnames": ["hidden"]}]
     result = command(container("kustomize-controller", env=environment), hostAliases=aliases)
     assert result.environment["SOURCE"] == "127.0.0.1:7001"
     assert result.environment["NO_PROXY"] == "127.0.0.1:7001,hidden-not,a.hidden"
-    with pytest.raises(UnsupportedError, match=r"10\.0\.0\.18, which is the address of no Service"):
-        command(container("kustomize-controller"), hostAliases=[{"ip": "10.0.0.18", "hostnames": ["x"]}])
+    with pytest.raises(UnsupportedError, match=r"10\.0\.0\.19, which is not the address of a Service"):
+        command(container("kustomize-controller"), hostAliases=[{"ip": "10.0.0.19", "hostnames": ["x"]}])
 
 
-def test_a_domain_of_services_stands_for_all_of_them() -> None:
+def test_the_namespaces_domain_means_all_services() -> None:
     environment = [{"name": "NO_PROXY", "value": ".flux-system.svc.cluster.local"}]
     result = command(container("kustomize-controller", env=environment))
-    assert result.environment["NO_PROXY"] == "0.0.0.0:7001,0.0.0.0:7002,0.0.0.0:7003"
+    assert result.environment["NO_PROXY"] == "0.0.0.0:7001,0.0.0.0:7002"
 
 
-def test_in_cluster_addresses_of_services_become_addresses_of_this_machine() -> None:
+def test_names_of_services_become_addresses_of_this_machine() -> None:
     namespace = {"name": "RUNTIME_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}
     result = command(
         container(
@@ -97,10 +112,6 @@ def test_in_cluster_addresses_of_services_become_addresses_of_this_machine() -> 
     assert "--events-addr=http://0.0.0.0:7002/" in result.arguments
     assert "--storage-adv-addr=0.0.0.0:7001" in result.arguments
     assert result.environment["RUNTIME_NAMESPACE"] == "flux-system"
-
-
-def test_source_controllers_storage_is_advertised_where_others_reach_it_even_if_the_pod_does_not_say() -> None:
-    assert "--storage-adv-addr=0.0.0.0:7001" in command(container("source-controller")).arguments
 
 
 def test_addresses_of_other_hosts_stay() -> None:
@@ -125,7 +136,7 @@ def test_paths_in_volumes_are_moved_and_paths_in_urls_are_not() -> None:
     assert result.environment["TMPDIR"] == f"{FOLDER}/volumes/temp"
 
 
-def test_a_path_is_moved_once_even_if_the_platform_itself_is_below_a_mount_path() -> None:
+def test_a_path_is_moved_once_even_if_the_platform_is_below_a_mount_path() -> None:
     mounts = [{"name": "data", "mountPath": "/data"}, {"name": "temp", "mountPath": "/tmp"}]
     result = command(
         container("source-controller", "--storage-path=/data/x", volumeMounts=mounts),
@@ -159,10 +170,17 @@ def test_leader_election_is_left_out() -> None:
         ({"envFrom": [{"secretRef": {"name": "s"}}]}, [], "envFrom is not supported"),
         ({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s"}}}]}, [], "variable A comes from"),
         ({"volumeMounts": [{"name": "s", "mountPath": "/s"}]}, [{"name": "s", "secret": {}}], "volume s"),
+        ({"readinessProbe": {"exec": {"command": ["true"]}}}, [], "readinessProbe has to be an httpGet"),
+        ({"readinessProbe": {"httpGet": {"port": 9999}}}, [], "readinessProbe has to be an httpGet"),
     ],
 )
-def test_what_the_agent_can_not_give_is_refused_by_name(
+def test_unsupported_fields_are_refused_by_name(
     more: dict[str, Any], volumes: list[dict[str, Any]], message: str
 ) -> None:
     with pytest.raises(UnsupportedError, match=message):
         command(container("helm-controller", **more), *volumes)
+
+
+def test_a_second_container_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match="only pods of one container"):
+        command(container("helm-controller"), initContainers=[{"name": "first"}])
