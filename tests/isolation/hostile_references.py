@@ -194,7 +194,7 @@ def _notifications() -> Iterator[Attack]:
 
 def listen(on: Any, tenant: str) -> tuple[bool, str]:
     """Have something happen to the neighbour, as Flux' controllers report it, until it is known who hears of it."""
-    log, port = on.log_size(CONTROLLER), on.platform.home.port("notification-controller-events")
+    log, port = on.log_size(CONTROLLER), on.platform.home.port("service-notification-controller")
     for number in range(50):
         message = f"heard by {tenant} {time.time_ns()}"
         event = {
@@ -217,7 +217,7 @@ def listen(on: Any, tenant: str) -> tuple[bool, str]:
 
 def ring(on: Any, tenant: str) -> tuple[bool, str]:
     """Call the tenant's webhook, as its own server would."""
-    log, port = on.log_size(CONTROLLER), on.platform.home.port("notification-controller-webhook")
+    log, port = on.log_size(CONTROLLER), on.platform.home.port("service-webhook-receiver")
     path = f"/apis/notification.toolkit.fluxcd.io/v1/namespaces/{tenant}/receivers/attack"
     webhook = eventually(lambda: ((on.get(path) or {}).get("status") or {}).get("webhookPath"))
     try:

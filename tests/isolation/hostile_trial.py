@@ -80,7 +80,7 @@ def servers_of(on: HostilePlatform) -> dict[str, str]:
     """Where on this machine the servers are for which attacks have names."""
     home = on.platform.home
     # An address at which the storage is found, and that Go does not take for loopback, which it never asks by a proxy.
-    artifacts = f"http://0.0.0.0:{home.port('source-controller-storage')}"
+    artifacts = f"http://0.0.0.0:{home.port('service-source-controller')}"
     neighbours = (on.get(PATHS["GitRepository"].format(NEIGHBOUR, NEIGHBOUR)) or {})["status"]["artifact"]["path"]
     git = f"http://127.0.0.1:{home.port('git-http')}"
     return {WEB: on.web, GIT: git, ARTIFACTS: artifacts, THEIRS: f"{artifacts}/{neighbours}"}
