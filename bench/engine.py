@@ -87,7 +87,7 @@ def _update(stack: Stack, sources: dict[str, dict[str, Any]]) -> float:
 
 
 def _ready(on: Platform, count: int) -> bool:
-    rows = [row for row in status.reconciled(on.api) if row.name != "flux-system"]
+    rows = [row for row in status.reconciliations(on.api) if row.name != "flux-system"]
     return len(rows) == count and all(row.ready for row in rows)
 
 
@@ -125,7 +125,7 @@ def _push(on: Platform, names: Sequence[str], asked: Sequence[str], folder: Path
     commit = git("rev-parse", "HEAD")[:8]
 
     def applied() -> bool:
-        rows = status.reconciled(on.api)
+        rows = status.reconciliations(on.api)
         return {row.name for row in rows if row.ready and row.revision.endswith(commit)} >= set(names)
 
     began = time.monotonic()

@@ -20,7 +20,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from local import aws, controlplane, pulumi, status
+from local import aws, controlplane, platform, pulumi, status
 from local.home import PROJECT, Home
 from model.iam.documents import service_trust
 
@@ -74,21 +74,21 @@ class Rehearsal:
         """The tenants in the copy."""
         return self.project / "tenants.yaml"
 
-    def start(self, begin_platform: Callable[[Home, Console], None], console: Console) -> None:
+    def start(self, console: Console) -> None:
         """Start everything beneath the program and make the stack."""
         shutil.rmtree(self.home.path, ignore_errors=True)
         self.home.create()
-        begin_platform(self.home, console)
+        platform.start(self.home, console)
         aws.start(self.home)
         self.extra = {**aws.environment(self.home), "SAAS_LOCAL_HOME": str(self.home.path)}
         self._copy_project()
         self._prepare_account()
         pulumi.ensure_stack(self.home, self.stack, cwd=self.project)
 
-    def stop(self, end_platform: Callable[[Home], None]) -> None:
+    def stop(self) -> None:
         """Stop everything. The folder stays for a look at its logs, until the next rehearsal."""
         aws.stop(self.home)
-        end_platform(self.home)
+        platform.stop(self.home)
 
     def configure(self, change: Callable[[dict[str, Any]], None]) -> None:
         """Change the stack's configuration, given without its keys' namespace."""
@@ -174,8 +174,6 @@ class Step:
 def rehearse(
     rehearsal: Rehearsal,
     console: Console,
-    begin_platform: Callable[[Home, Console], None],
-    end_platform: Callable[[Home], None],
     *,
     first: Callable[[dict[str, Any]], None] = lambda config: None,
     then: Callable[[Rehearsal], None] = lambda rehearsal: None,
@@ -197,7 +195,7 @@ def rehearse(
 
     try:
         with step("platform and AWS' stand-in started"):
-            rehearsal.start(begin_platform, console)
+            rehearsal.start(console)
             rehearsal.configure(first)
         with step("preview, before there is anything") as changes:
             changes += _only(rehearsal.run("preview"), "create")
@@ -225,7 +223,7 @@ def rehearse(
         if left := rehearsal.leftovers():
             raise RehearsalError(f"AWS still has {json.dumps(left)}")
     finally:
-        rehearsal.stop(end_platform)
+        rehearsal.stop()
     console.print(_table(steps))
     return steps
 
@@ -249,7 +247,7 @@ def _only(changes: list[Change], *operations: str) -> list[Change]:
 def _wait_for_tenants(rehearsal: Rehearsal) -> None:
     api = controlplane.administrator(rehearsal.home)
     status.Watch(api).finish(READY_SECONDS)
-    if late := [f"{row.name}: {row.reason}" for row in status.reconciled(api) if not row.ready]:
+    if late := [f"{row.name}: {row.reason}" for row in status.reconciliations(api) if not row.ready]:
         raise RehearsalError(f"not ready after {READY_SECONDS:.0f} s: {'; '.join(late)}")
 
 

@@ -1,4 +1,4 @@
-"""How the platform and its tenants are: what `make up` ends with and `make status` shows at any time."""
+"""The state of the platform and its tenants, as `make status` and the end of `make up` show it."""
 
 from __future__ import annotations
 
@@ -6,84 +6,125 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from local import agent, controlplane, processes
+from local import agent, controlplane, files, processes
 from local.home import Home
 from local.kubeapi import Api, ApiError
 from model.config.names import FLUX_NAMESPACE
 from model.kubernetes.manifests import TENANT_LABEL
 
+Object = dict[str, Any]
 SOURCES = "/apis/source.toolkit.fluxcd.io/v1/gitrepositories"
 KUSTOMIZATIONS = "/apis/kustomize.toolkit.fluxcd.io/v1/kustomizations"
+STARTING = {"ContainerCreating", "PodInitializing"}
+"""Reasons of containers that are about to run."""
 
 
 @dataclass(frozen=True)
-class Reconciled:
-    """What Flux says of one source and what it applies: a tenant, or the infra repository."""
+class Reconciliation:
+    """Flux's state of a tenant or of the infra repository."""
 
     name: str
     ready: bool
     revision: str
-    """What was applied last: branch@sha1:commit, shortened; empty before the first time."""
-    objects: int
+    """What was applied last, as branch@commit; empty before the first time."""
     reason: str
-    """Why it is not ready; empty where it is."""
+    """Why it is not ready; empty if it is."""
 
 
-def reconciled(api: Api) -> list[Reconciled]:
-    """The infra repository's sync first, then every tenant by name. Empty where Flux is not installed."""
-    sources = _by_namespace(api.get(SOURCES))
-    kustomizations = _by_namespace(api.get(KUSTOMIZATIONS))
-    found = api.get(f"/api/v1/namespaces?labelSelector={TENANT_LABEL}") or {"items": []}
-    tenants = sorted(item["metadata"]["name"] for item in found["items"])
+@dataclass(frozen=True)
+class Workloads:
+    """The replicas of a namespace's Deployments, StatefulSets and DaemonSets."""
+
+    available: int = 0
+    desired: int = 0
+    reason: str = ""
+    """Why the first pod that is missing does not start; empty if none is missing or it is about to run."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether no replica is missing."""
+        return self.available >= self.desired
+
+
+def reconciliations(api: Api) -> list[Reconciliation]:
+    """The infra repository first, then every tenant by name. Empty if Flux is not installed."""
+    sources = _named_like_their_namespace(api.get(SOURCES))
+    kustomizations = _named_like_their_namespace(api.get(KUSTOMIZATIONS))
+    namespaces = _items(api.get(f"/api/v1/namespaces?labelSelector={TENANT_LABEL}"))
+    tenants = sorted(namespace["metadata"]["name"] for namespace in namespaces)
     names = [FLUX_NAMESPACE, *tenants] if FLUX_NAMESPACE in kustomizations else tenants
-    return [_one(name, sources.get(name), kustomizations.get(name)) for name in names]
+    return [_reconciliation(name, sources.get(name), kustomizations.get(name)) for name in names]
+
+
+def workloads(api: Api) -> Mapping[str, Workloads]:
+    """The workloads of each namespace; none where a namespace has none."""
+    available, desired = defaultdict[str, int](int), defaultdict[str, int](int)
+    for kind in ("deployments", "statefulsets", "daemonsets"):
+        for item in _items(api.get(f"/apis/apps/v1/{kind}")):
+            namespace, status = item["metadata"]["namespace"], item["status"]
+            available[namespace] += status.get("numberAvailable" if kind == "daemonsets" else "availableReplicas", 0)
+            desired[namespace] += status["desiredNumberScheduled"] if kind == "daemonsets" else item["spec"]["replicas"]
+    found = defaultdict(Workloads)
+    for namespace, count in desired.items():
+        reason = _why_missing(api, namespace) if available[namespace] < count else ""
+        found[namespace] = Workloads(available[namespace], count, reason)
+    return found
 
 
 class Watch:
-    """Notes when each tenant is first seen ready, beside an update: some are while others are still being made."""
+    """Notes when each tenant is first ready, in the background of an update: some are before the update ends."""
 
     def __init__(self, api: Api) -> None:
-        """Begin to look."""
+        """Start watching."""
         self._api = api
-        self._seen: dict[str, float] = {}
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._ready_at: dict[str, float] = {}
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._poll, daemon=True)
         self._thread.start()
 
     def finish(self, timeout: float) -> dict[str, float]:
-        """Once all are ready, or `timeout` seconds have passed: when (monotonic clock) each was first seen so."""
+        """Wait until all are ready, for at most `timeout` seconds. Returns when (monotonic clock) each became ready."""
         deadline = time.monotonic() + timeout
-        rows = reconciled(self._api)
+        rows = reconciliations(self._api)
         while not all(row.ready for row in rows) and time.monotonic() < deadline:
             time.sleep(0.25)
-            rows = reconciled(self._api)
-        self._ended.set()
+            rows = reconciliations(self._api)
+        self._stopped.set()
         self._thread.join()
         self._note(rows)
-        return self._seen
+        return self._ready_at
 
-    def _look(self) -> None:
-        while not self._ended.wait(0.25):
-            # A kind that was defined a moment ago is not served yet: look again. `finish` reports what stays wrong.
+    def _poll(self) -> None:
+        while not self._stopped.wait(0.25):
+            # A kind that was defined a moment ago is not served yet. `finish` reports errors that stay.
             with contextlib.suppress(ApiError):
-                self._note(reconciled(self._api))
+                self._note(reconciliations(self._api))
 
-    def _note(self, rows: list[Reconciled]) -> None:
+    def _note(self, rows: Sequence[Reconciliation]) -> None:
         for row in rows:
             if row.ready:
-                self._seen.setdefault(row.name, time.monotonic())
+                self._ready_at.setdefault(row.name, time.monotonic())
+
+
+def wait_for_workloads(api: Api, timeout: float) -> None:
+    """Wait until no replica is missing, for at most `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not all(found.complete for found in workloads(api).values()) and time.monotonic() < deadline:
+        time.sleep(0.25)
 
 
 def remember(home: Home, seconds: Mapping[str, float]) -> None:
-    """Keep how long each tenant took from `pulumi up` to ready; what was ready before keeps its number."""
-    processes.write_atomically(_record(home), json.dumps({**remembered(home), **seconds}, indent=1, sort_keys=True))
+    """Keep how long tenants took from `pulumi up` to ready. Others keep their numbers."""
+    files.write_atomically(_record(home), json.dumps({**remembered(home), **seconds}, indent=1, sort_keys=True))
 
 
 def remembered(home: Home) -> dict[str, float]:
@@ -92,76 +133,100 @@ def remembered(home: Home) -> dict[str, float]:
 
 
 def show(home: Home, console: Console) -> bool:
-    """Print how things are and why something is not ready. Returns whether all is."""
+    """Print the state of the platform and its tenants. Returns whether everything is ready."""
     running = processes.running(home)
-    lacking = [name for name in (*controlplane.COMPONENTS, "gitserver", "agent") if name not in running]
-    if lacking:
-        console.print(f"Not running: {', '.join(lacking)}. Start the platform with `make up`.")
+    missing = [name for name in (*controlplane.COMPONENTS, "gitserver", "agent") if name not in running]
+    if missing:
+        console.print(f"Not running: {', '.join(missing)}. Start the platform with `make up`.")
         return False
-    rows = reconciled(controlplane.administrator(home))
+    api = controlplane.administrator(home)
+    rows, pods = reconciliations(api), workloads(api)
     if not rows:
-        console.print("The platform runs, but Flux is not installed on it. Bootstrap it with `make up`.")
+        console.print("The platform runs, but Flux is not installed. Install it with `make up`.")
         return False
-    console.print(table(rows, remembered(home)))
+    console.print(table(rows, pods, remembered(home)))
     for row in rows:
-        if not row.ready:
-            console.print(f"[yellow]{row.name}[/]: {row.reason}", highlight=False)
+        if reason := row.reason or pods[row.name].reason:
+            console.print(f"[yellow]{row.name}[/]: {reason}", highlight=False)
     controllers = agent.programs(home)
     console.print(f"Flux on this machine: {', '.join(sorted(controllers)) or 'nothing runs'}.", highlight=False)
-    return all(row.ready for row in rows)
+    return all(row.ready and pods[row.name].complete for row in rows)
 
 
-def table(rows: list[Reconciled], seconds: Mapping[str, float]) -> Table:
-    """One line each: ready, revision, objects applied, seconds from `pulumi up` to ready."""
-    drawn = Table()
-    drawn.add_column("tenant")
-    drawn.add_column("ready")
-    drawn.add_column("revision")
-    drawn.add_column("objects", justify="right")
-    drawn.add_column("seconds", justify="right")
+def table(rows: Sequence[Reconciliation], pods: Mapping[str, Workloads], seconds: Mapping[str, float]) -> Table:
+    """One row for each tenant: whether Flux is ready, what it applied, and what runs."""
+    drawn = Table("tenant", "ready", "revision", "replicas", "seconds")
+    for column in drawn.columns[3:]:
+        column.justify = "right"
     for row in rows:
         name = f"{row.name} (infra)" if row.name == FLUX_NAMESPACE else row.name
-        took = f"{seconds[row.name]:.1f}" if row.name in seconds else ""
-        drawn.add_row(name, "[green]yes[/]" if row.ready else "[red]no[/]", row.revision, str(row.objects), took)
+        found = pods[row.name]
+        replicas = f"{found.available}/{found.desired}"
+        drawn.add_row(
+            name,
+            "[green]yes[/]" if row.ready else "[red]no[/]",
+            row.revision,
+            replicas if found.complete else f"[red]{replicas}[/]",
+            f"{seconds[row.name]:.1f}" if row.name in seconds else "",
+        )
     return drawn
 
 
-def _record(home: Home) -> Any:
+def _record(home: Home) -> Path:
     return home.path / "seconds-to-ready.json"
 
 
-def _by_namespace(answer: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
-    """Objects that are called as their namespace: ours, not what a tenant may have added."""
-    items = (answer or {"items": []})["items"]
-    named = (
-        (item["metadata"]["namespace"], item)
-        for item in items
-        if item["metadata"]["name"] == item["metadata"]["namespace"]
-    )
-    return dict(named)
+def _items(answer: Object | None) -> list[Object]:
+    return answer["items"] if answer else []
 
 
-def _one(name: str, source: dict[str, Any] | None, kustomization: dict[str, Any] | None) -> Reconciled:
-    for kind, found in (("GitRepository", source), ("Kustomization", kustomization)):
-        if found is None:
-            return Reconciled(name, False, "", 0, f"its {kind} is missing: run `make up`")
-    assert source is not None
-    assert kustomization is not None
-    status = kustomization.get("status", {})
+def _named_like_their_namespace(answer: Object | None) -> dict[str, Object]:
+    """The platform's own objects, by name. Others in a tenant's namespace are the tenant's."""
+    metadata = ((item["metadata"], item) for item in _items(answer))
+    return {its["name"]: item for its, item in metadata if its["name"] == its["namespace"]}
+
+
+def _reconciliation(name: str, source: Object | None, kustomization: Object | None) -> Reconciliation:
+    if source is None or kustomization is None:
+        kind = "GitRepository" if source is None else "Kustomization"
+        return Reconciliation(name, False, "", f"its {kind} is missing: run `make up`")
     reasons = [reason for reason in (_why_not_ready(source), _why_not_ready(kustomization)) if reason]
-    revision = str(status.get("lastAppliedRevision", ""))
+    revision = str(kustomization.get("status", {}).get("lastAppliedRevision", ""))
     branch, _, commit = revision.partition("@sha1:")
-    objects = len(status.get("inventory", {}).get("entries", []))
-    return Reconciled(name, not reasons, f"{branch}@{commit[:8]}" if commit else revision, objects, "; ".join(reasons))
+    return Reconciliation(name, not reasons, f"{branch}@{commit[:8]}" if commit else revision, "; ".join(reasons))
 
 
-def _why_not_ready(reconciled: dict[str, Any]) -> str:
-    if reconciled["spec"].get("suspend"):
-        return f"its {reconciled['kind']} is suspended"
-    status = reconciled.get("status", {})
+def _why_not_ready(item: Object) -> str:
+    if item["spec"].get("suspend"):
+        return f"its {item['kind']} is suspended"
+    status = item.get("status", {})
     condition = next((c for c in status.get("conditions", []) if c["type"] == "Ready"), None)
-    if condition is None or status.get("observedGeneration", 0) < reconciled["metadata"]["generation"]:
-        return f"Flux has not looked at its {reconciled['kind']} yet"
+    if condition is None or status.get("observedGeneration", 0) < item["metadata"]["generation"]:
+        return f"Flux has not reconciled its {item['kind']} yet"
     if condition["status"] == "True":
         return ""
-    return f"{reconciled['kind']}: {condition['message']}"
+    return f"{item['kind']}: {condition['message']}"
+
+
+def _why_missing(api: Api, namespace: str) -> str:
+    """Why the first pod does not start, or else why the first one could not be created."""
+    for pod in _items(api.get(f"/api/v1/namespaces/{namespace}/pods")):
+        if reason := _why_not_running(pod):
+            return f"pod {pod['metadata']['name']}: {reason}"
+    events = _items(api.get(f"/api/v1/namespaces/{namespace}/events?fieldSelector=reason=FailedCreate"))
+    if not events:
+        return ""
+    event = max(events, key=lambda event: event.get("lastTimestamp") or "")
+    return f"{event['involvedObject']['kind']} {event['involvedObject']['name']}: {event['message']}"
+
+
+def _why_not_running(pod: Object) -> str:
+    status = pod.get("status", {})
+    for condition in status.get("conditions", []):
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return f"{condition['reason']}: {condition.get('message', '')}"
+    for container in (*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])):
+        waiting = container["state"].get("waiting", {})
+        if waiting.get("reason") and waiting["reason"] not in STARTING:
+            return f"{waiting['reason']}: {waiting.get('message', '')}"
+    return ""

@@ -15,8 +15,7 @@ from typing import Any, TypeVar
 import yaml
 from rich.console import Console
 
-from local import __main__ as platform
-from local import controlplane, gitserver, pulumi
+from local import controlplane, gitserver, platform, pulumi
 from local.gitserver.store import Store
 from local.home import PROJECT, Home
 from local.kubeapi import Api
@@ -70,7 +69,7 @@ class Platform:
             (self.project / ".local").symlink_to(self.home.path)
 
     def stop(self) -> None:
-        platform.down(self.home)
+        platform.stop(self.home)
 
     @property
     def api(self) -> Api:

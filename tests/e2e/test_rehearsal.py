@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.console import Console
 
-from local import __main__ as platform
 from local import controlplane
 from local.home import Home
 from local.rehearsal import NEW_TENANT, Change, Rehearsal, rehearse
@@ -58,8 +57,6 @@ def test_production_comes_up_changes_without_replacement_and_goes_without_a_trac
     steps = rehearse(
         Rehearsal(Home(tmp_path)),
         console,
-        platform.start,
-        platform.down,
         first=begin_with_an_older_version,
         then=then,
     )
