@@ -1,12 +1,15 @@
-"""The stand-in language host, apart from running programs (the engine tests do that)."""
+"""The stand-in language host, apart from running whole programs (the engine tests do that)."""
 
 from __future__ import annotations
 
-import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pulumi.runtime  # noqa: F401 - the whole SDK
@@ -15,9 +18,12 @@ from google.protobuf import struct_pb2
 from pulumi.runtime.proto import language_pb2
 
 from local.home import PROJECT
-from standins.python import typecheck
-from standins.python.language_host import Environment, OptionsError, required_plugins
+from standins.python import language_host
+from standins.python.language_host import LanguageHost, OptionsError, python_of
 from tests.platform import eventually
+
+SPEAK = "import sys; print('8080'); sys.exit(3)"
+WAIT = "import time; print('8080', flush=True); time.sleep(60)"
 
 
 def info(root: Path, **options: str) -> language_pb2.ProgramInfo:
@@ -26,76 +32,76 @@ def info(root: Path, **options: str) -> language_pb2.ProgramInfo:
     return language_pb2.ProgramInfo(root_directory=str(root), program_directory=str(root), options=struct)
 
 
-def install(virtualenv: Path, name: str, version: str, plugin: dict[str, object] | None) -> None:
-    packages = virtualenv / "lib" / "python3.11" / "site-packages"
-    folder = packages / f"{name.replace('-', '_')}-{version}.dist-info"
-    folder.mkdir(parents=True)
-    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    if plugin is not None:
-        package = packages / name.replace("-", "_")
-        package.mkdir()
-        (package / "pulumi-plugin.json").write_text(json.dumps(plugin))
-
-
-def test_plugins_are_those_of_the_installed_packages(tmp_path: Path) -> None:
-    virtualenv = tmp_path / "venv"
-    install(virtualenv, "pulumi-kubernetes", "4.34.2", {"resource": True, "name": "kubernetes", "version": "4.34.2"})
-    install(virtualenv, "pulumi-old", "1.0.0", None)
-    install(virtualenv, "somebodys-package", "2.0.0", {"resource": True, "name": "custom", "server": "https://x"})
-    install(virtualenv, "pulumi-tools", "3.0.0", {"resource": False})
-    install(virtualenv, "pulumi-policy", "1.0.0", None)
-    install(virtualenv, "requests", "2.0.0", None)
-    environment = Environment.from_info(info(tmp_path, virtualenv="venv"))
-    assert required_plugins(environment) == [
-        ("custom", "v2.0.0", "https://x"),
-        ("kubernetes", "v4.34.2", ""),
-        ("old", "v1.0.0", ""),
-    ]
-
-
 @pytest.mark.parametrize(
-    "options", [{"toolchain": "poetry"}, {"typechecker": "guess"}, {"virtualenv": "venv", "tyepchecker": "pyright"}]
+    "options", [{"toolchain": "poetry", "virtualenv": "venv"}, {"virtualenv": "venv", "tyepchecker": "pyright"}, {}]
 )
-def test_an_option_that_the_host_does_not_know_is_an_error(tmp_path: Path, options: dict[str, str]) -> None:
+def test_an_unsupported_option_is_an_error(tmp_path: Path, options: dict[str, str]) -> None:
     with pytest.raises(OptionsError, match=r"Pulumi\.yaml"):
-        Environment.from_info(info(tmp_path, **options))
+        python_of(info(tmp_path, **options))
 
 
 def test_a_missing_virtual_environment_is_an_error_that_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(OptionsError, match="pulumi install"):
-        Environment.from_info(info(tmp_path, virtualenv="venv")).require()
+    with pytest.raises(OptionsError, match="make it with `make`"):
+        python_of(info(tmp_path, virtualenv="venv"))
 
 
-def test_types_are_checked_again_when_a_source_the_settings_or_a_package_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))
-    program, packages = tmp_path / "program", tmp_path / "program" / "venv" / "site-packages"
-    packages.mkdir(parents=True)
-    (program / "__main__.py").write_text("x = 1\n")
+class Call:
+    """The engine's call, which it can hang up."""
 
-    def seen() -> str:
-        return typecheck.fingerprint(program, program / "venv", [packages])
+    def __init__(self, active: bool = True) -> None:
+        self.active = active
+        self.hang_up: Callable[[], None] = lambda: None
 
-    typecheck.remember_clean(program, "pyright", seen())
-    assert typecheck.is_known_clean(program, "pyright", seen())
-    assert not typecheck.is_known_clean(program, "mypy", seen())
-    (packages / "ignored.py").write_text("")
-    (program / "notes.txt").write_text("")
-    assert typecheck.is_known_clean(program, "pyright", seen())
-    for path, text in (
-        (program / "__main__.py", "x = 2\n"),
-        (program / "pyproject.toml", "[tool.pyright]\n"),
-        (packages / "new-1.0.dist-info" / "METADATA", ""),
-    ):
-        before = seen()
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-        assert seen() != before, f"{os.path.relpath(path, program)} does not matter"
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        self.hang_up = callback
+        return self.active
+
+    def abort(self, code: Any, message: str) -> None:
+        raise RuntimeError(message)
+
+
+def run_plugin(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch, program: str, kind: str = "analyzer"
+) -> Any:
+    script = tmp_path / "pack.py"
+    script.write_text(program)
+    monkeypatch.setattr(language_host, "POLICY_PACK", script)
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    (tmp_path / "venv" / "bin" / "python").symlink_to(sys.executable)
+    environment = [f"{name}={value}" for name, value in os.environ.items()]
+    request = language_pb2.RunPluginRequest(
+        pwd=str(tmp_path), kind=kind, env=environment, info=info(tmp_path, virtualenv="venv")
+    )
+    host: Any = LanguageHost("")
+    return host.RunPlugin(request, call)
+
+
+def test_the_engine_gets_a_policy_packs_output_and_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    *output, last = run_plugin(tmp_path, Call(), monkeypatch, SPEAK)
+    assert b"".join(response.stdout for response in output) == b"8080\n"
+    assert last.exitcode == 3
+
+
+def test_a_policy_pack_ends_when_the_engine_hangs_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = Call()
+    responses = run_plugin(tmp_path, call, monkeypatch, WAIT)
+    assert next(responses).stdout == b"8080\n"
+    threading.Timer(0.1, call.hang_up).start()
+    assert next(responses).exitcode == -signal.SIGTERM
+
+
+def test_a_policy_pack_ends_when_the_engine_hung_up_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    *_, last = run_plugin(tmp_path, Call(active=False), monkeypatch, WAIT)
+    assert last.exitcode == -signal.SIGTERM
+
+
+def test_other_plugins_than_policy_packs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RuntimeError, match="not a resource plugin"):
+        next(run_plugin(tmp_path, Call(), monkeypatch, SPEAK, kind="resource"))
 
 
 def test_a_program_ends_with_the_host_that_started_it() -> None:
-    program = "from standins.python.python_program.run import end_with_parent; import time; end_with_parent(0.05); "
+    program = "from standins.python.run_program import end_with_parent; import time; end_with_parent(); "
     child = f"[{sys.executable!r}, '-c', {program + 'print(1, flush=True); time.sleep(60)'!r}]"
     host = f"import subprocess, time; p = subprocess.Popen({child}); print(p.pid, flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", host], stdout=subprocess.PIPE, text=True, cwd=PROJECT) as process:
