@@ -1,4 +1,4 @@
-"""How clients get into the API server: certificates, kubeconfigs and roles."""
+"""Access to the API server: client certificates, kubeconfigs and roles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from local.home import Home
 from local.kubeapi import Api
 
 CONTEXT = "saas-in-eks-local"
-"""Name of the context in every kubeconfig."""
+"""The context's name in every kubeconfig."""
 
 ADMINISTRATOR = "admin"
 ADMINISTRATORS = ("system:masters",)
@@ -21,34 +21,33 @@ ADMINISTRATORS = ("system:masters",)
 
 
 def authority(home: Home) -> pki.Authority:
-    """Who vouches for the servers of the control plane and for their clients."""
+    """The certificate authority of the control plane's servers and their clients."""
     return pki.Authority(home.path / "pki" / "kubernetes")
 
 
 def connect(home: Home, server: str) -> Api:
-    """Requests, as the administrator, to one of the control plane's servers: the name of its port."""
+    """An administrator's client of one of the control plane's servers, given by the name of its port."""
     identity = authority(home).client(ADMINISTRATOR, ADMINISTRATORS)
     return Api.connect(home.port(server), authority(home).certificate, identity)
 
 
 def administrator(home: Home) -> Api:
-    """Requests to the API server as its administrator."""
+    """An administrator's client of the API server."""
     return connect(home, "kube-apiserver")
 
 
 def server_url(home: Home) -> str:
-    """Where the API server is."""
+    """The API server's URL."""
     return f"https://127.0.0.1:{home.port('kube-apiserver')}"
 
 
 def certificate_authority(home: Home) -> str:
-    """The certificate, in PEM, that tells the API server from anybody else."""
+    """The certificate authority, in PEM, by which clients verify the API server."""
     return authority(home).certificate.read_text()
 
 
 def kubeconfig(home: Home, user: str, *, groups: Sequence[str] = (), path: Path | None = None) -> Path:
-    """A kubeconfig for a client known as `user` in `groups`, with everything it needs inside; below `kubeconfigs/`
-    unless `path` says where."""
+    """Write a self-contained kubeconfig of a user in `groups`; by default below `kubeconfigs/`."""
     certificate, key = pki.split(authority(home).client(user, groups).read_text())
     credentials = {"client-certificate-data": _base64(certificate), "client-key-data": _base64(key)}
     path = path or home.path / "kubeconfigs" / user.replace(":", "_")
@@ -58,7 +57,7 @@ def kubeconfig(home: Home, user: str, *, groups: Sequence[str] = (), path: Path 
 
 
 def write_kubeconfig(home: Home, path: Path, user: str, credentials: Mapping[str, str]) -> None:
-    """Write a kubeconfig with the given credentials, unless the file holds them already."""
+    """Write a kubeconfig with the given credentials, unless the file has that content already."""
     content = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -81,7 +80,7 @@ def write_kubeconfig(home: Home, path: Path, user: str, credentials: Mapping[str
 
 
 def apply_rbac(api: Api, path: Path) -> None:
-    """Apply the cluster roles and their bindings in a YAML file."""
+    """Apply the ClusterRoles and ClusterRoleBindings of a YAML file."""
     for manifest in yaml.safe_load_all(path.read_text()):
         plural = {"ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings"}[manifest["kind"]]
         api.apply(f"/apis/rbac.authorization.k8s.io/v1/{plural}/{manifest['metadata']['name']}", manifest)

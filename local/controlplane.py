@@ -1,7 +1,7 @@
 """A Kubernetes control plane on this machine: etcd, API server, controller manager, scheduler, and simulated nodes.
 
-Everything listens on loopback only and speaks TLS that its clients verify. Each component has an identity of its own.
-Pods of tenants run nowhere: kwok plays their nodes. Its stages are in `local/kwok/`.
+Every server listens on loopback and has a TLS certificate that its clients verify. Each component has its own identity.
+Tenants' pods do not run: kwok simulates their nodes, by the stages in `local/kwok/`.
 """
 
 from __future__ import annotations
@@ -33,23 +33,22 @@ COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-schedul
 """The processes, in the order in which they start."""
 
 ZONES = ("local-a", "local-b", "local-c")
-"""One simulated node each."""
+"""Each has one simulated node."""
 
 KWOK = Path(__file__).parent / "kwok"
 STAGES = sorted((KWOK / "stages").glob("*.yaml"))
 PREFIX = "registry/saas-in-eks-local"
-"""Where the API server keeps its objects in etcd."""
+"""The API server's prefix in etcd."""
 
 SERVICE_RANGE = "10.96.0.0/16"
 START_TIMEOUT = 60.0
-"""Seconds that each component may take to serve; all together take about 5 when nothing else runs."""
+"""Seconds until a component has to serve. On an idle machine, all of them together take about 5."""
 
 
 def up(home: Home, tools: Mapping[str, Path]) -> None:
-    """Have the control plane run. What runs already is left alone; data of earlier runs is there again.
+    """Start every component that does not run yet, with the data of earlier runs.
 
-    `tools` names the program of each of COMPONENTS. Raises processes.ProcessError with what to look at if one of them
-    does not come up.
+    `tools` maps COMPONENTS to programs. Raises processes.ProcessError, with the end of its log, if one does not start.
     """
     home.create()
     kubeconfig(home, ADMINISTRATOR, groups=ADMINISTRATORS, path=home.kubeconfig)
@@ -70,13 +69,13 @@ def up(home: Home, tools: Mapping[str, Path]) -> None:
 
 
 def down(home: Home) -> None:
-    """Stop what `up` started, in reverse order. Data stays."""
+    """Stop all components, in reverse order. Data stays."""
     for name in reversed(COMPONENTS):
         processes.stop(home, name, grace=20.0)
 
 
 def _start_etcd(home: Home, program: Path) -> None:
-    # An authority of its own: whoever is known to the API server must not get past it into its data.
+    # Its own certificate authority: clients of the API server must not be able to bypass it.
     etcd = _etcd_authority(home)
     server, client = etcd.server("etcd", also_client=True), etcd.client("kube-apiserver")
     url, peer = f"https://127.0.0.1:{home.port('etcd')}", f"https://127.0.0.1:{home.port('etcd-peer')}"
@@ -117,7 +116,7 @@ def _start_api_server(home: Home, program: Path) -> Api:
         f"--etcd-prefix=/{PREFIX}",
         *_serving(home, "kube-apiserver"),
         "--advertise-address=127.0.0.1",
-        "--endpoint-reconciler-type=none",  # endpoints can't be loopback addresses, and no pod looks for them
+        "--endpoint-reconciler-type=none",  # loopback addresses are refused as endpoints, and no pod needs them
         f"--client-ca-file={clients.certificate}",
         "--authorization-mode=RBAC",
         "--service-account-issuer=https://kubernetes.default.svc",
@@ -142,7 +141,7 @@ def _start_controller_manager(home: Home, program: Path, api: Api) -> None:
         "--use-service-account-credentials=true",
         f"--service-account-private-key-file={_service_account_key(home)[0]}",
         f"--root-ca-file={authority(home).certificate}",
-        # The default of 20 requests a second is what many tenants at once would wait for.
+        # With the default of 20 requests a second, many new tenants at once would have to wait.
         "--kube-api-qps=200",
         "--kube-api-burst=400",
         "--profiling=false",
@@ -187,7 +186,7 @@ def _start_kwok(home: Home, program: Path, api: Api) -> None:
         f"--kubeconfig={kubeconfig(home, 'kwok')}",
         *(f"--config={stage}" for stage in STAGES),
         "--manage-all-nodes=true",
-        # No leases: there is one kwok only, and after a power cut a new one would wait for the old one's to expire.
+        # No leases: only one kwok runs, and after a power cut it would wait until its own old lease expires.
         "--node-lease-duration-seconds=0",
         "--node-ip=127.0.0.1",
         "--cidr=10.244.0.0/16",
@@ -212,7 +211,7 @@ def _start_kwok(home: Home, program: Path, api: Api) -> None:
 
 
 def _start(home: Home, name: str, argv: Sequence[str | Path], ready: Callable[[], bool]) -> None:
-    # Nothing of the user's environment: no kubeconfig, no proxy, no kwok configuration in the home folder.
+    # Not the user's environment, with a kubeconfig, proxies or a kwok configuration.
     env = {"PATH": "/usr/bin:/bin", "HOME": str(home.path), "TMPDIR": str(home.path)}
     processes.start(home, name, argv, env=env, ready=ready, timeout=START_TIMEOUT)
 
@@ -248,7 +247,7 @@ def _node_name(zone: str) -> str:
 
 
 def _node(zone: str) -> dict:
-    """A node as a kubelet would register it. It is so large that only quotas, never its size, limit tenants."""
+    """A node as a kubelet registers it, so large that only quotas limit tenants."""
     architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     size = {"cpu": "512", "memory": "2Ti", "ephemeral-storage": "8Ti", "pods": "4000"}
     return {

@@ -1,4 +1,4 @@
-"""The folder that holds one embedded platform: its data, its logs and what it knows about itself."""
+"""The folder of an embedded platform: its data, logs and settings."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ PROJECT = Path(__file__).resolve().parent.parent
 DEFAULT = PROJECT / ".local"
 
 PORTS = range(20_000, 32_768)
-"""Below the range from which Linux takes ports for outgoing connections: those would be lost to any program."""
+"""Below the range that Linux takes for outgoing connections, any of which could occupy a port."""
 
 
 @dataclass(frozen=True)
 class Home:
-    """One platform's folder. Everything the platform writes is below it; nothing of the user's is touched."""
+    """A platform's folder. The platform writes nothing outside it."""
 
     path: Path
 
@@ -34,7 +34,7 @@ class Home:
         return Home(Path(os.environ.get("SAAS_LOCAL_HOME") or DEFAULT).resolve())
 
     def create(self) -> Home:
-        """Make the folder, readable by its owner only: it holds keys."""
+        """Create the folder, readable by its owner only: it holds keys."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.chmod(0o700)
         for folder in (self.bin, self.logs):
@@ -48,7 +48,7 @@ class Home:
 
     @property
     def bin(self) -> Path:
-        """Programs that a shell finds after `source env`."""
+        """Programs that are on PATH after `source env`."""
         return self.path / "bin"
 
     @property
@@ -58,7 +58,7 @@ class Home:
 
     @property
     def mirrors(self) -> Path:
-        """Which URL prefixes the Git server stands in for; the stack's `mirrorsFile`."""
+        """URL prefixes that lead to the Git server instead; the stack's `mirrorsFile`."""
         return self.path / "mirrors.yaml"
 
     @property
@@ -73,7 +73,7 @@ class Home:
 
     @property
     def manifest(self) -> Path:
-        """Flux's install manifest, as assembled when the tools were built."""
+        """Flux's install manifest, assembled when the tools were built."""
         return self.path / "flux-install.yaml"
 
     @property
@@ -88,11 +88,11 @@ class Home:
 
     @property
     def env(self) -> Path:
-        """Shell lines that make a literal `pulumi` and `kubectl` work here: `source .local/env`."""
+        """Environment variables for `pulumi`, `kubectl` and `git` on this platform: `source .local/env`."""
         return self.path / "env"
 
     def port(self, name: str) -> int:
-        """The loopback port of a service: free when first asked for, recorded, the same ever after."""
+        """The loopback port of a server: chosen when first asked for, then always the same."""
         record = self.path / "ports.json"
         with FileLock(self.path / "ports.lock"):
             ports: dict[str, int] = json.loads(record.read_text()) if record.exists() else {}

@@ -1,4 +1,4 @@
-"""A few plain requests to the API server while a platform comes up; loading a full client takes longer than they do."""
+"""A minimal Kubernetes client: a full one takes longer to import than these requests take."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ FIELD_MANAGER = "saas-in-eks-local"
 
 
 class ApiError(RuntimeError):
-    """The API server refused a request. The message is its own."""
+    """The API server refused a request, with its own message."""
 
 
 @dataclass(frozen=True)
 class Api:
-    """A server and the identity that it is asked under."""
+    """A client of one server, with a client certificate."""
 
     server: str
     tls: ssl.SSLContext
 
     @staticmethod
     def connect(port: int, authority: Path, client: Path) -> Api:
-        """The server on a loopback port, trusted by its authority's certificate."""
+        """A client of the server on a loopback port, which is verified by its certificate authority."""
         tls = ssl.create_default_context(cafile=authority)
         tls.load_cert_chain(client)
         return Api(f"https://127.0.0.1:{port}", tls)
 
     def answers(self, path: str) -> bool:
-        """Whether a health endpoint says that all is well. False also while nobody listens yet."""
+        """Whether a health endpoint answers with success. False also while the server does not listen yet."""
         try:
             with self._open(urllib.request.Request(self.server + path)):  # noqa: S310 - always https
                 return True
@@ -41,7 +41,7 @@ class Api:
             return False
 
     def get(self, path: str) -> dict[str, Any] | None:
-        """An object, or None if there is none. Raises ApiError, and OSError if the server can't be reached."""
+        """Get an object, or None if it does not exist. Raises ApiError, and OSError if the server can't be reached."""
         try:
             return self._request("GET", path)
         except urllib.error.HTTPError as error:
@@ -57,7 +57,7 @@ class Api:
             raise _explained(error) from error
 
     def apply(self, path: str, value: dict[str, Any]) -> None:
-        """Make an object be as given (server-side apply): nothing changes if it already is. Raises ApiError."""
+        """Create or update an object by server-side apply. Raises ApiError."""
         try:
             self._request("PATCH", f"{path}?fieldManager={FIELD_MANAGER}&force=true", value)
         except urllib.error.HTTPError as error:

@@ -1,4 +1,4 @@
-"""`python -m local.lint_workflows`: actionlint over the workflows, built first if this machine has none."""
+"""Lint the GitHub workflows with actionlint, which is built first if necessary: python -m local.lint_workflows."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ WORKFLOWS = Path(__file__).resolve().parent.parent / ".github" / "workflows"
 
 
 def main(folder: Path = WORKFLOWS) -> int:
-    """Lint a folder of workflows; 0 if nothing was found, 1 if something was, 2 if actionlint can't be had."""
+    """Lint a folder of workflows. Returns 0 without findings, 1 with findings, 2 if actionlint can't be built."""
     try:
         actionlint = ensure(["actionlint"], console=Console(stderr=True))["actionlint"]
     except ToolchainError as error:
         print(error, file=sys.stderr)
         return 2
-    # Off, not left to chance: actionlint would use a shellcheck or pyflakes that happens to be on PATH.
+    # Otherwise actionlint would use a shellcheck or pyflakes that happens to be on PATH.
     command = [actionlint, "-shellcheck=", "-pyflakes=", "-no-color", *sorted(folder.glob("*.yaml"))]
     return subprocess.run(command, check=False).returncode
 

@@ -1,8 +1,8 @@
 """Certificate authorities, certificates and keys of one platform.
 
-A certificate and its private key share one file: Go programs read either from it, and a kill -9 can't part them.
-Leaves live as long as their authority. They open nothing but one machine's loopback ports, and whoever can read them
-owns the whole platform's folder anyway, so that renewing them would be work without gain.
+A certificate and its private key are in one file: Go programs read both from it, and a kill -9 can't separate them.
+Certificates live as long as their authority. Renewing them would gain nothing: they give access to loopback ports only,
+and only the owner of the platform's folder can read them.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from local.files import write_atomically
 
 LIFETIME = datetime.timedelta(days=3650)
 LOOPBACK = ("127.0.0.1", "localhost")
-"""Names under which servers are reached."""
+"""Host names of servers."""
 
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority, made when first used. `folder` holds its files and those of what it issued."""
+    """A certificate authority, created when first used. `folder` holds its files and all certificates it issued."""
 
     folder: Path
 
     @property
     def certificate(self) -> Path:
-        """The authority's certificate without its key: what others trust."""
+        """The authority's certificate, without its key, for those who trust it."""
         path = self.folder / "ca.crt"
         if not path.exists():
             with _lock(self.folder):
@@ -43,14 +43,14 @@ class Authority:
         return path
 
     def client(self, user: str, groups: Sequence[str] = ()) -> Path:
-        """Certificate and key of a client that the API server knows as `user` in `groups`."""
+        """Certificate and key of a user in `groups`."""
         name = user.replace(":", "_")
         names = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         names.append(x509.NameAttribute(NameOID.COMMON_NAME, user))
         return self._issue(f"client-{name}", x509.Name(names), ExtendedKeyUsageOID.CLIENT_AUTH)
 
     def server(self, name: str, hosts: Sequence[str] = LOOPBACK, *, also_client: bool = False) -> Path:
-        """Certificate and key of a server that is reached as one of `hosts`; `also_client` for members of a cluster."""
+        """Certificate and key of a server at `hosts`; `also_client` for members of an etcd cluster."""
         usages = [ExtendedKeyUsageOID.SERVER_AUTH] + [ExtendedKeyUsageOID.CLIENT_AUTH] * also_client
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         return self._issue(f"server-{name}", subject, *usages, hosts=hosts)
@@ -108,13 +108,13 @@ class Authority:
 
 
 def split(bundle: str) -> tuple[str, str]:
-    """The certificate and the private key of a file that holds both."""
+    """Split a file's content into certificate and private key."""
     certificate, end, key = bundle.partition("-----END CERTIFICATE-----\n")
     return certificate + end, key
 
 
 def signing_key(path: Path) -> tuple[Path, Path]:
-    """A key pair that signs tokens, made when first used: the files of the private and of the public key."""
+    """The files of a key pair that signs tokens, created when first used: private key, public key."""
     private, public = path.with_suffix(".key"), path.with_suffix(".pub")
     with _lock(path.parent):
         if not private.exists():
@@ -127,7 +127,7 @@ def signing_key(path: Path) -> tuple[Path, Path]:
 
 
 def _lock(folder: Path) -> FileLock:
-    """Held while files of a folder are made, so that two `up`s at once do not make them twice."""
+    """Held while files of a folder are created, so that two concurrent `up`s do not create them twice."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return FileLock(folder / "lock")
 

@@ -1,7 +1,7 @@
-"""Background processes of one platform: started detached, recorded, found again and stopped by what was recorded.
+"""Background processes of a platform: start them detached, find them again, stop them.
 
-A record is `run/NAME.json` below the home: the process id together with the time that process was created, so that
-a process id which the system has given to somebody else since is never taken for ours, let alone killed.
+`run/NAME.json` below the home records the process id and the time when the process was created. So another process to
+which the system gives the same id later is never mistaken for ours, let alone killed.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from local.files import write_atomically
 from local.home import PROJECT, Home
 
 LOG_LIMIT = 20 * 1024 * 1024
-"""Bytes from which a log is put aside (NAME.log.1) when its process starts."""
+"""Bytes above which a log is renamed to NAME.log.1 when its process starts."""
 
 CLOCK_TOLERANCE = 2.0
-"""Seconds by which two readings of a process's creation time may differ: the system derives it from the wall clock."""
+"""Seconds by which two readings of a process's creation time may differ: it is derived from the wall clock."""
 
 
 class ProcessError(RuntimeError):
@@ -38,7 +38,7 @@ class ProcessError(RuntimeError):
 
 @dataclass(frozen=True)
 class Record:
-    """What identifies a process that was started: `pid` alone does not, the system uses it again."""
+    """The identity of a process. `pid` alone does not suffice, because the system uses it again."""
 
     pid: int
     create_time: float
@@ -46,7 +46,7 @@ class Record:
 
     @staticmethod
     def of(pid: int, argv: Sequence[str]) -> Record:
-        """The record of a process that has just been started. Raises psutil.NoSuchProcess if it is gone already."""
+        """The record of a process that was just started. Raises psutil.NoSuchProcess if it has ended already."""
         return Record(pid, psutil.Process(pid).create_time(), list(argv))
 
     @staticmethod
@@ -58,12 +58,12 @@ class Record:
             return None
 
     def write(self, path: Path) -> None:
-        """Keep the record in a file that is either whole or not there."""
+        """Write the record to a file."""
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(asdict(self), indent=1))
 
     def process(self) -> psutil.Process | None:
-        """The process, if it is the recorded one and still runs."""
+        """The recorded process, if it still runs."""
         try:
             process = psutil.Process(self.pid)
             if process.status() == psutil.STATUS_ZOMBIE and _ended(process):
@@ -75,12 +75,12 @@ class Record:
         return process
 
     def end(self, grace: float) -> None:
-        """SIGTERM to the process and its group, SIGKILL to what is left of it after `grace` seconds."""
+        """Send SIGTERM to the process and its group, and SIGKILL after `grace` seconds."""
         for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
             if self.process() is None:
                 return
             with contextlib.suppress(ProcessLookupError):
-                # The process leads a group of its own (start_new_session), so the group holds nothing but its children.
+                # The process leads its own group (start_new_session), which contains only its children.
                 os.killpg(self.pid, number)
             if self._gone_within(patience):
                 return
@@ -104,15 +104,14 @@ def start(
     ready: Callable[[], bool],
     timeout: float,
 ) -> None:
-    """Have the process `name` run with `argv` and wait until it is ready.
+    """Start the process `name` and wait until it is ready.
 
-    If it runs already with the same `argv`, it is left alone; with another `argv`, it is started anew. It outlives the
-    caller and the terminal; it works in the checkout and writes both its outputs to `logs/NAME.log`. `env` is its whole
-    environment (the caller's if None). `ready` is asked again and again for at most `timeout` seconds and answers False
-    while the process can't serve yet.
+    A process that already runs with the same `argv` is left alone; with another `argv` it is restarted. The process
+    survives the caller and the terminal, runs in the checkout, and writes to `logs/NAME.log`. `env` is its whole
+    environment (the caller's if None). `ready` is polled for at most `timeout` seconds.
 
-    Raises ProcessError if the process ends, or is not ready in time (it is then left running for a look at it, and the
-    next `start` goes on waiting for it).
+    Raises ProcessError if the process ends, or is not ready in time. In the latter case it keeps running, so that
+    it can be examined, and the next `start` waits for it again.
     """
     command = [str(part) for part in argv]
     record_path = _record_path(home, name)
@@ -126,7 +125,7 @@ def start(
 
 
 def stop(home: Home, name: str, *, grace: float = 10.0) -> None:
-    """End the process that was recorded under `name`, if it still runs: SIGTERM, and SIGKILL after `grace` seconds."""
+    """Stop the process `name` if it runs: SIGTERM, and SIGKILL after `grace` seconds."""
     with _lock(home, name):
         record = Record.read(_record_path(home, name))
         if record is not None:
@@ -135,13 +134,13 @@ def stop(home: Home, name: str, *, grace: float = 10.0) -> None:
 
 
 def running(home: Home) -> dict[str, int]:
-    """Name and process id of each recorded process that runs."""
+    """Name and process id of each running process."""
     records = {path.stem: Record.read(path) for path in sorted(_record_path(home, "*").parent.glob("*.json"))}
     return {name: record.pid for name, record in records.items() if record is not None and record.process() is not None}
 
 
 def http_ok(url: str) -> bool:
-    """Whether an HTTP endpoint on this machine answers with success. False also while nobody listens yet."""
+    """Whether an HTTP endpoint on this machine answers with success. False also while it does not listen yet."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through the user's proxy
     try:
         with opener.open(url, timeout=5):
@@ -151,7 +150,7 @@ def http_ok(url: str) -> bool:
 
 
 def log_path(home: Home, name: str) -> Path:
-    """Where a process writes its outputs."""
+    """The file to which a process writes its output."""
     return home.logs / f"{name}.log"
 
 
@@ -179,17 +178,17 @@ def _record_path(home: Home, name: str) -> Path:
 
 
 def _lock(home: Home, name: str) -> FileLock:
-    """Held while a process is started or stopped, so that two `up`s at once do not start it twice."""
+    """Held while a process is started or stopped, so that two concurrent `up`s do not start it twice."""
     path = _record_path(home, name).with_suffix(".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(path)
 
 
 def _ended(zombie: psutil.Process) -> bool:
-    """Whether a zombie holds nothing any more. Until its last thread has ended, it still has its ports and locks."""
+    """Whether a zombie has released everything. Until its last thread ends, it still holds its ports and locks."""
     try:
         return os.waitpid(zombie.pid, os.WNOHANG)[0] == zombie.pid
-    except ChildProcessError:  # somebody else's child, who has not asked for it yet
+    except ChildProcessError:  # another process's child, which was not reaped yet
         return zombie.num_threads() <= 1
 
 
@@ -207,7 +206,7 @@ def _spawn(home: Home, name: str, command: list[str], env: Mapping[str, str] | N
             )
         except OSError as error:
             raise ProcessError(f"{name} can't be started: {error}") from error
-    record = Record.of(process.pid, command)  # an ended child stays known to the system until it is reaped
+    record = Record.of(process.pid, command)  # a child that ended has a process id until it is reaped
     record.write(_record_path(home, name))
     return record
 

@@ -209,7 +209,7 @@ def _why_not_ready(item: Object) -> str:
 
 
 def _why_missing(api: Api, namespace: str) -> str:
-    """Why the first pod does not start, or else why the first one could not be created."""
+    """Why the first pod does not start, or else why no pod could be created."""
     for pod in _items(api.get(f"/api/v1/namespaces/{namespace}/pods")):
         if reason := _why_not_running(pod):
             return f"pod {pod['metadata']['name']}: {reason}"

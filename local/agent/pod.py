@@ -23,13 +23,7 @@ import aiohttp
 
 from local import access, agent, processes
 from local.agent.api import UNAVAILABLE, Api, Object
-from local.agent.command import (
-    Host,
-    UnsupportedError,
-    container_of,
-    program_of,
-    translate,
-)
+from local.agent.command import Host, UnsupportedError, container_of, program_of, translate
 from local.agent.services import Endpoint, Services
 from local.home import Home
 
@@ -119,6 +113,7 @@ class PodRunner:
             free_port=_free_port,
         )
         command = translate(self._pod, host)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for volume in self._pod["spec"].get("volumes", []):
             (self._folder / "volumes" / volume["name"]).mkdir(parents=True, exist_ok=True)
         await self._write_kubeconfig()

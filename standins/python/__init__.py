@@ -1,1 +1,1 @@
-"""The language host for Python, where the official one is missing."""
+"""A stand-in for pulumi-language-python."""

@@ -53,7 +53,7 @@ def python_of(info: language_pb2.ProgramInfo) -> Path:
         raise OptionsError("Pulumi.yaml: write the runtime options `toolchain: pip` and `virtualenv: FOLDER`")
     python = Path(info.root_directory) / options["virtualenv"] / "bin" / "python"
     if not python.exists():
-        raise OptionsError(f"there is no virtual environment {python.parent.parent}: make it with `make`")
+        raise OptionsError(f"there is no virtual environment {python.parent.parent}: run `make up`")
     return python
 
 

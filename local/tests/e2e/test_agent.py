@@ -25,7 +25,7 @@ CONTROLLERS = {"source-controller", "kustomize-controller", "helm-controller", "
 
 
 class Platform:
-    """A control plane with an agent, and nothing in it yet."""
+    """A control plane with an agent, still empty."""
 
     def __init__(self, home: Home, tools: dict[str, Path]) -> None:
         self.home, self.tools = home, tools
@@ -42,7 +42,7 @@ class Platform:
     def rolled_out(self, name: str) -> None:
         self.flux("rollout", "status", f"deployment/{name}", "--timeout=60s")
 
-    def argue(self, name: str, argument: str) -> None:
+    def add_argument(self, name: str, argument: str) -> None:
         """Add an argument to a controller's Deployment."""
         operation = {"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": argument}
         self.flux("patch", f"deployment/{name}", "--type=json", "--patch", json.dumps([operation]))
@@ -78,7 +78,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 @pytest.fixture(scope="module")
 def platform(empty: Platform) -> Platform:
-    assert agent.programs(empty.home) == {}, "a Flux controller runs although nobody has installed Flux"
+    assert agent.programs(empty.home) == {}, "a Flux controller runs before Flux is installed"
     empty.kubectl("apply", "--server-side", "--filename", str(manifest.install_manifest()))
     for name in CONTROLLERS:
         empty.rolled_out(name)
@@ -115,7 +115,7 @@ def test_a_program_listens_on_loopback_only(platform: Platform) -> None:
 
 def test_a_changed_argument_rolls_the_program_over(platform: Platform) -> None:
     before = platform.process("kustomize-controller")
-    platform.argue("kustomize-controller", "--concurrent=7")
+    platform.add_argument("kustomize-controller", "--concurrent=7")
     platform.rolled_out("kustomize-controller")
     eventually(lambda: len(platform.pods("kustomize-controller")) == 1)
     assert "--concurrent=7" in platform.process("kustomize-controller").cmdline()
@@ -145,7 +145,7 @@ def test_a_service_keeps_its_port_when_the_pod_changes(platform: Platform) -> No
         assert all(map(answers, services))
 
 
-def test_a_second_deployment_of_a_controller_runs_with_its_own_service(platform: Platform) -> None:
+def test_a_shard_of_a_controller_runs_with_its_own_service(platform: Platform) -> None:
     name = "source-controller-shard1"
     for kind in ("deployment", "service"):
         shard = json.loads(platform.flux("get", kind, "source-controller", "--output=json"))
@@ -163,7 +163,7 @@ def test_a_second_deployment_of_a_controller_runs_with_its_own_service(platform:
     assert len(agent.programs(platform.home)) == len(CONTROLLERS)
 
 
-def test_a_crashed_program_is_started_again_and_the_crash_is_counted(platform: Platform) -> None:
+def test_a_crashed_program_restarts_and_the_crash_is_counted(platform: Platform) -> None:
     before = container(platform.pod("helm-controller"))["restartCount"]
     platform.process("helm-controller").kill()
     after = eventually(
@@ -175,9 +175,9 @@ def test_a_crashed_program_is_started_again_and_the_crash_is_counted(platform: P
     assert after["lastState"]["terminated"]["exitCode"] == 137
 
 
-def test_a_program_that_keeps_crashing_says_why_and_the_old_one_stays(platform: Platform) -> None:
+def test_a_crash_loop_has_a_reason_and_the_old_pod_stays(platform: Platform) -> None:
     old = platform.pod("helm-controller")["metadata"]["name"]
-    platform.argue("helm-controller", "--no-such-flag")
+    platform.add_argument("helm-controller", "--no-such-flag")
 
     def crashing() -> dict[str, Any] | None:
         states = {pod["metadata"]["name"]: container(pod) for pod in platform.pods("helm-controller")}
@@ -194,7 +194,7 @@ def test_a_program_that_keeps_crashing_says_why_and_the_old_one_stays(platform: 
     assert platform.pod("helm-controller")["metadata"]["name"] == old
 
 
-def test_an_image_of_another_version_runs_and_image_id_names_the_program(platform: Platform) -> None:
+def test_image_id_names_the_version_that_runs(platform: Platform) -> None:
     image = "manager=ghcr.io/fluxcd/helm-controller:v0.0.1"
     platform.flux("set", "image", "deployment/helm-controller", image)
     platform.rolled_out("helm-controller")
@@ -206,7 +206,7 @@ def test_an_image_of_another_version_runs_and_image_id_names_the_program(platfor
         assert same == (name == "source-controller")
 
 
-def test_an_image_without_a_program_stays_pending_and_says_which_exist(platform: Platform) -> None:
+def test_an_image_without_a_program_stays_pending(platform: Platform) -> None:
     platform.flux("create", "deployment", "stranger", "--image=example.com/stranger:v1")
     message = eventually(
         lambda: next((container(p)["state"].get("waiting", {}).get("message") for p in platform.pods("stranger")), None)
@@ -228,7 +228,7 @@ def test_a_killed_agent_takes_its_programs_along_and_is_replaced(platform: Platf
     assert len(agent.programs(platform.home)) == len(CONTROLLERS)
 
 
-def test_a_stopped_agent_leaves_no_program_and_no_pod_that_claims_to_be_ready(platform: Platform) -> None:
+def test_a_stopped_agent_leaves_no_program_and_no_ready_pod(platform: Platform) -> None:
     programs = [psutil.Process(pid) for pid in agent.programs(platform.home).values()]
     agent.stop(platform.home)
     assert not [program for program in programs if program.is_running()]

@@ -1,4 +1,4 @@
-"""The control plane, started for real."""
+"""The real control plane."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from local import access, controlplane, pki, processes, toolchain
+from local import access, controlplane, pki, processes, status, toolchain
 from local.home import PROJECT, Home
 from local.kubeapi import Api, ApiError
 from tests.platform import eventually
@@ -67,7 +67,7 @@ def test_keys_are_readable_by_their_owner_only(home: Home) -> None:
     assert {stat.S_IMODE(path.stat().st_mode) for path in secret} == {0o600}
 
 
-def test_a_client_with_another_certificate_authority_does_not_trust_the_server(home: Home, tmp_path: Path) -> None:
+def test_another_certificate_authority_is_not_trusted(home: Home, tmp_path: Path) -> None:
     stranger = pki.Authority(tmp_path)
     api = Api.connect(home.port("kube-apiserver"), stranger.certificate, stranger.client("admin"))
     with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED") as caught:
@@ -75,7 +75,7 @@ def test_a_client_with_another_certificate_authority_does_not_trust_the_server(h
     assert isinstance(getattr(caught.value, "reason", None), ssl.SSLCertVerificationError)
 
 
-def test_who_may_use_the_api_server_may_not_use_etcd(home: Home) -> None:
+def test_clients_of_the_api_server_can_not_use_etcd(home: Home) -> None:
     authority = access.authority(home)
     admin = authority.client(access.ADMINISTRATOR, access.ADMINISTRATORS)
     etcd = pki.Authority(home.path / "pki" / "etcd")
@@ -83,7 +83,7 @@ def test_who_may_use_the_api_server_may_not_use_etcd(home: Home) -> None:
     assert not Api.connect(home.port("etcd"), etcd.certificate, admin).answers("/health")
 
 
-def test_the_simulated_nodes_may_not_read_secrets(home: Home) -> None:
+def test_kwok_can_not_read_secrets(home: Home) -> None:
     authority = access.authority(home)
     kwok = Api.connect(home.port("kube-apiserver"), authority.certificate, authority.client("kwok"))
     assert kwok.get("/api/v1/pods") is not None
@@ -100,6 +100,20 @@ def test_a_deployment_becomes_available_on_nodes_of_three_zones(home: Home, api:
     pods = api.get("/api/v1/namespaces/shop/pods")
     assert pods is not None
     assert {pod["spec"]["nodeName"] for pod in pods["items"]} <= {node["metadata"]["name"] for node in nodes}
+
+
+def test_status_says_why_a_pod_can_not_be_created(home: Home, api: Api) -> None:
+    kubectl(home, "create", "namespace", "limited")
+    limits = {"type": "Container", "default": {"memory": "1Gi"}}
+    limit_range = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "memory", "namespace": "limited"}}
+    api.create("/api/v1/namespaces/limited/limitranges", {**limit_range, "spec": {"limits": [limits]}})
+    kubectl(home, "--namespace=limited", "create", "deployment", "web", "--image=web", "--replicas=0")
+    kubectl(home, "--namespace=limited", "set", "resources", "deployment/web", "--requests=memory=2Gi")
+    kubectl(home, "--namespace=limited", "scale", "deployment/web", "--replicas=1")
+    reason = eventually(lambda: status.workloads(api)["limited"].reason)
+    assert reason.startswith("ReplicaSet web-")
+    assert "must be less than or equal to memory limit" in reason
+    assert not status.workloads(api)["limited"].complete
 
 
 def test_a_job_completes(home: Home) -> None:
@@ -124,14 +138,14 @@ def test_pods_in_flux_system_are_not_simulated(home: Home, api: Api) -> None:
         return next(iter((pods or {})["items"]), None)
 
     eventually(lambda: pod("flux-system"))
-    # By the time that a later pod is seen to run, kwok has passed the other one over.
+    # Once a later pod runs, kwok has had its chance with this pod.
     kubectl(home, "wait", "--for=condition=Available", "deployment/witness", "--timeout=30s")
     real = pod("flux-system")
     assert real is not None
     assert real["status"]["phase"] == "Pending"
 
 
-def test_a_machine_that_was_switched_off_comes_back_with_its_data(home: Home, tools: dict[str, Path], api: Api) -> None:
+def test_data_survives_a_power_cut(home: Home, tools: dict[str, Path], api: Api) -> None:
     kubectl(home, "create", "configmap", "survivor", "--from-literal=key=value")
     before = processes.running(home)
     for pid in before.values():

@@ -1,4 +1,4 @@
-"""Processes that outlive the command which started them."""
+"""Background processes that survive the command that starts them."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_stop_ends_the_process_and_its_children(home: Home) -> None:
     grandchild.wait(5)
 
 
-def test_a_process_that_ignores_sigterm_is_killed_after_the_grace_period(home: Home) -> None:
+def test_a_process_that_ignores_sigterm_is_killed(home: Home) -> None:
     stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
     log = home.logs / "sleeper.log"
     pid = start(home, [sys.executable, "-c", stubborn], ready=lambda: "deaf" in log.read_text())
@@ -96,7 +96,7 @@ def test_a_process_that_ignores_sigterm_is_killed_after_the_grace_period(home: H
     assert not psutil.pid_exists(pid)
 
 
-def test_a_process_id_that_now_belongs_to_somebody_else_is_not_killed(home: Home) -> None:
+def test_another_process_with_the_same_id_is_not_killed(home: Home) -> None:
     pid = start(home)
     record = home.path / "run" / "sleeper.json"
     stolen = json.loads(record.read_text())
@@ -129,7 +129,7 @@ def test_two_starts_at_once_start_one_process(home: Home) -> None:
     assert log.read_text() == "started\n"
 
 
-def test_a_long_log_is_put_aside_when_its_process_starts(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_log_is_renamed_when_its_process_starts(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "LOG_LIMIT", 10)
     (home.logs / "sleeper.log").write_text("of the last time")
     start(home)

@@ -41,7 +41,7 @@ def test_an_unsupported_option_is_an_error(tmp_path: Path, options: dict[str, st
 
 
 def test_a_missing_virtual_environment_is_an_error_that_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(OptionsError, match="make it with `make`"):
+    with pytest.raises(OptionsError, match="run `make up`"):
         python_of(info(tmp_path, virtualenv="venv"))
 
 

@@ -1,0 +1,132 @@
+"""The table of tenants, from what the API server answers."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich.console import Console
+
+from local import status
+from local.status import Reconciliation, Workloads
+
+APPS = "/apis/apps/v1"
+FAILED = "/api/v1/namespaces/alpha/events?fieldSelector=reason=FailedCreate"
+
+
+class FakeApi:
+    """Answers with objects by path, and with None elsewhere."""
+
+    def __init__(self, objects: dict[str, list[dict[str, Any]]]) -> None:
+        self.objects = objects
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        return {"items": self.objects[path]} if path in self.objects else None
+
+
+def api(**objects: list[dict[str, Any]]) -> Any:
+    paths = {
+        "sources": status.SOURCES,
+        "kustomizations": status.KUSTOMIZATIONS,
+        "namespaces": f"/api/v1/namespaces?labelSelector={status.TENANT_LABEL}",
+        "pods": "/api/v1/namespaces/alpha/pods",
+        "events": FAILED,
+        **{kind: f"{APPS}/{kind}" for kind in ("deployments", "statefulsets", "daemonsets")},
+    }
+    return FakeApi({paths[name]: items for name, items in objects.items()})
+
+
+def flux(kind: str, name: str = "alpha", ready: str = "True", message: str = "", **spec: Any) -> dict[str, Any]:
+    conditions = [{"type": "Ready", "status": ready, "message": message}]
+    return {
+        "kind": kind,
+        "metadata": {"name": name, "namespace": "alpha", "generation": 1},
+        "spec": spec,
+        "status": {
+            "observedGeneration": 1,
+            "conditions": conditions,
+            "lastAppliedRevision": "main@sha1:0123456789abcdef",
+        },
+    }
+
+
+ALPHA = {"metadata": {"name": "alpha"}}
+
+
+def only(**objects: list[dict[str, Any]]) -> Reconciliation:
+    (row,) = status.reconciliations(api(namespaces=[ALPHA], **objects))
+    return row
+
+
+def deployment(available: int, desired: int) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "web", "namespace": "alpha"},
+        "spec": {"replicas": desired},
+        "status": {"availableReplicas": available},
+    }
+
+
+def test_a_tenant_is_ready_if_its_source_and_its_kustomization_are() -> None:
+    source, kustomization = flux("GitRepository"), flux("Kustomization")
+    assert only(sources=[source], kustomizations=[kustomization]) == Reconciliation("alpha", True, "main@01234567", "")
+    failed = flux("Kustomization", ready="False", message="path not found")
+    assert only(sources=[source], kustomizations=[failed]).reason == "Kustomization: path not found"
+    suspended = flux("GitRepository", suspend=True)
+    assert only(sources=[suspended], kustomizations=[kustomization]).reason == "its GitRepository is suspended"
+    late = {**kustomization, "metadata": {**kustomization["metadata"], "generation": 2}}
+    assert "has not reconciled its Kustomization" in only(sources=[source], kustomizations=[late]).reason
+
+
+def test_an_object_that_the_tenant_added_does_not_count() -> None:
+    source, theirs = flux("GitRepository"), flux("Kustomization", name="theirs")
+    assert only(sources=[source], kustomizations=[theirs]).reason == "its Kustomization is missing: run `make up`"
+
+
+def test_replicas_of_all_kinds_are_added_up() -> None:
+    scheduled = {"numberAvailable": 2, "desiredNumberScheduled": 3}
+    daemon_set = {"metadata": {"name": "log", "namespace": "alpha"}, "spec": {}, "status": scheduled}
+    elsewhere = {**deployment(0, 1), "metadata": {"name": "web", "namespace": "beta"}}
+    found = status.workloads(
+        api(deployments=[deployment(1, 1), elsewhere], statefulsets=[deployment(2, 2)], daemonsets=[daemon_set])
+    )
+    assert (found["alpha"].available, found["alpha"].desired) == (5, 6)
+    assert not found["beta"].complete
+    assert found["gamma"] == Workloads(0, 0, "")
+
+
+def test_the_first_pod_that_does_not_start_is_the_reason() -> None:
+    def pod(name: str, **state: Any) -> dict[str, Any]:
+        return {"metadata": {"name": name}, "status": {"containerStatuses": [{"state": state}]}}
+
+    starting = pod("a", waiting={"reason": "ContainerCreating"})
+    broken = pod("b", waiting={"reason": "ImagePullBackOff", "message": "no such image"})
+    found = status.workloads(api(deployments=[deployment(1, 3)], pods=[starting, pod("r", running={}), broken]))
+    assert found["alpha"].reason == "pod b: ImagePullBackOff: no such image"
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "too large"}
+    large = {"metadata": {"name": "c"}, "status": {"conditions": [condition]}}
+    found = status.workloads(api(deployments=[deployment(0, 1)], pods=[large]))
+    assert found["alpha"].reason == "pod c: Unschedulable: too large"
+
+
+def test_a_pod_that_can_not_be_created_is_the_reason_if_no_pod_is() -> None:
+    def event(time: str, message: str) -> dict[str, Any]:
+        return {
+            "lastTimestamp": time,
+            "involvedObject": {"kind": "ReplicaSet", "name": "web-1"},
+            "message": message,
+        }
+
+    events = [event("2026-01-02T00:00:00Z", "exceeded quota"), event("2026-01-01T00:00:00Z", "old")]
+    found = status.workloads(api(deployments=[deployment(0, 1)], pods=[], events=events))
+    assert found["alpha"].reason == "ReplicaSet web-1: exceeded quota"
+    assert status.workloads(api(deployments=[deployment(1, 1)], pods=[], events=events))["alpha"].reason == ""
+
+
+def test_the_table_shows_revision_replicas_and_seconds() -> None:
+    console = Console(width=100, file=io.StringIO(), record=True)
+    rows = [Reconciliation("flux-system", True, "main@1", ""), Reconciliation("alpha", False, "", "why")]
+    pods = {"flux-system": Workloads(4, 4), "alpha": Workloads(1, 2)}
+    console.print(status.table(rows, pods, {"flux-system": 12.34}))
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in console.export_text().splitlines()]
+    assert ["flux-system (infra)", "yes", "main@1", "4/4", "12.3"] in lines
+    assert ["alpha", "no", "", "1/2", ""] in lines
