@@ -16,8 +16,8 @@ from bench import flat, workload
 from bench.workload import Key
 from local import processes, status
 from local.agent import programs
-from local.gitserver.store import DeployKey, Store, new_id, now
 from model.config import mirrors
+from standins.github.store import DeployKey, Store, new_id, now
 from tests.platform import PUBLIC, Platform, Stack, eventually
 
 READY_SECONDS = 1800.0

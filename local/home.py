@@ -67,11 +67,6 @@ class Home:
         return self.path / "git"
 
     @property
-    def github_token(self) -> Path:
-        """The token that the Git server's API accepts."""
-        return self.path / "github-token"
-
-    @property
     def manifest(self) -> Path:
         """Flux's install manifest, assembled when the tools were built."""
         return self.path / "flux-install.yaml"

@@ -6,7 +6,7 @@ import time
 
 from rich.console import Console
 
-from local import agent, controlplane, files, gitserver, processes, pulumi, status, toolchain
+from local import agent, controlplane, files, git, processes, pulumi, status, toolchain
 from local.home import Home
 from local.toolchain import manifest
 
@@ -25,8 +25,8 @@ def start(home: Home, console: Console) -> None:
         files.write_atomically(home.manifest, flux)
     with console.status("Starting the control plane and the Git server"):
         controlplane.up(home, tools)
-        gitserver.start(home)
-        gitserver.seed(home)
+        git.start(home)
+        git.seed(home)
         agent.start(home, tools)
         pulumi.install(home, tools)
 

@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib import metadata
@@ -38,8 +37,8 @@ rehearsal."""
 _LANGUAGE_HOST = "pulumi-language-python"
 _MARK = "# stand-in of this project"
 
-_FORGOTTEN = ("PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_STACK", "PULUMI_API")
-"""The user's own, that would lead a command elsewhere."""
+_FORGOTTEN = ("PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_STACK", "PULUMI_API", "GITHUB_TOKEN")
+"""The user's own, that would lead a command elsewhere, or be kept in this platform's state."""
 
 
 THROWN_AWAY = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
@@ -97,8 +96,6 @@ def environment(home: Home) -> dict[str, str]:
     variables = {key: value for key, value in os.environ.items() if key not in _FORGOTTEN}
     variables |= _variables(home)
     variables["PATH"] = f"{home.bin}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    if home.github_token.exists():
-        variables["GITHUB_TOKEN"] = home.github_token.read_text().strip()
     return variables
 
 
@@ -111,7 +108,7 @@ def _variables(home: Home) -> dict[str, str]:
         # Plugins of the user's own on PATH would go before those installed here.
         "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
         "KUBECONFIG": str(home.kubeconfig),
-        "GITHUB_BASE_URL": _github_url(home),
+        "GITHUB_BASE_URL": home.git.as_uri(),
     }
     if _language_folder(home).exists():
         variables["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
@@ -124,7 +121,6 @@ def _write_env(home: Home) -> None:
         "# Makes `pulumi`, `kubectl` and `git` work on the embedded platform: source this file.",
         *(f"unset {name}" for name in _FORGOTTEN),
         *(f"export {name}={shlex.quote(value)}" for name, value in _variables(home).items()),
-        f'export GITHUB_TOKEN="$(cat {shlex.quote(str(home.github_token))} 2>/dev/null)"',
         *(f"export {name}={shlex.quote(value)}" for name, value in _git_variables(home).items()),
         f'case ":$PATH:" in *:{folder}:*) ;; *) export PATH={folder}:"$PATH" ;; esac',
     ]
@@ -133,11 +129,11 @@ def _write_env(home: Home) -> None:
 
 def _git_variables(home: Home) -> dict[str, str]:
     """For `git` over SSH as the platform's user, who may push everywhere; nothing until the Git server has started."""
-    from local import gitserver
+    from local import git
 
-    if not gitserver.user_key(home).exists():
+    if not git.user_key(home).exists():
         return {}
-    variables = gitserver.client_environment(home)
+    variables = git.client_environment(home)
     return {name: value for name, value in variables.items() if name.startswith(("GIT_SSH", "GITSERVER"))}
 
 
@@ -233,22 +229,12 @@ def _remove_made_keys(home: Home, pending: Sequence[dict[str, Any]]) -> None:
 
     GitHub takes a key once only, so it would refuse them, and no state knows their ids.
     """
-    from local.gitserver.store import Store
+    from standins.github.store import Store
 
     for operation in pending:
         resource = operation["resource"]
         if operation["type"] == "creating" and resource["type"].endswith(":RepositoryDeployKey"):
-            found = Store(home.git).key(" ".join(str(resource["inputs"]["key"]).split()[:2]))
-            if found:
-                repository, key = found
-                url = f"{_github_url(home)}repos/{repository.full_name}/keys/{key.id}"
-                headers = {"Authorization": f"Bearer {home.github_token.read_text().strip()}"}
-                request = urllib.request.Request(url, method="DELETE", headers=headers)  # noqa: S310 - our own server
-                urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10).close()
-
-
-def _github_url(home: Home) -> str:
-    return f"http://127.0.0.1:{home.port('git-http')}/api/v3/"
+            Store(home.git).remove_key(" ".join(str(resource["inputs"]["key"]).split()[:2]))
 
 
 def _root_urn(stack: str, cwd: Path) -> str:

@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 import yaml
 from rich.console import Console
 
-from local import controlplane, gitserver, platform, pulumi
-from local.gitserver.store import Store
+from local import controlplane, git, platform, pulumi
 from local.home import PROJECT, Home
 from local.kubeapi import Api
+from standins.github.store import Store
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ class Platform:
     def git(self, *arguments: str, folder: Path, key: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Git as the platform's user, who may push everywhere, or with another key."""
         identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "init.defaultBranch=main"]
-        environment = {**os.environ, **gitserver.client_environment(self.home, key)}
+        environment = {**os.environ, **git.client_environment(self.home, key)}
         command = ["git", *identity, *arguments]
         return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 

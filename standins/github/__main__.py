@@ -1,8 +1,9 @@
-"""Stand-in for pulumi-resource-github, on the embedded Git server. Run as `python -m standins.github`.
+"""Stand-in for pulumi-resource-github, on the embedded Git server's repositories. Run as `python -m standins.github`.
 
 It follows the official provider (the bridge to terraform-provider-github) where a program can see it: names, defaults,
-ids, what replaces and what updates, and what is refused. Types, functions and properties it has no mapping for are
-errors.
+ids, replacement or update, and refusals in GitHub's words. There is no API between it and the repositories: it works on
+the same folder as the Git server (store.py), which GITHUB_BASE_URL names as a file:// URL, and needs no token. Types,
+functions and properties it has no mapping for are errors.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ import os
 from collections.abc import Iterable
 
 from standins.github.content import Branch, BranchDefault, RepositoryDeployKey, RepositoryFile
-from standins.github.repository import Connection, Repository
-from standins.github.rest import Rest
+from standins.github.repository import Account, Repository
 from standins.provider import StandIn, Values, serve
 
 VERSION = "6.15.0"
@@ -30,32 +30,30 @@ _HARMLESS = {
 
 
 def stand_in() -> StandIn:
-    connection = Connection()
+    account = Account()
 
     def check_config(values: Values) -> Iterable[tuple[str, str]]:
         for name in values:
             if name not in _CONFIG | _HARMLESS:
-                yield name, f"the github stand-in has no mapping for the provider's {name}: use a token"
+                yield name, f"the github stand-in has no mapping for the provider's {name}: leave it out"
 
     def configure(values: Values) -> None:
-        # The SDK fills in github.com where nothing else is said; the environment still decides then.
+        # The SDK fills in github.com where the program gives no URL; the environment decides then.
         url = values.get("baseUrl")
         if not url or url == _GITHUB:
             url = os.environ.get("GITHUB_BASE_URL") or _GITHUB
-        token = values.get("token") or os.environ.get("GITHUB_TOKEN", "")
-        owner = values.get("owner") or values.get("organization")
-        owner = owner or os.environ.get("GITHUB_OWNER") or os.environ.get("GITHUB_ORGANIZATION", "")
-        connection.open(Rest(url, token), owner)
+        owner = values.get("owner") or values.get("organization") or os.environ.get("GITHUB_OWNER", "")
+        account.open(url, owner)
 
     kinds = (Repository, RepositoryFile, RepositoryDeployKey, Branch, BranchDefault)
     return StandIn(
         "github",
         VERSION,
         "on the embedded Git server",
-        kinds={kind.token: kind(connection) for kind in kinds},
+        kinds={kind.token: kind(account) for kind in kinds},
         functions={
-            "github:index/getRepository:getRepository": connection.get_repository,
-            "github:index/getBranch:getBranch": connection.get_branch,
+            "github:index/getRepository:getRepository": account.get_repository,
+            "github:index/getBranch:getBranch": account.get_branch,
         },
         configure=configure,
         check_config=check_config,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterable
 from typing import Any
 
-from standins.github.repository import Connection
-from standins.github.rest import Answer, Rest, RestError
+from standins.github import git, store
+from standins.github.repository import PERSON, Account, change_default_branch, etag
 from standins.provider import UNKNOWN, Kind, Property, RefusedError, Values
 
 _FORCES = Property(replaces=True, required=True)
@@ -22,24 +21,17 @@ def _parts(identifier: str, count: int, form: str) -> list[str]:
 
 
 class _InRepository(Kind):
-    """What lives in a repository of the provider's owner."""
+    """A resource in a repository of the provider's owner."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    @property
-    def _rest(self) -> Rest:
-        return self._connection.rest
-
-    def _path(self, repository: str, *more: str) -> tuple[str, ...]:
-        return ("repos", self._connection.owner, repository, *more)
+    def __init__(self, account: Account) -> None:
+        self._account = account
 
     def _is_other_repository(self, state: Values, inputs: Values) -> bool:
         """Whether a new repository name is another repository rather than the same one renamed."""
         if inputs["repository"] is UNKNOWN:
             return True
-        found = self._rest.find(*self._path(inputs["repository"]))
-        return found is not None and found.body["id"] != state.get("repositoryId")
+        found = self._account.find(inputs["repository"])
+        return found is not None and found.id != state.get("repositoryId")
 
 
 class RepositoryDeployKey(_InRepository):
@@ -60,45 +52,43 @@ class RepositoryDeployKey(_InRepository):
         return name == "key" and re.sub(r"^([a-z0-9-]+ [^\s]+)( [^\s]+)?$", r"\1", new.strip()) == old
 
     def create(self, inputs: Values) -> tuple[str, Values]:
-        repository = inputs["repository"]
-        body = {"title": inputs["title"], "key": inputs["key"], "read_only": inputs["readOnly"]}
+        repository = self._account.repository(inputs["repository"], writing=True)
         try:
-            made = self._rest.call("POST", self._path(repository, "keys"), body).body
-        except RestError as error:
-            if "key is already in use" in error.errors:
-                raise RefusedError(f"{error}: {self._where(repository, inputs['key'])}") from error
-            raise
-        found = self.read(f"{repository}:{made['id']}", {})
-        if found is None:
-            raise RefusedError(f"the deploy key {inputs['title']} of {repository} was deleted as soon as it was made")
-        return found
+            made = self._account.store.add_key(repository, inputs["title"], inputs["key"], read_only=inputs["readOnly"])
+        except store.KeyInUseError as error:
+            where = self._where(repository, inputs["key"])
+            raise RefusedError(f"422 Validation Failed [{error}]: {where}") from error
+        except store.StoreError as error:
+            raise RefusedError(f"422 Validation Failed [{error}]") from error
+        return f"{inputs['repository']}:{made.id}", self._state(inputs["repository"], made)
 
-    def _where(self, repository: str, key: str) -> str:
-        for each in self._rest.get(*self._path(repository, "keys"), per_page="100").body:
-            if self.same("key", each["key"], key):
+    def _where(self, repository: store.Repository, key: str) -> str:
+        for each in repository.keys:
+            if self.same("key", each.key, key):
                 return (
-                    f"this very repository has it, titled {each['title']!r}. Import it with the id "
-                    f"{repository}:{each['id']}, or delete it there and try again"
+                    f"this very repository has it, titled {each.title!r}. Import it with the id "
+                    f"{repository.name}:{each.id}, or delete it there and try again"
                 )
         return "a key opens one repository only. Make a key pair for each repository"
 
-    def read(self, identifier: str, state: Values) -> tuple[str, Values] | None:
+    def _state(self, repository: str, key: store.DeployKey) -> Values:
+        state = {"repository": repository, "title": key.title, "key": key.key, "readOnly": key.read_only}
+        return {**state, "etag": etag(state)}
+
+    def _find(self, identifier: str) -> tuple[str, store.DeployKey | None]:
         repository, number = _parts(identifier, 2, "REPOSITORY:KEY_ID")
-        answer = self._rest.find(*self._path(repository, "keys", number))
-        if answer is None:
-            return None
-        key = answer.body
-        return identifier, {
-            "repository": repository,
-            "title": key["title"],
-            "key": key["key"],
-            "readOnly": key["read_only"],
-            "etag": answer.etag,
-        }
+        found = self._account.find(repository)
+        return repository, next((key for key in found.keys if str(key.id) == number), None) if found else None
+
+    def read(self, identifier: str, state: Values) -> tuple[str, Values] | None:
+        repository, key = self._find(identifier)
+        return None if key is None else (identifier, self._state(repository, key))
 
     def delete(self, identifier: str, state: Values) -> None:
-        repository, number = _parts(identifier, 2, "REPOSITORY:KEY_ID")
-        self._rest.call("DELETE", self._path(repository, "keys", number))
+        repository, key = self._find(identifier)
+        self._account.repository(repository, writing=True)
+        if key is None or not self._account.store.remove_key(key.key):
+            raise RefusedError(f"404 Not Found: the deploy key {identifier} is gone already. Run `pulumi refresh`")
 
 
 class RepositoryFile(_InRepository):
@@ -121,9 +111,12 @@ class RepositoryFile(_InRepository):
     outputs = ("commitSha", "ref", "sha", "repositoryId")
 
     def check(self, name: str, inputs: Values, seed: bytes) -> Iterable[tuple[str, str]]:
-        for one, other in (("commitAuthor", "commitEmail"), ("commitEmail", "commitAuthor")):
-            if one in inputs and other not in inputs:
-                yield one, f"{one} needs {other} beside it"
+        for given, needed in (("commitAuthor", "commitEmail"), ("commitEmail", "commitAuthor")):
+            if given in inputs and needed not in inputs:
+                yield given, f"{given} needs {needed} too"
+        file = inputs.get("file")
+        if isinstance(file, str) and any(part.lower() in ("", ".", "..", ".git") for part in file.split("/")):
+            yield "file", "contains a malformed path component: write a path like clusters/eu.yaml"
 
     def replaces(self, name: str, state: Values, inputs: Values) -> bool:
         if name == "repository":
@@ -131,33 +124,41 @@ class RepositoryFile(_InRepository):
         return super().replaces(name, state, inputs)
 
     def create(self, inputs: Values) -> tuple[str, Values]:
-        repository, file = inputs["repository"], inputs["file"]
-        info = self._rest.get(*self._path(repository)).body
-        branch = inputs.get("branch") or info["default_branch"]
-        if "branch" in inputs and self._rest.find(*self._path(repository, "branches", branch)) is None:
+        repository, file = self._account.repository(inputs["repository"], writing=True), inputs["file"]
+        branch = inputs.get("branch") or git.default_branch(repository.path)
+        tip = git.branch_tip(repository.path, branch)
+        if "branch" in inputs and tip is None:
             raise RefusedError(
-                f"branch {branch} not found in repository {info['full_name']}: make it first (github.Branch)"
+                f"branch {branch} not found in repository {repository.full_name}: make it first (github.Branch)"
             )
-        body = self._body(inputs, branch, inputs.get("commitMessage") or f"Add {file}")
-        known = self._rest.find(*self._path(repository, "contents", file), ref=branch)
-        if known is not None:
-            if not inputs["overwriteOnCreate"]:
-                raise RefusedError(
-                    f"refusing to overwrite existing file {file} of {info['full_name']}: configure "
-                    "`overwriteOnCreate` to `true` to override"
-                )
-            body["sha"] = known.body["sha"]
-        made = self._rest.call("PUT", self._path(repository, "contents", file), body).body
-        state = {**inputs, "branch": branch, "repositoryId": info["id"], "commitSha": made["commit"]["sha"]}
-        return self._existing(f"{repository}:{file.replace(':', '??')}:{branch}", state)
+        known = git.entry(repository.path, tip, file) if tip else None
+        if known is not None and known.type != "blob":
+            raise RefusedError(f"422 {file} of {repository.full_name} is a directory: take another path")
+        if known is not None and not inputs["overwriteOnCreate"]:
+            raise RefusedError(
+                f"refusing to overwrite existing file {file} of {repository.full_name}: configure "
+                "`overwriteOnCreate` to `true` to override"
+            )
+        state = {**inputs, "branch": branch, "repositoryId": repository.id, "sha": known.sha if known else None}
+        message = inputs.get("commitMessage") or f"Add {file}"
+        state["commitSha"] = self._commit(state, inputs["content"].encode(), message)
+        return self._existing(f"{inputs['repository']}:{file.replace(':', '??')}:{branch}", state)
 
-    def _body(self, inputs: Values, branch: str, message: str) -> dict[str, Any]:
-        content = base64.b64encode(inputs["content"].encode()).decode()
-        body: dict[str, Any] = {"message": message, "content": content, "branch": branch}
-        if inputs.get("commitAuthor"):
-            person = {"name": inputs["commitAuthor"], "email": inputs["commitEmail"]}
-            body |= {"author": person, "committer": person}
-        return body
+    def _commit(self, state: Values, content: bytes | None, message: str) -> str:
+        """Write the file, or delete it (content None), if it still is as `state` has it; the commit's hash."""
+        repository, file, branch = state["repository"], state["file"], state["branch"]
+        path = self._account.repository(repository, writing=True).path
+        person = git.Person(state["commitAuthor"], state["commitEmail"]) if state.get("commitAuthor") else PERSON
+        changed = "somebody else changed the file. Run `pulumi refresh`, then try again"
+        with self._account.store.changing():
+            tip = git.branch_tip(path, branch)
+            known = git.entry(path, tip, file) if tip else None
+            if (known.sha if known else None) != state["sha"]:
+                raise RefusedError(f"409 {file} of {repository} does not match {state['sha']}: {changed}")
+            try:
+                return git.commit_files(path, branch, {file: content}, message, person, parent=tip)
+            except git.BranchMovedError as error:
+                raise RefusedError(f"409 {branch} of {repository} moved: {changed}") from error
 
     def _existing(self, identifier: str, state: Values) -> tuple[str, Values]:
         found = self.read(identifier, state)
@@ -168,65 +169,71 @@ class RepositoryFile(_InRepository):
     def read(self, identifier: str, state: Values) -> tuple[str, Values] | None:
         if not state:
             repository, file, branch = _parts(identifier, 3, "REPOSITORY:FILE:BRANCH, with ?? for a : in FILE")
-            info = self._rest.get(*self._path(repository)).body
-            branch = branch or info["default_branch"]
+            imported = self._account.repository(repository)
+            branch = branch or git.default_branch(imported.path)
             state = {"repository": repository, "file": file.replace("??", ":"), "branch": branch}
-            state |= {"repositoryId": info["id"], "overwriteOnCreate": False}
+            state |= {"repositoryId": imported.id, "overwriteOnCreate": False}
             identifier = f"{repository}:{file}:{branch}"
-        repository, file, branch = state["repository"], state["file"], state["branch"]
-        found = self._rest.find(*self._path(repository, "contents", file), ref=branch)
-        if found is None or not isinstance(found.body, dict) or "content" not in found.body:
+        file, branch = state["file"], state["branch"]
+        found = self._account.find(state["repository"])
+        tip = git.branch_tip(found.path, branch) if found else None
+        if found is None or tip is None:
             return None
-        commit = self._commit(repository, file, branch, state.get("commitSha"))
-        committer = commit["commit"]["committer"]
-        author = {"commitAuthor": committer["name"], "commitEmail": committer["email"]}
+        known = git.entry(found.path, tip, file)
+        if known is None or known.type != "blob":
+            return None
+        written = git.find_commit(found.path, state.get("commitSha") or "")  # None too where history was rewritten
+        [commit] = git.log(found.path, written or tip, path=None if written else file, count=1)
+        author = {"commitAuthor": commit.committer.name, "commitEmail": commit.committer.email}
         return identifier, {
             **state,
-            "content": base64.b64decode(found.body["content"]).decode(errors="replace"),
-            "sha": found.body["sha"],
+            "content": git.blob(found.path, known.sha).decode(errors="replace"),
+            "sha": known.sha,
             "ref": branch,
-            "commitSha": commit["sha"],
-            "commitMessage": commit["commit"]["message"],
+            "commitSha": commit.sha,
+            "commitMessage": commit.message,
             **(author if state.get("commitAuthor") else {}),
         }
 
-    def _commit(self, repository: str, file: str, branch: str, known: str | None) -> dict[str, Any]:
-        if known:
-            return self._rest.get(*self._path(repository, "commits", known)).body
-        found = self._rest.get(*self._path(repository, "commits"), path=file, sha=branch, per_page="1").body
-        return found[0]
-
     def update(self, identifier: str, state: Values, inputs: Values) -> Values:
-        repository, file, branch = inputs["repository"], inputs["file"], state["branch"]
+        file = inputs["file"]
         message = inputs.get("commitMessage") or state["commitMessage"]
-        body = self._body(inputs, branch, f"Update {file}" if message == f"Add {file}" else message)
-        body["sha"] = state["sha"]
-        made = self._change("PUT", repository, file, body).body
-        new = {**inputs, "branch": branch, "repositoryId": state["repositoryId"], "commitSha": made["commit"]["sha"]}
+        new = {**inputs, **{name: state[name] for name in ("branch", "repositoryId", "sha")}}
+        message = f"Update {file}" if message == f"Add {file}" else message
+        new["commitSha"] = self._commit(new, inputs["content"].encode(), message)
         return self._existing(identifier, new)[1]
 
     def delete(self, identifier: str, state: Values) -> None:
-        repository, file = state["repository"], state["file"]
+        file = state["file"]
         message = state.get("commitMessage") or f"Delete {file}"
-        body = self._body(state, state["branch"], f"Delete {file}" if message == f"Add {file}" else message)
-        del body["content"]
-        body["sha"] = state["sha"]
-        self._change("DELETE", repository, file, body)
+        if self.read(identifier, state) is None:
+            raise RefusedError(f"404 Not Found: the file {file} is gone already. Run `pulumi refresh`")
+        self._commit(state, None, f"Delete {file}" if message == f"Add {file}" else message)
 
-    def _change(self, method: str, repository: str, file: str, body: dict[str, Any]) -> Answer:
+
+class _OfBranches(_InRepository):
+    """A resource that moves branches."""
+
+    def _rename(self, repository: store.Repository, branch: str, new: str) -> None:
+        with self._account.store.changing():
+            tip = git.branch_tip(repository.path, branch)
+            if tip is None:
+                raise RefusedError(f"404 Branch not found: {repository.full_name} has no branch {branch}")
+            self._make(repository, new, tip)
+            if branch == git.default_branch(repository.path):
+                git.set_default_branch(repository.path, new)
+            git.set_branch(repository.path, branch, None, tip)
+
+    def _make(self, repository: store.Repository, branch: str, tip: str) -> None:
         try:
-            return self._rest.call(method, self._path(repository, "contents", file), body)
-        except RestError as error:
-            if error.status == 409:
-                raise RefusedError(
-                    f"{error}: somebody else changed the file. Run `pulumi refresh`, then try again"
-                ) from error
-            if error.status == 404 and method == "DELETE":
-                raise RefusedError(f"{error}; if the file is gone already, run `pulumi refresh`") from error
-            raise
+            git.set_branch(repository.path, branch, tip, git.NO_COMMIT)
+        except git.BranchMovedError as error:
+            raise RefusedError(f"422 New branch already exists: {branch}") from error
+        except git.GitError as error:
+            raise RefusedError(f"422 {branch!r} can't be a branch at {tip}: {error}") from error
 
 
-class Branch(_InRepository):
+class Branch(_OfBranches):
     """A branch; renamed in place."""
 
     token = "github:index/branch:Branch"  # noqa: S105 - a type's name
@@ -240,22 +247,18 @@ class Branch(_InRepository):
     outputs = ("ref", "sha")
 
     def create(self, inputs: Values) -> tuple[str, Values]:
-        repository, branch = inputs["repository"], inputs["branch"]
-        start = inputs.get("sourceSha")
-        if not start:
-            source = self._rest.get(*self._path(repository, "git", "ref", "heads", inputs["sourceBranch"])).body
-            start = source["object"]["sha"]
-        try:
-            body = {"ref": f"refs/heads/{branch}", "sha": start}
-            self._rest.call("POST", self._path(repository, "git", "refs"), body)
-        except RestError as error:
-            if error.message != "Reference already exists":  # the official provider then takes the branch over
-                raise
-        found = self.read(f"{repository}:{branch}", {**inputs, "sourceSha": start})
+        repository, branch = self._account.repository(inputs["repository"], writing=True), inputs["branch"]
+        start = inputs.get("sourceSha") or git.branch_tip(repository.path, inputs["sourceBranch"])
+        if start is None:
+            raise RefusedError(f"404 Not Found: {repository.full_name} has no branch {inputs['sourceBranch']}")
+        if git.branch_tip(repository.path, branch) is None:  # the official provider takes an existing one over
+            self._make(repository, branch, start)
+        return self._existing({**inputs, "sourceSha": start})
+
+    def _existing(self, state: Values) -> tuple[str, Values]:
+        found = self.read(f"{state['repository']}:{state['branch']}", state)
         if found is None:
-            raise RefusedError(
-                f"the branch {branch} of {repository} was deleted as soon as it was made: run the update again"
-            )
+            raise RefusedError(f"the branch {state['branch']} of {state['repository']} is gone: run `pulumi refresh`")
         return found
 
     def read(self, identifier: str, state: Values) -> tuple[str, Values] | None:
@@ -264,26 +267,30 @@ class Branch(_InRepository):
             branch, _, source = branch.partition(":")
             state = {"sourceBranch": source or "main"}
         branch = state.get("branch", branch)  # renamed since it got its id
-        answer = self._rest.find(*self._path(repository, "git", "ref", "heads", branch))
-        if answer is None:
-            return None
-        found = {"repository": repository, "branch": branch, "ref": answer.body["ref"], "etag": answer.etag}
-        return f"{repository}:{branch}", {**state, **found, "sha": answer.body["object"]["sha"]}
+        found = self._account.get_branch({"repository": repository, "branch": branch})
+        identifier = found.pop("id")
+        return (identifier, {**state, **found}) if identifier else None
 
     def update(self, identifier: str, state: Values, inputs: Values) -> Values:
-        repository, body = state["repository"], {"new_name": inputs["branch"]}
-        self._rest.call("POST", self._path(repository, "branches", state["branch"], "rename"), body)
-        # The engine can't be told of a new id on update: it stays until the next refresh.
-        found = self.read(identifier, {**state, **inputs})
-        if found is None:
-            raise RefusedError(f"the branch {inputs['branch']} of {repository} is gone: run `pulumi refresh`")
-        return found[1]
+        repository = self._account.repository(state["repository"], writing=True)
+        self._rename(repository, state["branch"], inputs["branch"])
+        # An update can't change the id in the engine: it stays until the next refresh.
+        return self._existing({**state, **inputs})[1]
 
     def delete(self, identifier: str, state: Values) -> None:
-        self._rest.call("DELETE", self._path(state["repository"], "git", "refs", "heads", state["branch"]))
+        repository, branch = self._account.repository(state["repository"], writing=True), state["branch"]
+        tip = git.branch_tip(repository.path, branch)
+        if tip is None:
+            raise RefusedError(f"422 Reference does not exist: the branch {branch} is gone. Run `pulumi refresh`")
+        if branch == git.default_branch(repository.path):
+            raise RefusedError(f"422 Cannot delete the default branch: make another one than {branch} the default")
+        try:
+            git.set_branch(repository.path, branch, None, tip)
+        except git.BranchMovedError as error:
+            raise RefusedError(f"409 somebody pushed to {branch} meanwhile: try again") from error
 
 
-class BranchDefault(_InRepository):
+class BranchDefault(_OfBranches):
     """Which branch is the default one. Deleting it changes nothing."""
 
     token = "github:index/branchDefault:BranchDefault"  # noqa: S105 - a type's name
@@ -303,24 +310,23 @@ class BranchDefault(_InRepository):
         return inputs["repository"], self.update(inputs["repository"], {}, inputs)
 
     def read(self, identifier: str, state: Values) -> tuple[str, Values] | None:
-        repository = state.get("repository") or identifier
-        answer = self._rest.find(*self._path(repository))
-        if answer is None:
-            return None
-        found = {"repository": repository, "branch": answer.body["default_branch"]}
-        return identifier, {**state, **found, "repositoryId": answer.body["id"], "etag": answer.etag}
+        repository = self._account.find(state.get("repository") or identifier)
+        return (
+            None if repository is None else (identifier, self._state(repository, {"repository": identifier, **state}))
+        )
+
+    def _state(self, repository: store.Repository, known: Values) -> Values:
+        found: Values = {"branch": git.default_branch(repository.path), "repositoryId": repository.id}
+        return {**known, **found, "etag": etag(found)}
 
     def update(self, identifier: str, state: Values, inputs: Values) -> Values:
-        path, branch = self._path(inputs["repository"]), inputs["branch"]
-        current = self._rest.get(*path).body["default_branch"]
+        repository, branch = self._account.repository(inputs["repository"], writing=True), inputs["branch"]
+        current = git.default_branch(repository.path)
         if current != branch and inputs["rename"]:
-            self._rest.call("POST", (*path, "branches", current, "rename"), {"new_name": branch})
+            self._rename(repository, current, branch)
         elif current != branch:
-            self._rest.call("PATCH", path, {"default_branch": branch})
-        found = self.read(inputs["repository"], inputs)
-        if found is None:
-            raise RefusedError(f"the repository {inputs['repository']} is gone: run `pulumi refresh`")
-        return found[1]
+            change_default_branch(repository, branch)
+        return self._state(repository, inputs)
 
     def delete(self, identifier: str, state: Values) -> None:
         pass

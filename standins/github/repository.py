@@ -1,13 +1,20 @@
-"""GitHub stand-in: the Repository resource and the getRepository function."""
+"""GitHub stand-in: the Repository resource and the getRepository and getBranch functions."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from standins.github.rest import Rest, RestError
-from standins.provider import Kind, PartlyDoneError, Property, RefusedError, Values
+from standins.github import git, store
+from standins.provider import Kind, Property, RefusedError, Values
+
+PERSON = git.Person("platform", "platform@users.noreply.localhost")
+"""Who commits where the program names no author."""
 
 _NAME = re.compile(r"[-a-zA-Z0-9_.]{1,100}")
 _TOPIC = re.compile(r"[a-z0-9][a-z0-9-]{0,49}")
@@ -17,52 +24,65 @@ _ON = Property(bool, default=True)
 _OFF = Property(bool, default=False)
 _UNSUPPORTED = Property(unsupported=True)
 
-_FIELDS = {
-    "description": "description",
-    "homepageUrl": "homepage",
-    "visibility": "visibility",
-    "private": "private",
-    "hasIssues": "has_issues",
-    "hasDiscussions": "has_discussions",
-    "hasProjects": "has_projects",
-    "hasWiki": "has_wiki",
-    "hasDownloads": "has_downloads",
-    "isTemplate": "is_template",
-    "allowMergeCommit": "allow_merge_commit",
-    "allowSquashMerge": "allow_squash_merge",
-    "allowRebaseMerge": "allow_rebase_merge",
-    "allowAutoMerge": "allow_auto_merge",
-    "allowForking": "allow_forking",
-    "allowUpdateBranch": "allow_update_branch",
-    "deleteBranchOnMerge": "delete_branch_on_merge",
-    "webCommitSignoffRequired": "web_commit_signoff_required",
-    "squashMergeCommitTitle": "squash_merge_commit_title",
-    "squashMergeCommitMessage": "squash_merge_commit_message",
-    "mergeCommitTitle": "merge_commit_title",
-    "mergeCommitMessage": "merge_commit_message",
-    "archived": "archived",
-    "fullName": "full_name",
-    "defaultBranch": "default_branch",
-    "htmlUrl": "html_url",
-    "sshCloneUrl": "ssh_url",
-    "svnUrl": "svn_url",
-    "gitCloneUrl": "git_url",
-    "httpCloneUrl": "clone_url",
-    "nodeId": "node_id",
-    "repoId": "id",
-    "topics": "topics",
+_NEW: Values = {
+    "description": "",
+    "homepageUrl": "",
+    "private": False,
+    "hasIssues": True,
+    "hasDiscussions": False,
+    "hasProjects": True,
+    "hasWiki": True,
+    "hasDownloads": True,
+    "isTemplate": False,
+    "allowMergeCommit": True,
+    "allowSquashMerge": True,
+    "allowRebaseMerge": True,
+    "allowAutoMerge": False,
+    "allowForking": False,
+    "allowUpdateBranch": False,
+    "deleteBranchOnMerge": False,
+    "webCommitSignoffRequired": False,
+    "squashMergeCommitTitle": "COMMIT_OR_PR_TITLE",
+    "squashMergeCommitMessage": "COMMIT_MESSAGES",
+    "mergeCommitTitle": "MERGE_MESSAGE",
+    "mergeCommitMessage": "PR_TITLE",
+    "archived": False,
+    "topics": [],
+    "vulnerabilityAlerts": False,
 }
-"""Property -> field of GitHub's API, for all that is read."""
-
-_SENT = (*list(_FIELDS)[: list(_FIELDS).index("fullName")],)
+"""The settings that GitHub gives a new repository."""
 
 
-def described(body: dict[str, Any]) -> Values:
-    """The properties that GitHub's answer gives; what it has not is empty, as with the official provider."""
-    found = {name: body.get(field) for name, field in _FIELDS.items()}
-    return {**found, "name": body["name"], "primaryLanguage": body.get("language") or ""} | {
-        name: found[name] or "" for name in ("description", "homepageUrl")
+def etag(state: Values) -> str:
+    """A value that changes with the state, as GitHub's ETag does."""
+    return f'W/"{hashlib.sha256(repr(sorted(state.items())).encode()).hexdigest()}"'
+
+
+def described(repository: store.Repository) -> Values:
+    """A repository's properties. Its URLs are those on GitHub, which the platform's mirrors lead to the Git server."""
+    name = repository.full_name
+    found: Values = {
+        **{key: repository.settings.get(key, default) for key, default in _NEW.items()},
+        "name": repository.name,
+        "fullName": name,
+        "visibility": "private" if repository.private else "public",
+        "defaultBranch": git.default_branch(repository.path),
+        "htmlUrl": f"https://github.com/{name}",
+        "svnUrl": f"https://github.com/{name}",
+        "httpCloneUrl": f"https://github.com/{name}.git",
+        "gitCloneUrl": f"git://github.com/{name}.git",
+        "sshCloneUrl": f"git@github.com:{name}.git",
+        "nodeId": f"R_{repository.id}",
+        "repoId": repository.id,
+        "primaryLanguage": "",
     }
+    return found
+
+
+def change_default_branch(repository: store.Repository, branch: str) -> None:
+    if git.branch_tip(repository.path, branch) is None:
+        raise RefusedError(f"422 Validation Failed: the branch {branch} was not found. Push it first, then try again")
+    git.set_default_branch(repository.path, branch)
 
 
 class Repository(Kind):
@@ -89,10 +109,12 @@ class Repository(Kind):
         "allowUpdateBranch": _FLAG,
         "deleteBranchOnMerge": _OFF,
         "webCommitSignoffRequired": Property(bool, computed=True),
-        "squashMergeCommitTitle": Property(default="COMMIT_OR_PR_TITLE"),
-        "squashMergeCommitMessage": Property(default="COMMIT_MESSAGES"),
-        "mergeCommitTitle": Property(default="MERGE_MESSAGE"),
-        "mergeCommitMessage": Property(default="PR_TITLE"),
+        "squashMergeCommitTitle": Property(default="COMMIT_OR_PR_TITLE", choices=("PR_TITLE", "COMMIT_OR_PR_TITLE")),
+        "squashMergeCommitMessage": Property(
+            default="COMMIT_MESSAGES", choices=("PR_BODY", "COMMIT_MESSAGES", "BLANK")
+        ),
+        "mergeCommitTitle": Property(default="MERGE_MESSAGE", choices=("PR_TITLE", "MERGE_MESSAGE")),
+        "mergeCommitMessage": Property(default="PR_TITLE", choices=("PR_BODY", "PR_TITLE", "BLANK")),
         "autoInit": _FLAG,
         "archived": _OFF,
         "archiveOnDestroy": _FLAG,
@@ -115,22 +137,16 @@ class Repository(Kind):
         *("nodeId", "repoId", "primaryLanguage"),
     )
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    @property
-    def _rest(self) -> Rest:
-        return self._connection.rest
-
-    @property
-    def _owner(self) -> str:
-        return self._connection.owner
+    def __init__(self, account: Account) -> None:
+        self._account = account
 
     def check(self, name: str, inputs: Values, seed: bytes) -> Iterable[tuple[str, str]]:
         if "name" not in inputs:
             inputs["name"] = f"{name}-{seed.hex()[:7]}"
         if isinstance(inputs["name"], str) and not _NAME.fullmatch(inputs["name"]):
             yield "name", "must include only alphanumeric characters, underscores or hyphens, at most 100 of them"
+        if inputs["name"] in (".", "..") or str(inputs["name"]).endswith(".git"):
+            yield "name", "is reserved: take another one, without .git at its end"
         if "private" in inputs and "visibility" in inputs:
             yield "private", "conflicts with visibility: give one of them, better visibility"
         topics = inputs.get("topics")
@@ -147,100 +163,124 @@ class Repository(Kind):
     def create(self, inputs: Values) -> tuple[str, Values]:
         if inputs.get("defaultBranch", "main") != "main":
             raise RefusedError("cannot set the default branch on a new repository to something other than 'main'")
-        body = {**self._body(inputs), "auto_init": inputs.get("autoInit", False)}
-        path = ("orgs", self._owner, "repos") if self._connection.is_organization else ("user", "repos")
+        name, settings = inputs["name"], self._settings(inputs, {})
+
+        def readme(path: Path) -> None:
+            text = f"# {name}\n" + (f"{settings['description']}\n" if settings["description"] else "")
+            git.commit_files(path, "main", {"README.md": text.encode()}, "Initial commit", PERSON, parent=None)
+
+        first_commit = readme if inputs.get("autoInit") else None
         try:
-            made = self._rest.call("POST", path, body).body
-        except RestError as error:
-            if "name already exists on this account" in error.errors:
-                raise RefusedError(f"{error}: import it (import_={inputs['name']!r}), or take another name") from error
-            raise
-        name = made["name"]
-        try:
-            self._set_topics_and_alerts(name, {}, inputs)
-        except RefusedError as refused:
-            raise PartlyDoneError(name, {**inputs, **described(made)}, str(refused)) from refused
-        return name, self._state(name, inputs)
+            made = self._account.store.create(self._account.owner, name, settings, first_commit=first_commit)
+        except store.AlreadyExistsError as error:
+            raise RefusedError(
+                f"422 Repository creation failed [{error}]: import it (import_={name!r}), or take another name"
+            ) from error
+        return made.name, self._state(made, inputs)
 
     def read(self, identifier: str, state: Values) -> tuple[str, Values] | None:
-        found = self._rest.find("repos", self._owner, identifier)
-        if found is None:
-            return None
+        found = self._account.find(identifier)
         # An imported repository counts as not initialised by Pulumi, as with the official provider.
-        return found.body["name"], self._state(identifier, state or {"autoInit": False})
+        return None if found is None else (found.name, self._state(found, state or {"autoInit": False}))
 
     def update(self, identifier: str, state: Values, inputs: Values) -> Values:
         if inputs.get("archived") and state.get("archived"):
             return {**state, **inputs}
-        body = self._body(inputs)
-        if inputs.get("defaultBranch") and inputs["defaultBranch"] != state.get("defaultBranch"):
-            body["default_branch"] = inputs["defaultBranch"]
-        # Archiving comes last: an archived repository takes no topics any more.
-        archives = body.pop("archived") and not state.get("archived")
-        name = self._rest.call("PATCH", ("repos", self._owner, identifier), body).body["name"]
-        self._set_topics_and_alerts(name, state, inputs)
-        if archives or state.get("archived"):
-            self._rest.call("PATCH", ("repos", self._owner, name), {"archived": bool(archives)})
-        kept = {key: state[key] for key in ("autoInit", "archiveOnDestroy") if key in state and key in inputs}
-        return self._state(name, {**kept, **inputs})
+        everything = self._account.store
+        with everything.changing():
+            current = self._account.repository(identifier, writing=inputs["archived"])
+            changed = replace(current, settings=self._settings(inputs, current.settings))
+            branch = inputs.get("defaultBranch")
+            if branch and branch != state.get("defaultBranch"):
+                change_default_branch(current, branch)
+            try:
+                renamed = inputs["name"] != current.name
+                changed = everything.rename(changed, inputs["name"]) if renamed else everything.save(changed)
+            except store.AlreadyExistsError as error:
+                raise RefusedError(f"422 Validation Failed [{error}]: take another name") from error
+        return self._state(changed, inputs)
 
     def delete(self, identifier: str, state: Values) -> None:
+        everything = self._account.store
         if not state.get("archiveOnDestroy"):
-            self._rest.call("DELETE", ("repos", self._owner, identifier))
+            everything.delete(self._account.repository(identifier))
         elif not state.get("archived"):
-            self._rest.call("PATCH", ("repos", self._owner, identifier), {"archived": True})
+            with everything.changing():
+                current = self._account.repository(identifier)
+                everything.save(replace(current, settings={**current.settings, "archived": True}))
 
-    def _body(self, inputs: Values) -> dict[str, Any]:
-        """A request that sets everything, as the official provider sends it: what is absent is emptied."""
-        body: dict[str, Any] = {"name": inputs["name"]}
-        for name in _SENT:
+    def _settings(self, inputs: Values, current: Values) -> Values:
+        """All settings after a change, as the official provider sends them: an absent input empties its setting."""
+        settings = {**_NEW, **current}
+        for name in _NEW:
             declared = self.properties[name]
-            if name not in ("visibility", "private") and (name in inputs or not declared.computed):
-                body[_FIELDS[name]] = inputs.get(name, declared.type())
+            if name in inputs or not declared.computed:
+                settings[name] = inputs.get(name, declared.type())
+        if inputs.get("visibility") == "internal":
+            raise RefusedError("422 Validation Failed: only organizations of an enterprise have internal repositories")
         if "visibility" in inputs:
-            body["visibility"] = inputs["visibility"]
-        elif "private" in inputs:
-            body["visibility"] = "private" if inputs["private"] else "public"
-        return body
+            settings["private"] = inputs["visibility"] == "private"
+        if not any(settings[name] for name in ("allowMergeCommit", "allowSquashMerge", "allowRebaseMerge")):
+            raise RefusedError("422 Validation Failed: allow at least one merge strategy")
+        return settings
 
-    def _set_topics_and_alerts(self, name: str, state: Values, inputs: Values) -> None:
-        if "topics" in inputs and inputs["topics"] != state.get("topics"):
-            self._rest.call("PUT", ("repos", self._owner, name, "topics"), {"names": inputs["topics"]})
-        if "vulnerabilityAlerts" in inputs and inputs["vulnerabilityAlerts"] != state.get("vulnerabilityAlerts"):
-            method = "PUT" if inputs["vulnerabilityAlerts"] else "DELETE"
-            self._rest.call(method, ("repos", self._owner, name, "vulnerability-alerts"))
-
-    def _state(self, name: str, known: Values) -> Values:
-        answer = self._rest.get("repos", self._owner, name)
-        alerts = self._rest.find("repos", self._owner, name, "vulnerability-alerts") is not None
+    def _state(self, repository: store.Repository, known: Values) -> Values:
         own = {key: value for key, value in known.items() if key in self.properties}
-        return {**own, **described(answer.body), "vulnerabilityAlerts": alerts, "fork": "false", "etag": answer.etag}
+        found = described(repository)
+        return {**own, **found, "fork": "false", "etag": etag(found)}
 
 
-class Connection:
-    """The API and the owner that the provider was configured with."""
+class Account:
+    """The store and the owner that the provider was configured with."""
 
     def __init__(self) -> None:
-        self._rest: Rest | None = None
+        self._store: store.Store | None = None
         self.owner = ""
-        self.is_organization = False
 
     @property
-    def rest(self) -> Rest:
-        if self._rest is None:
+    def store(self) -> store.Store:
+        if self._store is None:
             raise RefusedError("the github provider is not configured yet")
-        return self._rest
+        return self._store
 
-    def open(self, rest: Rest, owner: str) -> None:
-        """Use this API, and this owner or else the token's user. Raises RestError if the token is not accepted."""
-        login = rest.get("user").body["login"]
-        self._rest, self.owner = rest, owner or login
-        self.is_organization = self.owner != login and rest.find("orgs", self.owner) is not None
-        if self.owner != login and not self.is_organization:
+    def open(self, url: str, owner: str) -> None:
+        """Use this folder of repositories, as a file:// URL, and this owner."""
+        parts = urlsplit(url)
+        folder = Path(unquote(parts.path))
+        if parts.scheme != "file":
             raise RefusedError(
-                f"the embedded Git server has no organization {self.owner}, and the token is {login}'s: set the github "
-                "provider's owner (or GITHUB_OWNER) to acme"
+                f"the github stand-in works on the embedded Git server's folder only, and {url} is not it: set "
+                "GITHUB_BASE_URL as the platform's env file does, or use the official plugin"
             )
+        if not folder.is_dir():
+            raise RefusedError(f"the embedded Git server has no folder {folder} yet: start it with `make up`")
+        found = store.Store(folder)
+        owners = found.owners()
+        known = [name for name in owners if name.casefold() == owner.casefold()]
+        if not known:
+            raise RefusedError(
+                f"the embedded Git server has no organization {owner or '(none given)'}: set the github provider's "
+                f"owner (or GITHUB_OWNER) to one of {', '.join(owners)}"
+            )
+        self._store, self.owner = found, known[0]
+
+    def find(self, name: str) -> store.Repository | None:
+        """The owner's repository of this name; None if there is none."""
+        return self.store.get(self.owner, name)
+
+    def repository(self, name: str, *, writing: bool = False) -> store.Repository:
+        """Likewise. Raises RefusedError if there is none, or if it is to be written to and archived."""
+        found = self.find(name)
+        if found is None:
+            raise RefusedError(
+                f"404 Not Found: {self.owner} has no repository {name}. Check the owner (the provider's owner, or "
+                "GITHUB_OWNER) and the repository's name"
+            )
+        if writing and found.archived:
+            raise RefusedError(
+                f"403 Repository was archived so is read-only: set archived of {found.full_name} to false first"
+            )
+        return found
 
     def get_repository(self, arguments: Values) -> Values:
         """github.getRepository: by `fullName`, or `name` of the provider's owner. A missing one has an empty id."""
@@ -250,28 +290,21 @@ class Connection:
         owner, _, name = full_name.partition("/") if full_name else (self.owner, "/", name)
         if not owner or not name or "/" in name:
             raise RefusedError(f'unexpected full name format ("{full_name}"), expected owner/repo_name')
-        answer = self.rest.find("repos", owner, name)
-        if answer is None:
+        found = self.store.get(owner, name)
+        if found is None:
             return {"id": "", "name": name, "fullName": f"{owner}/{name}"}
         lists: Values = {"pages": [], "repositoryLicenses": [], "templates": []}
-        return {**described(answer.body), **lists, "fork": bool(answer.body["fork"]), "id": answer.body["name"]}
+        return {**described(found), **lists, "fork": False, "id": found.name}
 
     def get_branch(self, arguments: Values) -> Values:
         """github.getBranch. A missing branch has an empty id."""
         repository, branch = arguments.get("repository"), arguments.get("branch")
         if not repository or not branch:
             raise RefusedError("getBranch needs repository and branch")
-        try:
-            answer = self.rest.get("repos", self.owner, repository, "git", "ref", "heads", branch)
-        except RestError as error:
-            if error.status in (404, 409):  # 409: the repository is empty
-                return {"id": "", "repository": repository, "branch": branch}
-            raise
-        return {
-            "id": f"{repository}:{branch}",
-            "repository": repository,
-            "branch": branch,
-            "etag": answer.etag,
-            "ref": answer.body["ref"],
-            "sha": answer.body["object"]["sha"],
-        }
+        found = self.find(repository)
+        sha = git.branch_tip(found.path, branch) if found else None
+        answer: Values = {"repository": repository, "branch": branch}
+        if sha is None:
+            return {**answer, "id": ""}
+        answer |= {"id": f"{repository}:{branch}", "ref": f"refs/heads/{branch}", "sha": sha}
+        return {**answer, "etag": etag(answer)}

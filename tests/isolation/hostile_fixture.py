@@ -13,9 +13,9 @@ from unittest.mock import ANY
 import pytest
 import yaml
 
-from local.gitserver import commits
-from local.gitserver.store import Store
 from model.kubernetes.manifests import Manifest
+from standins.github import git
+from standins.github.store import Store
 from tests.isolation.actors import Actor
 from tests.isolation.hostile import NEIGHBOUR, OWN, SECONDS, product
 from tests.isolation.hostile_defences import space
@@ -63,10 +63,10 @@ def running(folder: Path) -> Iterator[HostilePlatform]:
     web = serve()
     try:
         platform.start()
-        store, person = Store(platform.home.git), commits.Person("Hostile team", "hostile@acme.example")
+        store, person = Store(platform.home.git), git.Person("Hostile team", "hostile@acme.example")
 
         def first(path: Path) -> None:
-            commits.commit_files(path, "main", {"README.md": b"Nothing.\n"}, "Start", person, person, parent=None)
+            git.commit_files(path, "main", {"README.md": b"Nothing.\n"}, "Start", person, parent=None)
 
         store.create("acme", REPOSITORY, {"private": False}, default_branch="main", first_commit=first)
         (folder / "clones").mkdir()

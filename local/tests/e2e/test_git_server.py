@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import concurrent.futures
-import json
 import os
 import signal
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import asyncssh
 import psutil
 import pytest
 import yaml
 
-from local import gitserver, processes
+from local import git as server
+from local import processes
 from local.home import Home
+from standins.github.store import DeployKey, KeyInUseError, Store, StoreError
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +29,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     home = Home(tmp_path_factory.mktemp("home"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(user))
-        gitserver.start(home)
-        gitserver.seed(home)
+        server.start(home)
+        server.seed(home)
     yield home
     processes.stop(home, "gitserver")
 
@@ -55,7 +54,7 @@ def git(home: Home, *arguments: str | Path, key: Path | None = None) -> subproce
         ["git", *map(str, arguments)],
         capture_output=True,
         text=True,
-        env={**os.environ, **identity, **gitserver.client_environment(home, key)},
+        env={**os.environ, **identity, **server.client_environment(home, key)},
         timeout=60,
     )
 
@@ -68,25 +67,11 @@ def http_url(home: Home, path: str) -> str:
     return f"http://127.0.0.1:{home.port('git-http')}/{path}"
 
 
-def api(home: Home, method: str, path: str, body: dict[str, Any] | None = None, *, token: str | None = None) -> Any:
-    """(status, JSON) of the API's answer."""
-    request = urllib.request.Request(
-        http_url(home, f"api/v3/{path}"),
-        method=method,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Authorization": f"Bearer {token or home.github_token.read_text().strip()}"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return response.status, json.loads(response.read() or "null")
-    except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read() or "null")
-
-
-def add_key(home: Home, repository: str, text: str, *, read_only: bool) -> int:
-    status, made = api(home, "POST", f"repos/{repository}/keys", {"title": "t", "key": text, "read_only": read_only})
-    assert status == 201, made
-    return int(made["id"])
+def add_key(home: Home, full_name: str, text: str, *, read_only: bool) -> DeployKey:
+    store = Store(home.git)
+    repository = store.get(*full_name.split("/"))
+    assert repository is not None
+    return store.add_key(repository, "t", text, read_only=read_only)
 
 
 def commit_and_push(home: Home, clone: Path, key: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -108,7 +93,7 @@ def test_seeding_again_keeps_what_was_pushed(home: Home, tmp_path: Path) -> None
     git(home, "clone", ssh_url(home, "acme/product"), tmp_path / "product")
     commit_and_push(home, tmp_path / "product")
     tip = git(home, "ls-remote", ssh_url(home, "acme/product"), "main").stdout
-    assert gitserver.seed(home) == []
+    assert server.seed(home) == []
     assert git(home, "ls-remote", ssh_url(home, "acme/product"), "main").stdout == tip
 
 
@@ -132,11 +117,10 @@ def test_a_key_that_may_write_pushes(home: Home, tmp_path: Path, key: tuple[Path
     "path", ["stefanprodan/podinfo", "acme/nope", "acme/../acme/product", "../git/acme/product.git", "acme/product/x"]
 )
 def test_a_key_opens_nothing_but_its_repository(home: Home, key: tuple[Path, str], path: str) -> None:
-    number = add_key(home, "acme/product", key[1], read_only=True)
+    add_key(home, "acme/product", key[1], read_only=True)
     assert git(home, "ls-remote", ssh_url(home, "acme/product"), key=key[0]).returncode == 0
     refused = git(home, "ls-remote", ssh_url(home, path), key=key[0])
     assert "ERROR: Repository not found." in refused.stderr
-    api(home, "DELETE", f"repos/acme/product/keys/{number}")
 
 
 def test_an_unknown_key_is_not_let_in(home: Home, key: tuple[Path, str]) -> None:
@@ -144,21 +128,28 @@ def test_an_unknown_key_is_not_let_in(home: Home, key: tuple[Path, str]) -> None
 
 
 def test_a_deleted_key_opens_nothing_any_more(home: Home, key: tuple[Path, str]) -> None:
-    number = add_key(home, "acme/product", key[1], read_only=True)
+    added = add_key(home, "acme/product", key[1], read_only=True)
     assert git(home, "ls-remote", ssh_url(home, "acme/product"), key=key[0]).returncode == 0
-    assert api(home, "DELETE", f"repos/acme/product/keys/{number}")[0] == 204
+    assert Store(home.git).remove_key(added.key)
+    assert not Store(home.git).remove_key(added.key)
     assert "Permission denied" in git(home, "ls-remote", ssh_url(home, "acme/product"), key=key[0]).stderr
 
 
 def test_a_key_in_use_anywhere_is_refused(home: Home, key: tuple[Path, str]) -> None:
     add_key(home, "acme/product", key[1], read_only=True)
-    body = {"title": "t", "key": key[1] + " comment", "read_only": True}
-    status, answer = api(home, "POST", "repos/stefanprodan/podinfo/keys", body)
-    assert (status, answer["errors"][0]["message"]) == (422, "key is already in use")
+    for text in (key[1] + " comment", server.user_key(home).with_suffix(".pub").read_text()):
+        with pytest.raises(KeyInUseError):
+            add_key(home, "stefanprodan/podinfo", text, read_only=True)
+
+
+def test_a_private_key_or_more_than_one_line_is_no_deploy_key(home: Home, key: tuple[Path, str]) -> None:
+    for text in (key[0].read_text(), f"{key[1]}\n{key[1]}", key[1][:-8], "ssh-ed25519"):
+        with pytest.raises(StoreError, match="key is invalid"):
+            add_key(home, "acme/product", text, read_only=True)
 
 
 def test_only_git_is_served_over_ssh(home: Home) -> None:
-    client = gitserver.client_environment(home)
+    client = server.client_environment(home)
     command = [*client["GIT_SSH_COMMAND"].split(), "-p", str(home.port("git-ssh")), "git@127.0.0.1"]
     for asked in ("id", "git-upload-archive '/acme/product'", "git-upload-pack '/acme/product'; id", ""):
         environment = {**os.environ, **client}
@@ -183,14 +174,9 @@ def test_a_shallow_fetch_of_one_commit_works_as_flux_does_it(home: Home, tmp_pat
         assert fetched.returncode == 0, fetched.stderr
 
 
-def test_the_api_wants_the_platforms_token(home: Home) -> None:
-    assert api(home, "GET", "user", token="wrong") == (
-        401,
-        {"message": "Bad credentials", "documentation_url": "https://docs.github.com/rest", "status": "401"},
-    )
-    assert api(home, "GET", "user")[0] == 200
-    assert home.github_token.stat().st_mode & 0o777 == 0o600
-    assert (home.git / "id_user").stat().st_mode & 0o777 == 0o600
+def test_the_private_keys_are_readable_by_their_owner_only(home: Home) -> None:
+    for name in ("id_user", "ssh_host_key"):
+        assert (home.git / name).stat().st_mode & 0o777 == 0o600
 
 
 def test_many_clones_at_once_all_succeed(home: Home, tmp_path: Path) -> None:
@@ -203,7 +189,7 @@ def test_many_clones_at_once_all_succeed(home: Home, tmp_path: Path) -> None:
 
 
 def test_clients_that_vanish_do_not_hold_up_others(home: Home, tmp_path: Path) -> None:
-    client = gitserver.client_environment(home)
+    client = server.client_environment(home)
     command = [*client["GIT_SSH_COMMAND"].split(), "-p", str(home.port("git-ssh")), "git@127.0.0.1"]
     vanishing: list[subprocess.Popen[bytes]] = []
     for number in range(12):  # more than the server runs at a time
@@ -219,21 +205,19 @@ def test_clients_that_vanish_do_not_hold_up_others(home: Home, tmp_path: Path) -
         process.communicate()
     cloned = git(home, "clone", ssh_url(home, "acme/product"), tmp_path / "product")
     assert cloned.returncode == 0, cloned.stderr
-    server = psutil.Process(processes.running(home)["gitserver"])
-    _, alive = psutil.wait_procs(server.children(), timeout=10)
+    running = psutil.Process(processes.running(home)["gitserver"])
+    _, alive = psutil.wait_procs(running.children(), timeout=10)
     assert alive == []
 
 
-def test_files_written_at_once_are_all_kept(home: Home) -> None:
-    assert api(home, "POST", "orgs/acme/repos", {"name": "busy", "auto_init": True})[0] == 201
-
-    def write(number: int) -> int:
-        body = {"message": f"File {number}", "content": "aGVsbG8="}
-        return api(home, "PUT", f"repos/acme/busy/contents/files/{number}.txt", body)[0]
-
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(write, range(16))) == {201}
-    assert len(api(home, "GET", "repos/acme/busy/contents/files")[1]) == 16
+def test_an_archived_repository_is_read_and_not_pushed_to(home: Home, tmp_path: Path) -> None:
+    store, shelved = Store(home.git), tmp_path / "shelved"
+    repository = store.create("acme", "shelved", {"private": True})
+    git(home, "clone", ssh_url(home, "acme/shelved"), shelved)
+    assert commit_and_push(home, shelved).returncode == 0
+    store.save(replace(repository, settings={**repository.settings, "archived": True}))
+    assert git(home, "ls-remote", ssh_url(home, "acme/shelved")).returncode == 0
+    assert "archived so it is read-only" in commit_and_push(home, shelved).stderr
 
 
 def test_a_killed_server_comes_back_as_it_was(home: Home, tmp_path: Path, key: tuple[Path, str]) -> None:
@@ -243,10 +227,10 @@ def test_a_killed_server_comes_back_as_it_was(home: Home, tmp_path: Path, key: t
     before = git(home, "ls-remote", ssh_url(home, "acme/product"), key=key[0]).stdout
     mirrors = home.mirrors.read_text()
     assert before
-    server = psutil.Process(processes.running(home)["gitserver"])
-    server.send_signal(signal.SIGKILL)
-    server.wait(10)
-    gitserver.start(home)
+    running = psutil.Process(processes.running(home)["gitserver"])
+    running.send_signal(signal.SIGKILL)
+    running.wait(10)
+    server.start(home)
     assert git(home, "ls-remote", ssh_url(home, "acme/product"), key=key[0]).stdout == before
     assert home.mirrors.read_text() == mirrors
 

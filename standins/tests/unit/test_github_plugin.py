@@ -1,22 +1,19 @@
-"""The stand-in for pulumi-resource-github, asked as the engine asks it, on the Git server's own API."""
+"""The stand-in for pulumi-resource-github, asked as the engine asks it, on a folder of repositories."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from pulumi.runtime.proto import provider_pb2 as wire
 
-from local.gitserver import commits, server
-from local.gitserver.store import Store
-from local.home import Home
 from standins.codec import UNKNOWN, Secret, from_struct, plain, to_struct
 from standins.github import __main__ as github
+from standins.github import git
+from standins.github.store import Store
 from standins.protocol import Engine
 from standins.provider import Servicer
 from standins.tests.unit.engine_context import AbortedError, Context
@@ -72,65 +69,37 @@ class Plugin:
         return from_struct(getattr(self.servicer.Invoke(request, Context()), "return"))
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """The Git server's API, served by a thread."""
-    home = Home(tmp_path_factory.mktemp("home")).create()
-    home.git.mkdir()
-    store = Store(home.git)
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A folder of repositories, empty but for its organization."""
+    store = Store(tmp_path)
     store.add_owner("acme")
-    loop = asyncio.new_event_loop()
-
-    async def begin() -> web.AppRunner:
-        runner = web.AppRunner(server.application(home, store, "the user's key", asyncio.Semaphore(4)))
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", home.port("git-http")).start()
-        return runner
-
-    runner = loop.run_until_complete(begin())
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield home
-    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    return store
 
 
 @pytest.fixture
-def store(home: Home) -> Iterator[Store]:
-    store = Store(home.git)
-    yield store
-    for repository in list(store.repositories()):
-        store.delete(repository)
-
-
-@pytest.fixture
-def plugin(home: Home, store: Store) -> Plugin:
+def plugin(store: Store) -> Plugin:
     plugin = Plugin(Servicer(github.stand_in(), Engine()))
-    url = f"http://127.0.0.1:{home.port('git-http')}/"
-    configuration = {"baseUrl": url, "token": home.github_token.read_text().strip(), "owner": "acme"}
+    configuration = {"baseUrl": store.root.as_uri(), "owner": "acme"}
     plugin.servicer.Configure(wire.ConfigureRequest(args=to_struct(configuration)), Context())
     return plugin
 
 
-def bare(home: Home, name: str) -> Path:
-    return home.git / "acme" / f"{name}.git"
+def bare(store: Store, name: str) -> Path:
+    return store.root / "acme" / f"{name}.git"
 
 
-def messages(home: Home, name: str) -> list[str]:
-    tip = commits.branch_tip(bare(home, name), "main")
-    assert tip
-    return [commit.message for commit in commits.log(bare(home, name), tip)]
+def messages(store: Store, name: str) -> list[str]:
+    return [commit.message for commit in git.log(bare(store, name), "main")]
 
 
-def test_a_repository_is_made_as_asked(plugin: Plugin, home: Home, store: Store) -> None:
+def test_a_repository_is_made_as_asked(plugin: Plugin, store: Store) -> None:
     identifier, state = plugin.create("Repository", name="infra", visibility="private", autoInit=True, topics=["flux"])
     made = store.get("acme", "infra")
     assert made is not None
     assert (identifier, made.private, made.settings["topics"]) == ("infra", True, ["flux"])
     assert (state["fullName"], state["defaultBranch"], state["repoId"]) == ("acme/infra", "main", made.id)
-    assert messages(home, "infra") == ["Initial commit"]
+    assert messages(store, "infra") == ["Initial commit"]
 
 
 def test_a_repository_that_exists_is_not_taken_over(plugin: Plugin) -> None:
@@ -235,7 +204,7 @@ def test_any_change_of_a_deploy_key_replaces_it_and_deletes_the_old_one_first(pl
     assert plugin.read("RepositoryDeployKey", identifier, state).id == ""
 
 
-def test_each_change_of_a_file_is_a_commit(plugin: Plugin, home: Home) -> None:
+def test_each_change_of_a_file_is_a_commit(plugin: Plugin, store: Store) -> None:
     plugin.create("Repository", name="one", autoInit=True)
     inputs: dict[str, Any] = {"repository": "one", "file": "clusters/a.yaml"}
     identifier, state = plugin.create("RepositoryFile", **inputs, content="1")
@@ -244,26 +213,26 @@ def test_each_change_of_a_file_is_a_commit(plugin: Plugin, home: Home) -> None:
     assert plugin.diff("RepositoryFile", state, **inputs, content="2").changes == wire.DiffResponse.DIFF_NONE
     assert list(plugin.diff("RepositoryFile", state, **{**inputs, "file": "b"}, content="2").replaces) == ["file"]
     plugin.delete("RepositoryFile", identifier, state)
-    assert messages(home, "one") == ["Second", "Second", "Add clusters/a.yaml", "Initial commit"]
+    assert messages(store, "one") == ["Second", "Second", "Add clusters/a.yaml", "Initial commit"]
     assert plugin.read("RepositoryFile", identifier, state).id == ""
 
 
-def test_a_file_is_overwritten_only_if_asked(plugin: Plugin, home: Home) -> None:
+def test_a_file_is_overwritten_only_if_asked(plugin: Plugin, store: Store) -> None:
     plugin.create("Repository", name="one", autoInit=True)
     inputs: dict[str, Any] = {"repository": "one", "file": "README.md", "content": "ours"}
     with pytest.raises(AbortedError, match=r"refusing to overwrite existing file README.md"):
         plugin.create("RepositoryFile", **inputs)
     _, state = plugin.create("RepositoryFile", **inputs, overwriteOnCreate=True)
-    assert commits.blob(bare(home, "one"), state["sha"]) == b"ours"
+    assert git.blob(bare(store, "one"), state["sha"]) == b"ours"
 
 
-def test_somebody_elses_change_of_a_file_is_not_overwritten(plugin: Plugin, home: Home) -> None:
+def test_a_pushed_change_of_a_file_is_seen_and_not_overwritten(plugin: Plugin, store: Store) -> None:
     plugin.create("Repository", name="one", autoInit=True)
     inputs: dict[str, Any] = {"repository": "one", "file": "a.yaml"}
     identifier, state = plugin.create("RepositoryFile", **inputs, content="1")
-    somebody = commits.Person("Somebody", "somebody@acme.example")
-    tip = commits.branch_tip(bare(home, "one"), "main")
-    commits.commit_files(bare(home, "one"), "main", {"a.yaml": b"theirs"}, "Mine", somebody, somebody, parent=tip)
+    somebody = git.Person("Somebody", "somebody@acme.example")
+    tip = git.branch_tip(bare(store, "one"), "main")
+    git.commit_files(bare(store, "one"), "main", {"a.yaml": b"theirs"}, "Mine", somebody, parent=tip)
     with pytest.raises(AbortedError, match=r"409.*pulumi refresh"):
         plugin.update("RepositoryFile", identifier, state, **inputs, content="2")
     refreshed = from_struct(plugin.read("RepositoryFile", identifier, state).properties)
@@ -284,7 +253,7 @@ def test_a_branch_starts_where_asked_and_can_become_the_default(plugin: Plugin, 
     _, default = plugin.create("BranchDefault", repository="one", branch="next")
     assert (identifier, state["ref"], default["branch"]) == ("one:next", "refs/heads/next", "next")
     assert plugin.invoke("github:index/getBranch:getBranch", repository="one", branch="next")["sha"] == state["sha"]
-    assert commits.default_branch(bare(Home(store.root.parent), "one")) == "next"
+    assert git.default_branch(bare(store, "one")) == "next"
 
 
 def test_a_repository_is_looked_up_and_a_missing_one_has_an_empty_id(plugin: Plugin) -> None:
@@ -298,18 +267,93 @@ def test_a_repository_is_looked_up_and_a_missing_one_has_an_empty_id(plugin: Plu
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"baseUrl": "https://api.github.com/"}, "embedded Git server only"),
-        ({"token": "wrong"}, "401 Bad credentials"),
-        ({"owner": "nobody"}, "no organization nobody"),
+        ({"baseUrl": "https://api.github.com/"}, "embedded Git server's folder only"),
+        ({"baseUrl": "file:///nonexistent"}, "start it with `make up`"),
+        ({"owner": "nobody"}, "no organization nobody.*one of acme"),
     ],
 )
 def test_a_wrong_configuration_says_what_to_do(
-    home: Home, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], message: str
+    store: Store, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], message: str
 ) -> None:
-    for name in ("GITHUB_BASE_URL", "GITHUB_TOKEN", "GITHUB_OWNER", "GITHUB_ORGANIZATION"):
+    for name in ("GITHUB_BASE_URL", "GITHUB_OWNER"):
         monkeypatch.delenv(name, raising=False)
-    url = f"http://127.0.0.1:{home.port('git-http')}/"
-    arguments = {"baseUrl": url, "token": home.github_token.read_text().strip(), "owner": "acme", **change}
     servicer = Servicer(github.stand_in(), Engine())
+    arguments = {"baseUrl": store.root.as_uri(), "owner": "acme", **change}
     with pytest.raises(AbortedError, match=message):
         servicer.Configure(wire.ConfigureRequest(args=to_struct(arguments)), Context())
+
+
+def test_an_archived_repository_takes_no_changes_until_it_is_unarchived(plugin: Plugin) -> None:
+    identifier, state = plugin.create("Repository", name="one", autoInit=True)
+    file, written = plugin.create("RepositoryFile", repository="one", file="a", content="1")
+    key, made = plugin.create("RepositoryDeployKey", repository="one", title="flux", key=KEY)
+    state = plugin.update("Repository", identifier, state, name="one", archived=True)
+    refused = pytest.raises(AbortedError, match=r"403 Repository was archived so is read-only.*archived of acme/one")
+    with refused:
+        plugin.update("RepositoryFile", file, written, repository="one", file="a", content="2")
+    with refused:
+        plugin.create("RepositoryDeployKey", repository="one", title="other", key=OTHER_KEY)
+    with refused:
+        plugin.delete("RepositoryDeployKey", key, made)
+    with refused:
+        plugin.create("Branch", repository="one", branch="next")
+    plugin.update("Repository", identifier, state, name="one", archived=False)
+    plugin.delete("RepositoryDeployKey", key, made)
+
+
+def test_what_is_in_a_deleted_repository_is_gone_or_an_error(plugin: Plugin, store: Store) -> None:
+    plugin.create("Repository", name="one", autoInit=True)
+    file, written = plugin.create("RepositoryFile", repository="one", file="a", content="1")
+    key, made = plugin.create("RepositoryDeployKey", repository="one", title="flux", key=KEY)
+    [repository] = store.repositories()
+    store.delete(repository)
+    assert plugin.read("Repository", "one").id == ""
+    assert plugin.read("RepositoryFile", file, written).id == ""
+    assert plugin.read("RepositoryDeployKey", key, made).id == ""
+    with pytest.raises(AbortedError, match="404 Not Found: acme has no repository one"):
+        plugin.create("RepositoryDeployKey", repository="one", title="flux", key=KEY)
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from standins.codec import to_struct
+from standins.github import __main__ as github
+account = github.stand_in()
+account.configure({"baseUrl": Path(sys.argv[1]).as_uri(), "owner": "acme"})
+for number in range(4):
+    inputs = {"repository": "busy", "file": f"{sys.argv[2]}/{number}", "content": "x", "overwriteOnCreate": False}
+    account.kinds["github:index/repositoryFile:RepositoryFile"].create(inputs)
+"""
+
+
+def test_two_processes_commit_at_a_time_and_lose_nothing(plugin: Plugin, store: Store) -> None:
+    plugin.create("Repository", name="busy", autoInit=True)
+    writers = [subprocess.Popen([sys.executable, "-c", WRITE, store.root, name]) for name in ("a", "b")]
+    assert [writer.wait(60) for writer in writers] == [0, 0]
+    expected = {f"Add {name}/{number}" for name in ("a", "b") for number in range(4)}
+    assert set(messages(store, "busy")) == {"Initial commit", *expected}
+    tip = git.branch_tip(bare(store, "busy"), "main")
+    assert tip
+    assert all(git.entry(bare(store, "busy"), tip, message.removeprefix("Add ")) for message in expected)
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from standins.github.store import Store
+with Store(Path(sys.argv[1])).changing():
+    print("holding", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_process_killed_while_it_changes_something_blocks_no_other(plugin: Plugin, store: Store) -> None:
+    plugin.create("Repository", name="one")
+    command = [sys.executable, "-c", HOLD, store.root]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"holding\n"
+        holder.kill()
+    _, state = plugin.create("RepositoryDeployKey", repository="one", title="flux", key=KEY)
+    assert state["title"] == "flux"

@@ -1,6 +1,6 @@
-"""An SSH client for Git that knows one key and one host, and nothing of the user's SSH configuration, agent or keys.
+"""An SSH client for Git with one key and one host; it reads none of the user's SSH configuration, agent or keys.
 
-Git runs it in place of `ssh` (see `local.gitserver.client_environment`), so that no OpenSSH is needed either. It takes
+Git runs it in place of `ssh` (see `local.git.client_environment`), so that no OpenSSH is needed either. It takes
 the arguments that Git gives to OpenSSH's client: [-o OPTION] [-p PORT] USER@HOST COMMAND.
 """
 
@@ -81,7 +81,7 @@ def main() -> None:
     try:
         sys.exit(asyncio.run(_run(user, host, arguments.p, " ".join(arguments.command))))
     except KeyError as error:
-        sys.exit(f"ssh: {error} is not set; take the environment from local.gitserver.client_environment()")
+        sys.exit(f"ssh: {error} is not set; take the environment from local.git.client_environment()")
     except (OSError, asyncssh.Error) as error:
         print(f"ssh: {user}@{host}: {error}", file=sys.stderr)
         sys.exit(255)

@@ -1,4 +1,4 @@
-"""Git over SSH: a public key decides which repository opens and whether for reading only, as with GitHub."""
+"""Git over SSH: the public key decides which repository opens, and whether it may write, as on GitHub."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import asyncssh
 
-from local.gitserver import git
-from local.gitserver.store import Repository, Store
+from standins.github import git
+from standins.github.store import Repository, Store
 
 HOST_KEY_ALGORITHM = "ecdsa-sha2-nistp256"
 LOGIN_SECONDS = 30
@@ -24,7 +24,7 @@ _PROTOCOL = re.compile(rb"version=[0-9](:[a-z0-9=]+)*")
 
 
 class RefusedError(Exception):
-    """What the person at the other end is told."""
+    """The request is refused; the text goes to the client."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,14 @@ class Server(asyncssh.SSHServer):
         return False
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        # Asked once more, with the key that signed, as the last step: what is noted then is who came in.
+        # asyncssh asks again as the last step, with the key that signed: that is the one which is kept.
         presented = text(key)
         self._connection.set_extra_info(public_key=presented)
         return username == "git" and self._gate.knows(presented)
 
 
 class Gate:
-    """What each key opens. Looks into the store each time, so that a deploy key counts as soon as it is there."""
+    """Authorization: which repository a key opens. Reads the store each time, so a new deploy key works at once."""
 
     def __init__(self, store: Store, user_key: str, *, concurrent: int = 8) -> None:
         self._store = store
@@ -116,12 +116,12 @@ class Gate:
             raise RefusedError("Repository not found.")
         if write and read_only:
             raise RefusedError("The key you are authenticating with has been marked as read only.")
-        if write and repository.settings["archived"]:
+        if write and repository.archived:
             raise RefusedError("This repository was archived so it is read-only.")
         return repository
 
     async def serve(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
-        """Run what a client asked for, then end its session."""
+        """Run the Git service that a client asked for, then end its session."""
         try:
             service, repository = self._parse(process)
         except RefusedError as refused:

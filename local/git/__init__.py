@@ -1,11 +1,10 @@
-"""The embedded platform's Git server, standing in for GitHub. It listens on loopback only.
-
-It serves Git over SSH with deploy keys, public repositories over HTTP, and the part of GitHub's REST API that a Pulumi
-program of this project uses.
+"""The embedded platform's Git server: Git over SSH with deploy keys, and over HTTP, on loopback ports.
 
     SSH   ssh://git@127.0.0.1:PORT/OWNER/NAME     a deploy key opens its repository, `id_user` opens all
     HTTP  http://127.0.0.1:PORT/OWNER/NAME        public repositories, reading only
-    API   http://127.0.0.1:PORT/api/v3            with the token in the platform's folder
+
+It serves the store of repositories and deploy keys that the GitHub stand-in writes (standins/github/store.py), and
+looks into it at each request.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ def start(home: Home) -> None:
     from local import processes  # not needed by the process itself
 
     home.create()
-    argv = [sys.executable, "-m", "local.gitserver", "--home", str(home.path)]
+    argv = [sys.executable, "-m", "local.git", "--home", str(home.path)]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     processes.start(home, "gitserver", argv, env=environment, ready=lambda: _answers(home), timeout=READY_SECONDS)
     write_mirrors(home)
 
 
 def _answers(home: Home) -> bool:
-    for name, greeting in (("git-ssh", b""), ("git-http", b"HEAD /api/v3/user HTTP/1.0\r\n\r\n")):
+    for name, greeting in (("git-ssh", b""), ("git-http", b"HEAD / HTTP/1.0\r\n\r\n")):
         try:
             with socket.create_connection(("127.0.0.1", home.port(name)), timeout=2) as connection:
                 connection.sendall(greeting)
@@ -56,12 +55,12 @@ def seed(home: Home) -> list[str]:
     `acme/product` is private, with the default branch main; `stefanprodan/podinfo` is public, with master. Repositories
     that exist stay as they are: people push to them. The server may be running or not.
     """
-    from local.gitserver import commits
-    from local.gitserver.store import AlreadyExistsError, Store
+    from standins.github import git
+    from standins.github.store import AlreadyExistsError, Store
 
     home.create()
     store = Store(home.git)
-    person = commits.Person("Product team", "product@acme.example")
+    person = git.Person("Product team", "product@acme.example")
     files: dict[str, bytes | None] = {
         str(path.relative_to(PRODUCT)): path.read_bytes() for path in sorted(PRODUCT.rglob("*")) if path.is_file()
     }
@@ -74,7 +73,7 @@ def seed(home: Home) -> list[str]:
             continue
 
         def first_commit(path: Path, branch: str = branch) -> None:
-            commits.commit_files(path, branch, files, "Start the product", person, person, parent=None)
+            git.commit_files(path, branch, files, "Start the product", person, parent=None)
 
         settings = {"private": private, "description": "Sample product of the embedded platform"}
         try:
@@ -122,7 +121,7 @@ def client_environment(home: Home, key: Path | None = None) -> dict[str, str]:
     Git then reads neither the user's Git nor SSH configuration, and needs no OpenSSH.
     """
     # -P: the client's own folder is no place to find modules in.
-    client = [sys.executable, "-P", str(PROJECT / "local" / "gitserver" / "ssh_client.py")]
+    client = [sys.executable, "-P", str(PROJECT / "local" / "git" / "ssh_client.py")]
     return {
         "GIT_SSH_COMMAND": shlex.join(client),
         "GIT_SSH_VARIANT": "ssh",

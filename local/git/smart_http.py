@@ -3,24 +3,47 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from asyncio.subprocess import PIPE, Process
+from pathlib import Path
 
 from aiohttp import web
 
-from local.gitserver import git
-from local.gitserver.store import Store
+from standins.github import git
+from standins.github.store import Store
 
 CHUNK_BYTES = 64 * 1024
 
 
-class SmartHttp:
-    """`git clone http://127.0.0.1:PORT/OWNER/NAME` for whoever asks; private repositories are as good as not there."""
+def backend_program() -> str:
+    """Path of `git http-backend`, the program behind smart HTTP. Raises GitError if this Git came without it."""
+    command = [git.program(), "--exec-path"]
+    asked = subprocess.run(command, check=True, capture_output=True, text=True, env=git.environment())
+    path = Path(asked.stdout.strip()) / "git-http-backend"
+    if not path.exists():
+        raise git.GitError(
+            f"This Git has no http-backend: {path} does not exist. Install the full Git package (Alpine: git-daemon, "
+            "Fedora: git-core together with git), then try again."
+        )
+    return str(path)
 
-    def __init__(self, store: Store, root: str, slots: asyncio.Semaphore) -> None:
+
+def application(store: Store, slots: asyncio.Semaphore) -> web.Application:
+    """`git clone http://127.0.0.1:PORT/OWNER/NAME` of public repositories; each running Git process holds a slot."""
+    backend = SmartHttp(store, slots)
+    app = web.Application()
+    for service in ("info/refs", "HEAD", "git-upload-pack", "git-receive-pack"):
+        app.router.add_route("*", f"/{{owner}}/{{name}}/{{service:{service}}}", backend.handle)
+    return app
+
+
+class SmartHttp:
+    """Requests of Git clients, handed to `git http-backend`. A private repository answers like a missing one."""
+
+    def __init__(self, store: Store, slots: asyncio.Semaphore) -> None:
         self._store = store
-        self._root = root
         self._slots = slots
-        git.http_backend()  # a Git without it is better found out about at start
+        self._program = backend_program()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         owner, name, service = (request.match_info[part] for part in ("owner", "name", "service"))
@@ -35,7 +58,7 @@ class SmartHttp:
     async def _backend(self, request: web.Request, path: str) -> web.StreamResponse:
         # aiohttp has undone a compressed body, so its length is not the header's: the backend reads to the end instead.
         cgi = {
-            "GIT_PROJECT_ROOT": self._root,
+            "GIT_PROJECT_ROOT": str(self._store.root),
             "GIT_HTTP_EXPORT_ALL": "1",
             "PATH_INFO": path,
             "REQUEST_METHOD": request.method,
@@ -44,9 +67,7 @@ class SmartHttp:
             "GIT_PROTOCOL": request.headers.get("Git-Protocol", ""),
             "REMOTE_ADDR": "127.0.0.1",
         }
-        child = await asyncio.create_subprocess_exec(
-            git.http_backend(), stdin=PIPE, stdout=PIPE, env=git.environment(**cgi)
-        )
+        child = await asyncio.create_subprocess_exec(self._program, stdin=PIPE, stdout=PIPE, env=git.environment(**cgi))
         feeding = asyncio.create_task(_feed(request, child))
         try:
             response = await _respond(request, child)
