@@ -1,4 +1,4 @@
-"""The gate on pull requests' previews, given what `pulumi preview --json` prints."""
+"""The preview gate, on the output of `pulumi preview --json`."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Any
 import pytest
 
 from pipeline import preview_gate
-from pipeline.preview_gate import Allowance, Verdict
+from pipeline.preview_gate import Limits, Verdict
 
 ROOT = "urn:pulumi:prod-eu::saas-in-eks::"
 STACK = f"{ROOT}pulumi:pulumi:Stack::saas-in-eks-prod-eu"
 TENANT = "saas:tenant:TenantSpace"
 NAMESPACE = "kubernetes:core/v1:Namespace"
 SECRET = "kubernetes:core/v1:Secret"
-NOTHING = Allowance(deletes=0, replaces=0)
-PLENTY = Allowance(deletes=1000, replaces=1000)
+NOTHING = Limits(deletes=0, replaces=0)
+PLENTY = Limits(deletes=1000, replaces=1000)
 
 
 def step(op: str, types: str, name: str, parent: str = STACK, kept: bool = False, **more: Any) -> Mapping[str, Any]:
     state = {"urn": f"{ROOT}{types}::{name}", "type": types.rpartition("$")[2], "parent": parent}
-    # The engine leaves out what is not so.
+    # The engine leaves out an option that is off.
     state |= {"retainOnDelete": True} if kept else {}
     return {"op": op, "urn": state["urn"], "oldState" if op == "delete" else "newState": state, **more}
 
@@ -42,8 +42,8 @@ def digest(*steps: Mapping[str, Any], diagnostics: Sequence[Mapping[str, str]] =
     return json.dumps({"steps": [root, *steps], "diagnostics": list(diagnostics), "changeSummary": counts})
 
 
-def refusals(text: str, allowance: Allowance) -> Sequence[str]:
-    return preview_gate.objections(preview_gate.read(text), allowance)
+def refusals(text: str, limits: Limits) -> Sequence[str]:
+    return preview_gate.objections(preview_gate.read(text), limits)
 
 
 def comment(text: str, limit: int = preview_gate.COMMENT_LIMIT) -> str:
@@ -60,8 +60,8 @@ def test_a_preview_that_only_adds_a_tenant_is_allowed() -> None:
 
 def test_more_deletions_than_allowed_are_refused_and_as_many_are_not() -> None:
     text = digest(*removed("gone"))
-    assert refusals(text, Allowance(deletes=2, replaces=0)) == []
-    (refusal,) = refusals(text, Allowance(deletes=1, replaces=0))
+    assert refusals(text, Limits(deletes=2, replaces=0)) == []
+    (refusal,) = refusals(text, Limits(deletes=1, replaces=0))
     assert "delete 2 resources; 1 are allowed" in refusal
 
 
@@ -75,13 +75,13 @@ def test_replacements_are_counted_once_however_the_engine_lists_them() -> None:
         assert "replace 1 resources; 0 are allowed" in refusal
 
 
-def test_what_the_engine_counted_but_did_not_list_counts() -> None:
+def test_a_change_that_the_engine_counted_but_did_not_list_counts() -> None:
     assert "delete 9 resources" in refusals(digest(delete=9), NOTHING)[0]
 
 
 @pytest.mark.parametrize("kind", sorted(preview_gate.PROTECTED))
 @pytest.mark.parametrize("op", ["delete", "replace"])
-def test_what_loses_data_goes_with_no_pull_request_whatever_is_allowed(kind: str, op: str) -> None:
+def test_protected_types_are_never_deleted_or_replaced(kind: str, op: str) -> None:
     (refusal,) = refusals(digest(step(op, f"saas:some:Component${kind}", "prod-eu")), PLENTY)
     assert f"{op} `{kind}` `prod-eu`" in refusal
 
@@ -91,40 +91,37 @@ def test_a_tenant_may_go_but_one_that_stays_keeps_its_namespace() -> None:
     assert refusals(digest(inside("alpha", "replace", NAMESPACE, "alpha")), PLENTY) != []
 
 
-def test_a_tenant_with_users_of_its_own_may_go_because_they_stay() -> None:
+def test_a_tenant_with_its_own_user_pool_may_go_because_the_pool_is_retained() -> None:
     pool = "saas:identity:TenantIdentity$saas:identity:Identity$aws:cognito/userPool:UserPool"
     text = digest(*removed("gone"), step("delete", pool, "gone", kept=True))
-    assert refusals(text, Allowance(deletes=3, replaces=0)) == []
-    assert "- delete `aws:cognito/userPool:UserPool` `gone` (stays where it is, retained)" in comment(text)
-    assert refusals(text, Allowance(deletes=2, replaces=0)), "it counts all the same"
-    # Replaced, it would stay too, but the tenant's users would stand before an empty one.
+    assert refusals(text, Limits(deletes=3, replaces=0)) == []
+    assert "- delete `aws:cognito/userPool:UserPool` `gone` (retained: leaves the state only)" in comment(text)
+    assert refusals(text, Limits(deletes=2, replaces=0)), "it counts all the same"
+    # Replaced, it would stay too, but the tenant's users would meet an empty one.
     assert refusals(digest(step("replace", pool, "stays", kept=True)), PLENTY)
     assert refusals(digest(step("delete", pool, "unprotected")), PLENTY)
 
 
-def test_the_table_has_a_row_for_each_component_and_the_most_dangerous_first() -> None:
-    key = f"{TENANT}$saas:repository:DeployKey"
+def test_the_list_has_deletions_first_then_replacements() -> None:
     text = comment(
         digest(
-            step("create", TENANT, "alpha"),
             inside("alpha", "create", NAMESPACE, "alpha"),
-            # Its tenant is as it was, so the preview lists only what is below.
-            inside("beta", "update", SECRET, "flux"),
-            step("replace", f"{key}$tls:index/privateKey:PrivateKey", "beta-key", f"{ROOT}{key}::beta"),
-            *removed("zeta"),
-            step("update", "pulumi:providers:kubernetes", "prod-eu"),
+            inside("beta", "update", SECRET, "beta", diffReasons=["metadata"]),
+            step("replace", "tls:index/privateKey:PrivateKey", "beta-key"),
+            inside("zeta", "delete", NAMESPACE, "zeta"),
+            step("import", "github:index/repository:Repository", "infra"),
         )
     )
-    rows = [line for line in text.splitlines() if line.startswith("| `")]
-    assert rows == [
-        "| `TenantSpace zeta` |  |  |  | 2 |",
-        "| `TenantSpace beta` |  | 1 | 1 |  |",
-        "| `(stack)` |  | 1 |  |  |",
-        "| `TenantSpace alpha` | 2 |  |  |  |",
+    assert [line for line in text.splitlines() if line.startswith("- ")] == [
+        "- delete `kubernetes:core/v1:Namespace` `zeta`",
+        "- replace `tls:index/privateKey:PrivateKey` `beta-key`",
+        "- update `kubernetes:core/v1:Secret` `beta` (`metadata`)",
+        "- create `kubernetes:core/v1:Namespace` `alpha`",
+        "- create `github:index/repository:Repository` `infra`",
     ]
 
 
-def test_the_comment_names_what_forces_a_replacement_and_never_a_value() -> None:
+def test_the_comment_names_properties_and_never_shows_a_value() -> None:
     secret = {"inputs": {"stringData": {"identity": "-----BEGIN PRIVATE KEY-----"}}, "parent": STACK}
     one = step("replace", SECRET, "key", replaceReasons=["stringData"], diffReasons=["stringData", "metadata"])
     failure = {"severity": "error", "message": "refused: s3cr3t-token"}
@@ -134,10 +131,9 @@ def test_the_comment_names_what_forces_a_replacement_and_never_a_value() -> None
     assert "s3cr3t" not in text
 
 
-def test_a_name_cannot_leave_its_cell_or_mention_anybody() -> None:
-    text = comment(digest(step("create", TENANT, "a` | @everyone\n# b")))
-    (row,) = [line for line in text.splitlines() if line.startswith("| `")]
-    assert row == "| `TenantSpace a' \\| @everyone?# b` | 1 |  |  |  |"
+def test_a_name_cannot_end_its_line_or_mention_a_person() -> None:
+    text = comment(digest(step("create", TENANT, "a` @everyone\n# b")))
+    assert text.splitlines()[-1] == "- create `saas:tenant:TenantSpace` `a' @everyone?# b`"
 
 
 def test_a_long_preview_is_cut_at_a_line_and_says_how_much_is_missing() -> None:
