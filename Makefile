@@ -55,6 +55,7 @@ check: $(VENV)/installed  ## format, lint, types, unit and program tests: a minu
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff format --check --quiet $(SOURCES)
 	$(VENV)/bin/ruff check --quiet $(SOURCES)
+	$(VENV)/bin/lint-imports --no-logo
 	$(RUN) -m pyright
 	$(RUN) -m pyright -p pyrightconfig.platform.json
 	$(RUN) -m cli.editor_schema --check
