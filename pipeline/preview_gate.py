@@ -107,7 +107,7 @@ def read(text: str) -> Preview:
         raise UnreadableError("JSON, but without a preview's steps")
     changes: dict[str, Change] = {}
     for step in document.get("steps") or []:
-        # A replacement may be listed as up to three steps of one resource, such as delete-replaced; it is one replacement.
+        # A replacement may be listed as up to three steps of a resource, such as delete-replaced; it counts once.
         urn, operation = step["urn"], "replace" if "replac" in step["op"] else step["op"].replace("import", "create")
         if operation in OPERATIONS and (operation == "replace" or urn not in changes):
             changes[urn] = _change(urn, operation, step)

@@ -1,4 +1,4 @@
-"""What CloudFormation makes of a template, as far as a template of roles and a bucket needs it."""
+"""CloudFormation templates with their parameters, conditions and functions resolved; for roles, keys and a bucket."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 NOTHING = object()
-"""What AWS::NoValue stands for."""
+"""The value of AWS::NoValue."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -18,7 +18,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("CloudFormation knows no YAML aliases: write the value out")
+            raise yaml.YAMLError("CloudFormation does not accept YAML aliases: write the value out")
         return super().compose_node(parent, index)
 
 
@@ -34,7 +34,7 @@ _Loader.add_multi_constructor("!", _short_form)
 
 
 class Template:
-    """A template with its parameters, everything that they decide decided."""
+    """A template with its parameters applied."""
 
     def __init__(self, path: Path, pseudo: Mapping[str, str], **parameters: str) -> None:
         self._document: dict[str, Any] = yaml.load(path.read_text(), _Loader)
@@ -72,7 +72,7 @@ class Template:
                 return not self._holds(value[0])
             case "Fn::And":
                 return all(map(self._holds, value))
-        raise ValueError(f"{function} is no condition that is known here")
+        raise ValueError(f"{function} is not implemented here")
 
     def _resolve(self, value: Any) -> Any:
         if isinstance(value, list):
@@ -122,4 +122,4 @@ class Template:
                 return f"arn:aws:s3:::{self._resolve(properties['BucketName'])}"
             case "AWS::KMS::Key":
                 return f"arn:aws:kms:{region}:{account}:key/12345678-1234-1234-1234-123456789012"
-        raise ValueError(f"the ARN of {name} is not known here")
+        raise ValueError(f"the ARN of {name} is not implemented here")

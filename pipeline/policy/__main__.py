@@ -1,11 +1,11 @@
-"""The policy pack: tells the rules to the engine, and the engine's resources to the rules."""
+"""Policy pack for `pulumi --policy-pack`: registers the rules with the engine, and converts its resources for them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# In this folder's own environment, whose protobuf is another one than the program's.
+# From this folder's own environment: pulumi-policy needs another protobuf version than the program.
 from pulumi_policy import (  # pyright: ignore[reportMissingImports]
     EnforcementLevel,
     PolicyConfigSchema,
@@ -36,7 +36,7 @@ from rules import (
 
 
 def resource_policy(rule: Rule) -> ResourceValidationPolicy:
-    """A rule about one resource, as the engine knows it."""
+    """A rule about one resource, for the engine."""
 
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
         resource = _resource(args, args.provider, args.opts.parent or "")
@@ -47,10 +47,10 @@ def resource_policy(rule: Rule) -> ResourceValidationPolicy:
 
 
 def stack_policy(rule: StackRule) -> StackValidationPolicy:
-    """A rule about a whole stack, as the engine knows it."""
+    """A rule about a whole stack, for the engine."""
 
     def validate(args: StackValidationArgs, report: ReportViolation) -> None:
-        resources = [_resource(one, one.provider, one.parent.urn if one.parent else "") for one in args.resources]
+        resources = [_resource(each, each.provider, each.parent.urn if each.parent else "") for each in args.resources]
         for urn, problem in broken_in_stack(resources, rule, parse(args.get_config())):
             report(problem, urn)
 
@@ -63,7 +63,7 @@ def _schema() -> PolicyConfigSchema:
 
 def _resource(given: Any, provider: Any, parent: str) -> Resource:
     props = _plain(given.props)
-    # The engine hands secrets over as they are; what it was told to keep secret is all that tells them apart.
+    # The engine passes secrets in plain text; additionalSecretOutputs is the only mark that it passes on.
     hidden = set(given.opts.additional_secret_outputs)
     if given.resource_type.startswith("pulumi:providers:"):
         hidden |= {"token"}
@@ -80,7 +80,7 @@ def _resource(given: Any, provider: Any, parent: str) -> Resource:
 
 
 def _plain(value: Any) -> Any:
-    """Dicts and lists instead of the SDK's proxies, which raise an error where a value is not known yet."""
+    """Dicts and lists instead of the SDK's proxies, which raise an error for an unknown value."""
     if isinstance(value, Mapping):
         return {key: _known(lambda key=key: value[key]) for key in value}
     if hasattr(value, "__getitem__") and not isinstance(value, str):

@@ -46,7 +46,7 @@ class Sample:
     def run(
         self, command: str, *options: str, config: dict[str, Any] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """`pulumi COMMAND` with the pack, and what it said without line breaks in sentences."""
+        """`pulumi COMMAND` with the policy pack and these exceptions."""
         file = self.folder / "exceptions.json"
         file.write_text(json.dumps(config or {}))
         arguments = [command, "--stack", "policy", "--policy-pack", str(PACK), "--policy-pack-config", str(file)]
@@ -73,7 +73,7 @@ def test_a_program_that_breaks_no_rule_passes(sample: Sample) -> None:
         (TENANT_WITHOUT_NAMESPACE, "tenant-isolation"),
     ],
 )
-def test_a_program_that_breaks_a_rule_is_refused_and_told_which(sample: Sample, program: str, rule: str) -> None:
+def test_a_program_that_breaks_a_rule_is_refused_with_its_name(sample: Sample, program: str, rule: str) -> None:
     sample.write(program)
     done = sample.run("preview")
     assert done.returncode != 0
@@ -81,7 +81,7 @@ def test_a_program_that_breaks_a_rule_is_refused_and_told_which(sample: Sample, 
     assert done.stdout.count("[mandatory]") == 1, done.stdout
 
 
-def test_an_update_creates_nothing_that_breaks_a_rule(sample: Sample, platform: Platform) -> None:
+def test_an_update_does_not_create_a_resource_that_breaks_a_rule(sample: Sample, platform: Platform) -> None:
     sample.write(KEY_IN_THE_OPEN)
     assert sample.run("up", "--yes", "--skip-preview").returncode != 0
     assert platform.get("/api/v1/namespaces/default/configmaps/policy-key") is None

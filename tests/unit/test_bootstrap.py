@@ -1,4 +1,4 @@
-"""The CloudFormation template that an empty account starts with: who may do what in what it makes."""
+"""The CloudFormation template for an empty account: roles, their permissions, and the state bucket."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Statement = Mapping[str, Any]
 
 
 class Account:
-    """What the template makes."""
+    """The resources of the template, for given parameters."""
 
     def __init__(self, **parameters: str) -> None:
         pseudo = {"AWS::AccountId": ACCOUNT, "AWS::Region": REGION, "AWS::Partition": "aws"}
@@ -83,11 +83,11 @@ UNUSED = {
     # Launch templates that name their image by an SSM parameter; EKS chooses the nodes' image.
     "ssm:GetParameters",
 }
-"""Actions that others need only for what the stack does not have."""
+"""Dependent actions for features that the stack does not use."""
 
 
-def needed_besides(statements: Sequence[Statement]) -> Mapping[str, set[str]]:
-    """What AWS' own reference says that actions need besides themselves, for those that are allowed."""
+def dependent_actions(statements: Sequence[Statement]) -> Mapping[str, set[str]]:
+    """Allowed action -> its dependent actions in AWS' reference."""
     services = json.loads((Path(parliament.__file__).parent / "iam_definition.json").read_text())
     actions = {f"{one['prefix']}:{action['privilege']}": action for one in services for action in one["privileges"]}
     return {
@@ -97,16 +97,16 @@ def needed_besides(statements: Sequence[Statement]) -> Mapping[str, set[str]]:
     }
 
 
-def test_what_an_action_of_the_deploy_role_needs_besides_is_allowed_too(account: Account) -> None:
+def test_dependent_actions_of_the_deploy_role_are_allowed(account: Account) -> None:
     statements = account.permissions("deploy")
     boundary = account.policies()["saas-in-eks-deploy-boundary"]["Statement"]
-    needed = needed_besides(statements)
+    needed = dependent_actions(statements)
     assert "route53:AssociateVPCWithHostedZone" in needed["ec2:CreateVpcEndpoint"]
     everything = {one for others in needed.values() for one in others}
     assert {one for one in everything if not (allowed(statements, one) and allowed(boundary, one))} == UNUSED
 
 
-def test_cognito_may_make_the_role_with_which_it_writes_through_ses(account: Account) -> None:
+def test_cognito_may_create_its_service_linked_role_for_ses(account: Account) -> None:
     (making,) = [one for one in account.permissions("deploy") if one["Action"] == ["iam:CreateServiceLinkedRole"]]
     assert "email.cognito-idp.amazonaws.com" in making["Condition"]["StringEquals"]["iam:AWSServiceName"]
 
@@ -119,7 +119,7 @@ def test_every_policy_passes_the_linter(account: Account) -> None:
         assert found == [], name
 
 
-def test_no_policy_is_longer_than_iam_takes_however_long_the_names_are() -> None:
+def test_no_policy_exceeds_iams_size_limit_with_the_longest_names() -> None:
     account = Account(Project="p" * 25, Stack="s" * 25, Cluster="c" * 30, StateInS3="yes")
     for name, document in account.policies().items():
         assert len(json.dumps(document, separators=(",", ":"))) <= 6144, name
@@ -153,7 +153,7 @@ def test_pulumi_cloud_deploys_but_neither_previews_nor_destroys() -> None:
 
 
 @pytest.mark.parametrize("role", ["preview", "drift"])
-def test_who_only_looks_may_do_nothing_but_describe_get_and_list(account: Account, role: str) -> None:
+def test_reading_roles_may_only_describe_get_and_list(account: Account, role: str) -> None:
     reading = ("Describe", "Get", "List")
     for statement in account.permissions(role):
         if statement["Effect"] == "Allow":
@@ -182,7 +182,7 @@ def test_a_preview_reads_no_secret_even_with_administrator_access(account: Accou
     assert not allowed([administrator, *account.permissions("preview")], secret)
 
 
-def test_the_three_roles_can_do_what_they_are_for(account: Account) -> None:
+def test_each_role_is_allowed_its_own_actions(account: Account) -> None:
     for role in ROLES:
         assert allowed(account.permissions(role), "eks:DescribeCluster")
     assert allowed(account.permissions("drift"), "cognito-idp:DescribeUserPoolClient")
@@ -192,7 +192,7 @@ def test_the_three_roles_can_do_what_they_are_for(account: Account) -> None:
         assert not allowed(account.permissions("drift"), action)
 
 
-def test_the_deploy_role_has_a_boundary_that_keeps_it_from_people_and_from_itself(account: Account) -> None:
+def test_the_boundary_keeps_the_deploy_role_from_users_and_from_itself(account: Account) -> None:
     boundary = account.roles["saas-in-eks-deploy"]["PermissionsBoundary"]
     assert boundary == f"arn:aws:iam::{ACCOUNT}:policy/saas-in-eks-deploy-boundary"
     statements = account.policies()["saas-in-eks-deploy-boundary"]["Statement"]
@@ -219,7 +219,7 @@ def test_the_deploy_role_cannot_give_a_role_administrator_access(account: Accoun
                 assert not any(fnmatch.fnmatchcase(arn, pattern) for pattern in condition["iam:PolicyARN"])
 
 
-def test_a_state_in_s3_is_encrypted_versioned_private_and_stays() -> None:
+def test_a_state_in_s3_is_encrypted_versioned_private_and_retained() -> None:
     template = in_s3().template
     name = f"saas-in-eks-state-{ACCOUNT}"
     assert template.outputs["StateUrl"] == f"s3://{name}?region={REGION}"
@@ -235,7 +235,7 @@ def test_a_state_in_s3_is_encrypted_versioned_private_and_stays() -> None:
         assert template.resources[kept]["DeletionPolicy"] == template.resources[kept]["UpdateReplacePolicy"] == "Retain"
 
 
-def test_the_deploy_role_uses_the_states_key_and_can_neither_change_nor_claim_it() -> None:
+def test_the_deploy_role_uses_the_states_key_and_cannot_change_it() -> None:
     account = in_s3()
     boundary = account.policies()["saas-in-eks-deploy-boundary"]["Statement"]
     key = account.template.arn("StateKey")
@@ -244,13 +244,13 @@ def test_the_deploy_role_uses_the_states_key_and_can_neither_change_nor_claim_it
     assert "kms:Decrypt" in kept["NotAction"]
 
 
-def test_nothing_of_s3_or_pulumi_cloud_is_there_where_it_is_not_used() -> None:
+def test_resources_for_s3_or_pulumi_cloud_exist_only_where_used() -> None:
     assert "StateUrl" not in in_cloud().template.outputs
     assert set(in_cloud().template.of_type("AWS::S3::Bucket")) == set()
     assert set(in_s3().template.of_type("AWS::IAM::OIDCProvider")) == {"GitHubIdentity"}
 
 
-def test_identity_providers_that_the_account_has_are_used() -> None:
+def test_existing_identity_providers_are_used() -> None:
     account = Account(GitHubIdentityProvider=GITHUB, PulumiOrganization="acme", PulumiIdentityProvider=PULUMI)
     assert set(account.template.of_type("AWS::IAM::OIDCProvider")) == set()
     assert {one["Principal"]["Federated"] for one in account.trust("deploy")} == {GITHUB, PULUMI}

@@ -1,4 +1,4 @@
-"""The rules that no stack may break: each finds what breaks it, and leaves alone what does not."""
+"""The rules of the policy pack: each finds violations, and passes resources that keep it."""
 
 from __future__ import annotations
 
@@ -98,13 +98,13 @@ def test_secrets_images_logs_and_disks_are_encrypted(open_one: Resource, encrypt
     assert "encrypted-stores" not in broken(encrypted)
 
 
-def test_logs_are_kept_for_a_time_that_somebody_chose() -> None:
+def test_log_groups_have_a_retention_period() -> None:
     assert "log-retention" in broken(aws(LOG_GROUP))
     assert "log-retention" in broken(aws(LOG_GROUP, retentionInDays=0))
     assert "log-retention" not in broken(aws(LOG_GROUP, retentionInDays=90))
 
 
-def test_an_image_s_tag_cannot_be_moved() -> None:
+def test_an_image_tag_cannot_be_moved() -> None:
     assert "immutable-tags" in broken(aws(REPOSITORY))
     assert "immutable-tags" in broken(aws(REPOSITORY, imageTagMutability="MUTABLE_WITH_EXCLUSION"))
     assert "immutable-tags" not in broken(aws(REPOSITORY, imageTagMutability="IMMUTABLE"))
@@ -112,13 +112,13 @@ def test_an_image_s_tag_cannot_be_moved() -> None:
 
 
 @pytest.mark.parametrize("token", rules.data.HOLDS_DATA)
-def test_what_holds_data_is_protected(token: str) -> None:
+def test_resources_that_hold_data_are_protected(token: str) -> None:
     one = resource(token)
     assert "protected-data" in broken(one)
     assert "protected-data" not in broken(Resource(one.type, one.name, one.urn, one.props, protect=True))
 
 
-def test_the_infra_repository_may_stay_behind_instead() -> None:
+def test_the_infra_repository_may_be_retained_instead() -> None:
     token = "github:index/repository:Repository"
     assert "protected-data" in broken(Resource(token, "infra", "urn", retain_on_delete=False))
     assert "protected-data" not in broken(Resource(token, "infra", "urn", retain_on_delete=True))
@@ -126,7 +126,7 @@ def test_the_infra_repository_may_stay_behind_instead() -> None:
     assert "protected-data" not in broken(Resource(token, "infra", "urn", retain_on_delete=None))
 
 
-def test_a_tenant_s_own_users_may_stay_behind_and_the_shared_ones_may_not() -> None:
+def test_a_tenants_own_user_pool_may_be_retained_and_the_shared_one_not() -> None:
     def pool(types: str, kept: bool | None) -> Resource:
         urn = f"urn:pulumi:test::saas::{types}::shop"
         return Resource("aws:cognito/userPool:UserPool", "shop", urn, retain_on_delete=kept)
@@ -164,7 +164,7 @@ READ = {"Action": ["s3:GetObject"], "Resource": ["arn:aws:s3:::tenant-001/*"]}
         aws(KEY, policy=document(Action="kms:Decrypt", Resource="*", Principal="*")),
     ],
 )
-def test_a_permission_without_bounds_is_found(one: Resource) -> None:
+def test_a_wildcard_permission_is_found(one: Resource) -> None:
     assert "narrow-permissions" in broken(one)
 
 
@@ -177,16 +177,16 @@ def test_a_permission_without_bounds_is_found(one: Resource) -> None:
         aws(POLICY, policy=UNKNOWN),
         aws(ROLE, assumeRolePolicy=document(Action="sts:AssumeRole", Principal={"Service": "ec2.amazonaws.com"})),
         aws("iam/rolePolicyAttachment:RolePolicyAttachment", policyArn="arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy"),
-        # Without it nobody could ever change the key's policy again.
+        # Without it the key's policy could never be changed again.
         aws(KEY, policy=document(Action="kms:*", Resource="*", Principal={"AWS": ROOT})),
         resource("kubernetes:core/v1:ConfigMap", policy="not IAM's"),
     ],
 )
-def test_a_permission_with_bounds_passes(one: Resource) -> None:
+def test_a_narrow_permission_passes(one: Resource) -> None:
     assert "narrow-permissions" not in broken(one)
 
 
-def test_no_pod_gets_its_node_s_credentials() -> None:
+def test_pods_cannot_get_their_nodes_credentials() -> None:
     def template(**options: Any) -> Resource:
         return aws(TEMPLATE, metadataOptions=options)
 
@@ -212,20 +212,18 @@ def test_no_pod_gets_its_node_s_credentials() -> None:
         ("api-authentication", {}, {"authenticationMode": "API"}),
     ],
 )
-def test_a_cluster_is_set_up_as_production_needs_it(
-    rule: str, wrong: Mapping[str, Any], right: Mapping[str, Any]
-) -> None:
+def test_a_cluster_setting_is_checked(rule: str, wrong: Mapping[str, Any], right: Mapping[str, Any]) -> None:
     assert rule in broken(resource("eks:index:Cluster", **wrong))
     assert rule not in broken(resource("eks:index:Cluster", **right))
 
 
-def test_the_cluster_inside_the_component_is_held_to_the_same() -> None:
+def test_the_cluster_inside_the_eks_component_is_checked_too() -> None:
     assert "api-authentication" in broken(aws(CLUSTER, accessConfig={"authenticationMode": "CONFIG_MAP"}))
     assert "api-authentication" not in broken(aws(CLUSTER, accessConfig={"authenticationMode": "API"}))
     assert {"control-plane-logs", "standard-support"} <= broken(aws(CLUSTER))
 
 
-def test_a_kubernetes_provider_says_which_cluster_it_is_for() -> None:
+def test_a_kubernetes_provider_needs_a_cluster_identifier() -> None:
     token = "pulumi:providers:kubernetes"
     assert "cluster-identifier" in broken(resource(token, kubeconfig="kubeconfig"))
     assert "cluster-identifier" not in broken(resource(token, clusterIdentifier="prod-eu"))
@@ -257,7 +255,7 @@ def test_a_credential_that_is_marked_as_a_secret_passes() -> None:
         assert "no-plain-text-secrets" not in broken(resource("kubernetes:core/v1:Secret", stringData=text))
 
 
-def test_everything_on_aws_is_tagged_by_its_provider() -> None:
+def test_every_aws_resource_has_the_providers_tags() -> None:
     def made_by(**settings: Any) -> Resource:
         one = aws("ec2/vpc:Vpc")
         return Resource(one.type, one.name, one.urn, provider=Provider("pulumi:providers:aws", settings))
@@ -270,7 +268,7 @@ def test_everything_on_aws_is_tagged_by_its_provider() -> None:
     assert "tagged-resources" not in broken(made_by(defaultTags=UNKNOWN))
 
 
-def test_what_a_launch_template_starts_is_tagged_by_the_template() -> None:
+def test_a_launch_template_tags_the_resources_it_creates() -> None:
     everything = {"Project": "saas", "Stack": "prod-eu"}
     defaults = Provider("pulumi:providers:aws", {"defaultTags": {"tags": everything}})
 
@@ -311,12 +309,12 @@ def isolation(resources: list[Resource]) -> list[str]:
     return [f"{urn} {problem}" for urn, problem in rules.tenant_isolation(resources)]
 
 
-def test_a_tenant_with_everything_that_isolates_it_passes() -> None:
+def test_a_tenant_with_all_isolation_objects_passes() -> None:
     assert isolation(complete("alpha", "alpha") + complete("beta", "beta")) == []
 
 
 @pytest.mark.parametrize("kind", rules.isolation.REQUIRED_OBJECTS)
-def test_a_tenant_that_lacks_what_isolates_it_is_found(kind: str) -> None:
+def test_a_tenant_without_an_isolation_object_is_found(kind: str) -> None:
     without = [one for one in complete("alpha", "alpha") if one.type != kind]
     (said,) = isolation(without + complete("beta", "beta"))
     assert "urn:alpha" in said
@@ -325,21 +323,21 @@ def test_a_tenant_that_lacks_what_isolates_it_is_found(kind: str) -> None:
     assert isolation([*without, elsewhere]), "in another namespace it isolates nothing"
 
 
-def test_a_tenant_without_a_namespace_or_in_another_s_is_found() -> None:
+def test_a_tenant_without_its_own_namespace_is_found() -> None:
     (said,) = isolation([Resource(rules.isolation.TENANT, "alpha", "urn:alpha")])
     assert "0 namespaces" in said
     (said,) = isolation(complete("alpha", "shared") + complete("beta", "shared"))
     assert "shares shared with alpha" in said
 
 
-def test_a_tenant_gets_no_rights_in_every_namespace() -> None:
+def test_a_tenant_with_cluster_wide_rights_is_found() -> None:
     binding = Resource(rules.isolation.CLUSTER_WIDE, "alpha", "urn:binding", parent="urn:alpha")
     (said,) = isolation([*complete("alpha", "alpha"), binding])
     assert "urn:binding" in said
 
 
 @pytest.mark.parametrize("label", rules.isolation.REQUIRED_LABELS)
-def test_a_label_that_namespaces_need_is_looked_for(label: str) -> None:
+def test_a_namespace_without_a_required_label_is_found(label: str) -> None:
     resources = complete("alpha", "alpha")
     (namespace,) = [one for one in resources if one.type == rules.isolation.NAMESPACE]
     del namespace.props["metadata"]["labels"][label]
@@ -368,7 +366,7 @@ def test_an_exception_lets_one_resource_break_one_rule() -> None:
     assert rules.parse({}) == []
 
 
-def test_an_exception_counts_for_a_stack_s_rules_too() -> None:
+def test_an_exception_applies_to_stack_rules_too() -> None:
     lone = [Resource(rules.isolation.TENANT, "alpha", "urn:p:s::p::saas:tenant:TenantSpace::alpha")]
     config = {"exceptions": [{"resource": "saas:tenant:TenantSpace::alpha", "reason": "moves out this week"}]}
     assert list(rules.broken_in_stack(lone, rules.tenant_isolation)) != []

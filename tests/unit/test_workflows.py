@@ -1,4 +1,4 @@
-"""What the workflows promise: no static keys to AWS, as few rights as possible, nothing that moves by itself."""
+"""The workflows: no static AWS keys, least privilege, pinned actions, gates before any change."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def test_no_static_key_of_aws_or_pulumi_is_used(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_a_workflow_has_no_rights_but_those_that_a_job_asks_for(name: str) -> None:
+def test_a_workflow_has_no_permissions_of_its_own_only_its_jobs_have(name: str) -> None:
     assert parse(WORKFLOWS[name])["permissions"] == {}
 
 
 @EVERY_JOB
-def test_a_job_that_acts_on_aws_may_write_nothing_on_github(job: Workflow) -> None:
+def test_a_job_with_an_aws_role_may_write_nothing_on_github(job: Workflow) -> None:
     rights = job["permissions"]
     assert isinstance(rights, dict)
     writes = {right for right, level in rights.items() if level == "write"}
@@ -86,7 +86,7 @@ def test_a_job_that_acts_on_aws_may_write_nothing_on_github(job: Workflow) -> No
 
 
 @EVERY_JOB
-def test_every_action_is_pinned_by_its_commit_and_says_its_version(job: Workflow) -> None:
+def test_every_action_is_pinned_to_a_commit_and_names_its_version(job: Workflow) -> None:
     text = "\n".join(path.read_text() for path in WORKFLOWS.values())
     for step in job["steps"]:
         if uses := step.get("uses"):
@@ -108,7 +108,7 @@ def test_a_checkout_leaves_no_token_behind(job: Workflow) -> None:
 
 def test_each_workflow_has_a_role_and_an_environment_of_its_own() -> None:
     found = {}
-    for name, job in {"preview": "preview", "drift": "look", "deploy": "deploy"}.items():
+    for name, job in {"preview": "preview", "drift": "detect", "deploy": "deploy"}.items():
         content = parse(WORKFLOWS[name])["jobs"][job]
         (login,) = steps(content, "aws-actions/configure-aws-credentials")
         found[name] = (content["environment"], login["with"]["role-to-assume"])
@@ -119,7 +119,7 @@ def test_each_workflow_has_a_role_and_an_environment_of_its_own() -> None:
     }
 
 
-def test_only_a_preview_runs_what_is_not_merged() -> None:
+def test_only_a_preview_runs_unmerged_code() -> None:
     for name, path in WORKFLOWS.items():
         triggers = parse(path)["on"]
         assert "pull_request_target" not in triggers
@@ -138,11 +138,11 @@ def test_packages_are_installed_before_there_are_credentials(name: str) -> None:
         assert place(job, install) < place(job, "pulumi/auth-actions")
 
 
-def test_judge_and_policies_of_a_pull_request_are_those_on_main() -> None:
-    (judge,) = [step for step in steps(PREVIEW, "actions/checkout") if "ref" in step["with"]]
-    assert judge["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
-    assert judge["with"]["sparse-checkout"].split() == ["pipeline"]
-    folder = judge["with"]["path"]
+def test_a_pull_request_is_checked_by_gate_and_policy_pack_of_main() -> None:
+    (gate,) = [step for step in steps(PREVIEW, "actions/checkout") if "ref" in step["with"]]
+    assert gate["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
+    assert gate["with"]["sparse-checkout"].split() == ["pipeline"]
+    folder = gate["with"]["path"]
     judged = PREVIEW["steps"][place(PREVIEW, "preview_gate.py")]
     assert f"{folder}/pipeline/preview_gate.py" in judged["run"]
     assert Path(preview_gate.__file__).relative_to(CHECKOUT) == Path("pipeline/preview_gate.py")
@@ -157,11 +157,11 @@ def policies(command: str) -> tuple[str, str]:
     return found
 
 
-def test_what_is_merged_passes_the_judge_and_the_policies_before_anything_is_changed() -> None:
+def test_a_deployment_passes_gate_and_policy_pack_before_it_changes() -> None:
     order = [place(DEPLOY, text) for text in ("make policy", "preview --stack", "preview_gate.py", "pulumi up")]
     assert order == sorted(order)
     judged, change = DEPLOY["steps"][order[2]], DEPLOY["steps"][order[3]]
-    # Where a step says no `if`, it runs only after all others succeeded.
+    # A step without `if` runs only after all others succeeded.
     assert "if" not in change
     assert "continue-on-error" not in judged
     assert policies(change["run"]) == ("pipeline/policy", "pipeline/policy/exceptions.json")
@@ -169,7 +169,7 @@ def test_what_is_merged_passes_the_judge_and_the_policies_before_anything_is_cha
 
 
 def large_changes_allowed(folder: Path, asked: str, labels: str) -> str:
-    """What the deployment's limits are, given what GitHub answers."""
+    """The outputs of the job `limits`, given the labels that GitHub answers."""
     (folder / "gh").write_text(f"#!/bin/sh\nprintf '{labels}'\n")
     (folder / "gh").chmod(0o755)
     (step,) = parse(WORKFLOWS["deploy"])["jobs"]["limits"]["steps"]
@@ -181,7 +181,7 @@ def large_changes_allowed(folder: Path, asked: str, labels: str) -> str:
     return output.read_text()
 
 
-def test_a_deployment_is_allowed_what_its_pull_request_was_allowed(tmp_path: Path) -> None:
+def test_a_deployment_has_the_limits_of_its_pull_request(tmp_path: Path) -> None:
     assert large_changes_allowed(tmp_path, "", "") == ""
     assert large_changes_allowed(tmp_path, "", "not-a-large-change\nbug\n") == ""
     assert large_changes_allowed(tmp_path, "", "bug\nlarge-change\n") == "large=true\n"
@@ -190,7 +190,7 @@ def test_a_deployment_is_allowed_what_its_pull_request_was_allowed(tmp_path: Pat
     assert judged["env"]["LARGE"] == "${{ needs.limits.outputs.large }}"
 
 
-def test_only_drift_and_preview_look_and_only_deploy_changes() -> None:
+def test_only_the_deploy_workflow_runs_pulumi_up() -> None:
     commands = {name: re.findall(r"\bpulumi (\w+) --stack.*", path.read_text()) for name, path in WORKFLOWS.items()}
     assert commands == {
         "check": [],
@@ -228,11 +228,11 @@ SETTINGS: ENTRY = {
         },
     },
 }
-"""What the Pulumi CLI knows of a stack's deployment settings (apitype.DeploymentSettings in 3.250), without secrets."""
+"""Deployment settings in the Pulumi CLI (apitype.DeploymentSettings in 3.250), without secrets."""
 
 
 def unknown_settings(settings: ENTRY, known: ENTRY) -> list[str]:
-    """Keys that the CLI would drop without a word, and values that it could not read."""
+    """Keys that the CLI would ignore silently, and values that it could not read."""
     found: list[str] = []
     for key, value in settings.items():
         kind = known.get(key, "unknown")
@@ -248,8 +248,8 @@ def test_pulumi_knows_every_deployment_setting() -> None:
     assert unknown_settings({"operationContext": {"preRunCommand": []}}, SETTINGS) == ["operationContext.preRunCommand"]
 
 
-def test_pulumi_deployments_change_nothing_that_the_policies_or_the_judge_refuse(tmp_path: Path) -> None:
-    install, rule, judge = DEPLOYMENTS["operationContext"]["preRunCommands"]
+def test_pulumi_deployments_change_nothing_that_gate_or_policies_refuse(tmp_path: Path) -> None:
+    install, rule, gate = DEPLOYMENTS["operationContext"]["preRunCommands"]
     assert install.endswith("make policy")
     assert policies(rule) == ("pipeline/policy", "pipeline/policy/exceptions.json")
     (tmp_path / "pulumi").write_text(f"#!/bin/sh\necho '{json.dumps({'changeSummary': {'delete': 31}})}'\n")
@@ -257,7 +257,7 @@ def test_pulumi_deployments_change_nothing_that_the_policies_or_the_judge_refuse
 
     def code(**environment: str) -> int:
         path = f"{tmp_path}:{os.environ['PATH']}"
-        command = judge.replace("/tmp/", f"{tmp_path}/")
+        command = gate.replace("/tmp/", f"{tmp_path}/")
         return subprocess.run(["sh", "-c", command], cwd=CHECKOUT, env={"PATH": path, **environment}).returncode
 
     assert code() == preview_gate.Verdict.REFUSED
@@ -269,18 +269,18 @@ def test_a_deployment_is_never_interrupted_by_the_next() -> None:
 
 
 @EVERY_JOB
-def test_nothing_that_others_wrote_is_pasted_into_a_script(job: Workflow) -> None:
+def test_no_expression_is_expanded_inside_a_script(job: Workflow) -> None:
     for step in job["steps"]:
         assert "${{" not in step.get("run", "")
 
 
 @EVERY_JOB
-def test_every_script_is_one_that_a_shell_can_read(job: Workflow) -> None:
+def test_every_script_parses_in_bash(job: Workflow) -> None:
     for step in job["steps"]:
         if script := step.get("run"):
             read = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
             assert read.returncode == 0, read.stderr
 
 
-def test_the_comment_is_found_again_by_the_line_that_the_judge_writes() -> None:
+def test_the_comment_is_found_again_by_the_marker_of_the_gate() -> None:
     assert preview_gate.marker("prod-eu") in WORKFLOWS["preview"].read_text()

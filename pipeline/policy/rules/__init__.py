@@ -1,14 +1,14 @@
-"""What no stack of this project may break, as functions over plain data: the policy pack and the tests call them.
+"""Rules of the policy pack, as functions over plain data: the pack and the tests call them.
 
-exposure     nothing is open to the whole internet
-cluster      the EKS cluster and its nodes are set up as production needs them
-data         what holds data is encrypted, kept, and not changed behind anybody's back
-permissions  IAM permissions are as narrow as what they are for
-plain_text   no credential is written where everybody can read it
-tags         whose a resource is can be told
-isolation    tenants are kept apart
-exceptions   what a rule does not apply to, each with a reason
-resource     a resource as the rules see it
+exposure     public endpoints and open security groups
+cluster      settings of EKS clusters and their nodes
+data         encryption, retention and protection of stored data
+permissions  wildcards in IAM policies
+plain_text   credentials in plain text
+tags         cost allocation tags
+isolation    objects that isolate a tenant
+exceptions   resources that may break a rule, each with a reason
+resource     resources as the rules see them
 
 Imports neither Pulumi nor this project, so that it runs in the policy pack's own environment and in the tests'.
 """
@@ -69,15 +69,15 @@ __all__ = [
 
 
 def broken_by(resource: Resource, rule: Rule, exceptions: Sequence[RuleException] = ()) -> Iterator[str]:
-    """What the rule finds wrong with a resource, unless that is an exception."""
-    if not any(one.covers(resource.urn) for one in exceptions):
+    """The violations of a rule by a resource; none for an exception."""
+    if not any(each.covers(resource.urn) for each in exceptions):
         yield from rule(resource)
 
 
 def broken_in_stack(
     resources: Sequence[Resource], rule: StackRule, exceptions: Sequence[RuleException] = ()
 ) -> Iterator[tuple[str, str]]:
-    """What the rule finds wrong in a stack, by URN, without the exceptions."""
+    """The violations of a rule in a stack, by URN; without the exceptions."""
     for urn, problem in rule(resources):
-        if not any(one.covers(urn) for one in exceptions):
+        if not any(each.covers(urn) for each in exceptions):
             yield urn, problem

@@ -1,4 +1,4 @@
-"""The EKS cluster and its nodes are set up as production needs them."""
+"""Rules about EKS clusters, their nodes and Kubernetes providers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def control_plane_logs(resource: Resource) -> Iterator[str]:
 
 
 def standard_support(resource: Resource) -> Iterator[str]:
-    """A cluster is upgraded when its version leaves standard support, rather than billed six times as much."""
+    """A cluster is upgraded when its version leaves standard support; extended support costs six times as much."""
     if resource.type not in (CLUSTER, COMPONENT):
         return
     support = resource.get("upgradePolicy", "supportType")
@@ -36,7 +36,7 @@ def standard_support(resource: Resource) -> Iterator[str]:
 
 
 def api_authentication(resource: Resource) -> Iterator[str]:
-    """Who may use a cluster is told by access entries, not by a ConfigMap in it."""
+    """Access to a cluster is granted by access entries, not by the aws-auth ConfigMap."""
     if resource.type not in (CLUSTER, COMPONENT):
         return
     path = ("authenticationMode",) if resource.type == COMPONENT else ("accessConfig", "authenticationMode")
@@ -46,7 +46,7 @@ def api_authentication(resource: Resource) -> Iterator[str]:
 
 
 def instance_metadata(resource: Resource) -> Iterator[str]:
-    """No pod gets its node's credentials: instance metadata takes tokens only (IMDSv2), and answers one hop far."""
+    """Pods cannot get their node's credentials: instance metadata requires tokens (IMDSv2) and has a hop limit of 1."""
     if resource.type == LAUNCH_TEMPLATE:
         tokens = resource.get("metadataOptions", "httpTokens")
         hops = resource.get("metadataOptions", "httpPutResponseHopLimit")
@@ -59,8 +59,8 @@ def instance_metadata(resource: Resource) -> Iterator[str]:
 
 
 def cluster_identifier(resource: Resource) -> Iterator[str]:
-    """A Kubernetes provider says which cluster it is for, so that a changed kubeconfig replaces nothing."""
-    # pulumi-eks makes a provider of its own for what it installs, and nobody can configure that.
+    """A Kubernetes provider has a cluster identifier, so that a changed kubeconfig replaces nothing."""
+    # pulumi-eks makes its own provider, which cannot be configured.
     if resource.type != KUBERNETES_PROVIDER or COMPONENT in resource.urn:
         return
     if not resource.get("clusterIdentifier"):
@@ -68,7 +68,7 @@ def cluster_identifier(resource: Resource) -> Iterator[str]:
 
 
 def encrypted_disks(resource: Resource) -> Iterator[str]:
-    """What is wrong with a launch template's disks; a part of the rule encrypted_stores."""
+    """Unencrypted disks of a launch template; a part of the rule encrypted_stores."""
     mappings = resource.get("blockDeviceMappings")
     if isinstance(mappings, Hidden):
         return

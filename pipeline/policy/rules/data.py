@@ -1,4 +1,4 @@
-"""What holds data is encrypted, kept, and not changed behind anybody's back."""
+"""Rules about stored data: encryption, retention, immutability and protection against deletion."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ REPOSITORY = "aws:ecr/repository:Repository"
 HOLDS_DATA: Mapping[str, str] = {
     "aws:cognito/userPool:UserPool": "all users and their passwords",
     REPOSITORY: "all images",
-    "aws:kms/key:Key": "whatever the key encrypted",
+    "aws:kms/key:Key": "everything that the key encrypted",
     CLUSTER: "everything in the cluster",
     COMPONENT: "everything in the cluster",
     "aws:ec2/eip:Eip": "an address that others may have allow-listed",
     LOG_GROUP: "the record of what happened",
 }
-"""What has to be protected, and what is lost with it."""
+"""Type of a resource that has to be protected -> the data that is lost with it."""
 
 TENANTS_POOL = "saas:identity:TenantIdentity$saas:identity:Identity$aws:cognito/userPool:UserPool"
 
@@ -28,7 +28,7 @@ KEPT: Mapping[str, str] = {
     # A protected one would keep its tenant from ever leaving the program.
     TENANTS_POOL: "the tenant's users and their passwords",
 }
-"""What may also stay when the program lets go of it (retainOnDelete): its type, or all types down to it."""
+"""Resources that may be retained instead (retainOnDelete), by their type or all types down to it."""
 
 
 def _cluster(resource: Resource) -> Iterator[str]:
@@ -42,7 +42,7 @@ def _registry(resource: Resource) -> Iterator[str]:
     configurations = resource.get("encryptionConfigurations")
     if isinstance(configurations, Hidden):
         return
-    kinds = [one.get("encryptionType") for one in resource.items("encryptionConfigurations")]
+    kinds = [each.get("encryptionType") for each in resource.items("encryptionConfigurations")]
     if "KMS" not in kinds and not any(isinstance(kind, Hidden) for kind in kinds):
         yield "its images are not encrypted with KMS: set encryptionConfigurations to encryptionType KMS and a key."
 
@@ -67,13 +67,13 @@ def encrypted_stores(resource: Resource) -> Iterator[str]:
 
 
 def log_retention(resource: Resource) -> Iterator[str]:
-    """Logs are kept for a time that somebody chose, not for ever."""
+    """Log groups have a retention period."""
     if resource.type == LOG_GROUP and not resource.get("retentionInDays"):
-        yield "its logs are kept, and paid, for ever: set retentionInDays."
+        yield "its logs are kept, and paid for, without end: set retentionInDays."
 
 
 def immutable_tags(resource: Resource) -> Iterator[str]:
-    """An image's tag means the same image for ever."""
+    """An image tag cannot be moved to another image."""
     if resource.type != REPOSITORY:
         return
     mutability = resource.get("imageTagMutability")
@@ -82,7 +82,7 @@ def immutable_tags(resource: Resource) -> Iterator[str]:
 
 
 def protected_data(resource: Resource) -> Iterator[str]:
-    """What holds data that nothing brings back cannot be deleted by a mistake in the program."""
+    """Resources that hold data which cannot be restored are protected against deletion."""
     if resource.protect or resource.retain_on_delete:
         return
     if lost := KEPT.get(resource.types) or KEPT.get(resource.type):

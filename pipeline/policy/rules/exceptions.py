@@ -1,4 +1,4 @@
-"""What a rule does not apply to, each with a reason."""
+"""Exceptions from rules: the resources that may break a rule, each with a reason."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ SCHEMA: Mapping[str, Any] = {
     "items": {
         "type": "object",
         "properties": {
-            # Never a name alone, which others may have too.
+            # Never a name alone, which other resources may have too.
             "resource": {"type": "string", "pattern": "::", "description": "The resource's URN, or TYPE::NAME."},
-            "reason": {"type": "string", "minLength": 10, "description": "Why, for whoever reads this in a year."},
+            "reason": {"type": "string", "minLength": 10, "description": "Why, for a reader in a year."},
         },
         "required": ["resource", "reason"],
         "additionalProperties": False,
@@ -32,10 +32,10 @@ class RuleException:
     reason: str
 
     def covers(self, urn: str) -> bool:
-        """Whether the resource with this URN may break the rule. A type stands after :: or, with parents, after $."""
+        """Whether the resource with this URN may break the rule. A type follows :: or, with parents, $."""
         return urn == self.resource or urn.endswith((f"::{self.resource}", f"${self.resource}"))
 
 
 def parse(config: Mapping[str, Any]) -> Sequence[RuleException]:
     """The exceptions of one rule's configuration, which the schema was applied to."""
-    return [RuleException(one["resource"], one["reason"]) for one in config.get("exceptions", ())]
+    return [RuleException(each["resource"], each["reason"]) for each in config.get("exceptions", ())]

@@ -1,4 +1,4 @@
-"""Nothing is open to the whole internet."""
+"""Rules about exposure: public endpoints and open security groups."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def endpoint_allow_list(resource: Resource) -> Iterator[str]:
     if resource.type not in (CLUSTER, COMPONENT):
         return
     outer = () if resource.type == COMPONENT else ("vpcConfig",)
-    # AWS' own default is a public endpoint that everybody reaches.
+    # AWS' default is a public endpoint without an allow-list.
     if resource.get(*outer, "endpointPublicAccess") is False:
         return
     cidrs = resource.get(*outer, "publicAccessCidrs")
@@ -21,7 +21,7 @@ def endpoint_allow_list(resource: Resource) -> Iterator[str]:
         return
     if not cidrs or anywhere(cidrs):
         yield (
-            "everybody can reach its public endpoint: "
+            "its public endpoint is open to the whole internet: "
             "set endpointPublicAccess to false, or publicAccessCidrs to the ranges that need it."
         )
 
@@ -32,7 +32,7 @@ def closed_security_groups(resource: Resource) -> Iterator[str]:
     if resource.type == "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule":
         rules = [resource.props]
     elif resource.type in ("aws:ec2/securityGroup:SecurityGroup", "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup"):
-        rules = [one for one in resource.items("ingress") if isinstance(one, Mapping)]
+        rules = [each for each in resource.items("ingress") if isinstance(each, Mapping)]
     for rule in rules:
         ranges = [rule.get("cidrIpv4"), rule.get("cidrIpv6")]
         for name in ("cidrBlocks", "ipv6CidrBlocks"):

@@ -1,4 +1,4 @@
-"""Tenants are kept apart."""
+"""Rule about the objects that isolate a tenant."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ REQUIRED_OBJECTS: Sequence[str] = (
     "kubernetes:core/v1:LimitRange",
     "kubernetes:networking.k8s.io/v1:NetworkPolicy",
 )
-"""What each tenant has in its own namespace."""
+"""Types of which each tenant has an object in its own namespace."""
 
 REQUIRED_LABELS: Sequence[str] = ("toolkit.fluxcd.io/tenant", "pod-security.kubernetes.io/enforce")
-"""What each tenant's namespace is labelled with: the first is what admission policies select."""
+"""Labels of each tenant's namespace; admission policies select by the first."""
 
 ADMISSION = "kubernetes:admissionregistration.k8s.io/v1:ValidatingAdmissionPolicyBinding"
 
@@ -27,14 +27,14 @@ CLUSTER_WIDE = "kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding"
 
 
 def tenant_isolation(resources: Sequence[Resource]) -> Iterator[tuple[str, str]]:
-    """Each tenant has a namespace of its own and in it what keeps it there; none has rights beyond it."""
+    """Each tenant has its own namespace with everything that isolates it, and no rights outside it."""
     owners: dict[str, str] = {}
-    admission = any(one.type == ADMISSION for one in resources)
+    admission = any(each.type == ADMISSION for each in resources)
     for tenant in resources:
         if tenant.type != TENANT:
             continue
-        children = [one for one in resources if one.parent == tenant.urn]
-        namespaces = [one for one in children if one.type == NAMESPACE]
+        children = [each for each in resources if each.parent == tenant.urn]
+        namespaces = [each for each in children if each.type == NAMESPACE]
         if len(namespaces) != 1:
             yield tenant.urn, f"the tenant has {len(namespaces)} namespaces: give it one of its own."
             continue
@@ -43,7 +43,7 @@ def tenant_isolation(resources: Sequence[Resource]) -> Iterator[tuple[str, str]]
             yield tenant.urn, f"the tenant shares {namespace} with {owners[namespace]}: give each its own."
         owners[namespace] = tenant.name
         for kind in REQUIRED_OBJECTS:
-            if not any(one.type == kind and one.get("metadata", "namespace") == namespace for one in children):
+            if not any(each.type == kind and each.get("metadata", "namespace") == namespace for each in children):
                 yield tenant.urn, f"the tenant has no {kind.split(':')[-1]} in {namespace}: add one."
         labels = namespaces[0].get("metadata", "labels")
         for label in REQUIRED_LABELS:

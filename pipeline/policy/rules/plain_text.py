@@ -1,4 +1,4 @@
-"""No credential is written where everybody can read it."""
+"""Rule about credentials in plain text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CREDENTIALS: Mapping[str, re.Pattern[str]] = {
     "a GitHub token": re.compile(r"\b(gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{22})"),
     "a Pulumi token": re.compile(r"\bpul-[0-9a-f]{40}\b"),
 }
-"""What credentials look like."""
+"""Kind of credential -> pattern."""
 
 
 def no_plain_text_secrets(resource: Resource) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A resource as the rules see it: plain data, wherever it comes from."""
+"""Resources as the rules see them: plain data, from the engine or from a test's recording."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Hidden:
-    """A value that a rule cannot look at."""
+    """A value that a rule cannot see: unknown or secret."""
 
     def __init__(self, why: str) -> None:
         self.why = why
@@ -37,10 +37,10 @@ class Resource:
     name: str
     urn: str
     props: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """Its inputs under Pulumi's names (camelCase); UNKNOWN and SECRET stand where a value cannot be seen."""
+    """Its inputs under Pulumi's names (camelCase); UNKNOWN or SECRET where a value cannot be seen."""
     protect: bool = False
     retain_on_delete: bool | None = None
-    """None where nobody tells: the engine tells a policy pack about protect, not about this."""
+    """None in the engine, which passes protect to a policy pack, but not this."""
     parent: str = ""
     """The parent's URN."""
     provider: Provider | None = None
@@ -53,7 +53,7 @@ class Resource:
         return parts[2] if len(parts) > 3 else self.type
 
     def get(self, *path: str) -> Any:
-        """What is there; None for nothing, UNKNOWN or SECRET where that, or something around it, is hidden."""
+        """The value at a path; None if absent, UNKNOWN or SECRET where it, or a value around it, is hidden."""
         value: Any = self.props
         for key in path:
             if isinstance(value, Hidden):
@@ -62,26 +62,26 @@ class Resource:
         return value
 
     def items(self, *path: str) -> Sequence[Any]:
-        """The elements of a list that can be seen; none for no list."""
+        """The elements of a list, without hidden ones; empty for anything else."""
         value = self.get(*path)
-        return [one for one in value if not isinstance(one, Hidden)] if isinstance(value, list) else []
+        return [each for each in value if not isinstance(each, Hidden)] if isinstance(value, list) else []
 
 
 Rule = Callable[[Resource], Iterator[str]]
-"""What is wrong with a resource, a sentence each, and what to do about it. Its docstring says what has to hold."""
+"""Yields a sentence for each violation: what is wrong, and the remedy. Its docstring is the rule's description."""
 
 StackRule = Callable[[Sequence[Resource]], Iterator[tuple[str, str]]]
-"""The same over all resources of a stack: the URN of the resource that is wrong, and the sentence."""
+"""The same over all resources of a stack: yields the URN of the resource, and the sentence."""
 
 
 def name_of(rule: Rule | StackRule) -> str:
-    """What the rule is called in the policy pack's configuration and in messages."""
+    """The rule's name in the policy pack's configuration and in messages."""
     return rule.__name__.replace("_", "-")
 
 
 def description_of(rule: Rule | StackRule) -> str:
-    """What has to hold."""
-    assert rule.__doc__, f"{rule.__name__} does not say what has to hold"
+    """The rule's description: its docstring, on one line."""
+    assert rule.__doc__, f"{rule.__name__} has no docstring"
     return " ".join(rule.__doc__.split())
 
 

@@ -1,4 +1,4 @@
-"""Whose a resource is, and what it costs them, can be told."""
+"""Rule about cost allocation tags."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from .resource import UNKNOWN, Hidden, Resource
 
 REQUIRED_TAGS = ("Project", "Stack")
-"""What Cost Explorer groups by."""
+"""Tags by which Cost Explorer groups."""
 TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
-STARTED = ("instance", "volume", "network-interface")
-"""What is made from a launch template."""
+TAGGED_TYPES = ("instance", "volume", "network-interface")
+"""Types of resources that EC2 creates from a launch template."""
 
 
 def tagged_resources(resource: Resource) -> Iterator[str]:
-    """Everything on AWS carries the tags Project and Stack, from its provider, or from a node's launch template."""
+    """Every AWS resource has the tags Project and Stack, from its provider or from a node's launch template."""
     if not resource.type.startswith("aws:"):
         return
     yield from _by_provider(resource)
@@ -26,7 +26,7 @@ def tagged_resources(resource: Resource) -> Iterator[str]:
 
 def _by_provider(resource: Resource) -> Iterator[str]:
     if resource.provider is None:
-        yield "it is made by the default provider, which tags nothing: pass it the stack's aws provider."
+        yield "the default provider creates it, which adds no tags: pass it the stack's aws provider."
         return
     defaults = _decoded(resource.provider.props.get("defaultTags"))
     tags = defaults.get("tags") if isinstance(defaults, Mapping) else defaults
@@ -35,13 +35,13 @@ def _by_provider(resource: Resource) -> Iterator[str]:
 
 
 def _by_template(template: Resource) -> Iterator[str]:
-    """The largest part of the bill is what no provider tags."""
+    """Nodes, their disks and interfaces, the largest part of the bill, get their tags from the template only."""
     specifications = template.get("tagSpecifications") or []
-    if isinstance(specifications, Hidden) or any(isinstance(one, Hidden) for one in specifications):
+    if isinstance(specifications, Hidden) or any(isinstance(each, Hidden) for each in specifications):
         return
-    told = {one.get("resourceType"): one.get("tags") for one in specifications}
-    for kind in STARTED:
-        if missing := _missing(told.get(kind)):
+    tags = {each.get("resourceType"): each.get("tags") for each in specifications}
+    for kind in TAGGED_TYPES:
+        if missing := _missing(tags.get(kind)):
             yield f"its tagSpecifications for {kind} lack {', '.join(missing)}: a provider's tags end at the template."
 
 
@@ -50,7 +50,7 @@ def _missing(tags: Any) -> list[str]:
 
 
 def _decoded(value: Any) -> Any:
-    """A provider's setting: the SDKs write what is no string as JSON."""
+    """A provider's setting: the SDKs write anything but strings as JSON."""
     if not isinstance(value, str):
         return value
     try:
