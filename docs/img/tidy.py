@@ -1,32 +1,33 @@
 """Make a terminal recording small and free of local paths: python tidy.py FOLDER < raw.cast > small.cast"""
 
+from __future__ import annotations
+
 import json
 import re
 import sys
 
 FRAME = 0.2
-"""Seconds: output that follows faster is shown in one step."""
+"""Seconds. Output that follows sooner is shown in the same frame."""
 PAUSE = 1.0
-"""Seconds: a longer wait is shortened to this."""
-UNINTERESTING = re.compile(r"make: .*\r\n|warning: using pulumi-\S+ from \$PATH.*\r\n|\S*https?://127\.0\.0\.1\S*debug\S*\r\n")
+"""Seconds. A longer pause is shortened to this."""
+LAST = 8.0
+"""Seconds that the last frame is shown before the animation repeats."""
+QUERY = re.compile(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+"""Questions to the terminal, such as for its colours."""
 
-header, *events = sys.stdin.read().splitlines()
-settings = json.loads(header)
-print(json.dumps({key: settings[key] for key in ("version", "width", "height")}))
-shown, last, text = 0.0, 0.0, ""
+folder = sys.argv[1]
+first, *events = [json.loads(line) for line in sys.stdin]
 frames: list[tuple[float, str]] = []
-for moment, kind, output in map(json.loads, events):
-    if kind != "o":
-        continue
-    gap = moment - last
-    last = moment
-    if text and gap > 0 and frames and shown + min(gap, PAUSE) - frames[-1][0] < FRAME:
-        frames[-1] = (frames[-1][0], frames[-1][1] + output)
-        shown += min(gap, PAUSE)
-        continue
-    shown += min(gap, PAUSE)
-    text = output
-    frames.append((shown, output))
-for moment, output in frames:
-    cleaned = UNINTERESTING.sub("", output.replace(sys.argv[1] + "/", "").replace(sys.argv[1], "."))
-    print(json.dumps([round(moment, 2), "o", cleaned]))
+clock = previous = 0.0
+for moment, _, output in events:
+    clock += min(moment - previous, PAUSE)
+    previous = moment
+    text = QUERY.sub("", output.replace(f"{folder}/", "").replace(folder, "."))
+    if frames and clock - frames[-1][0] < FRAME:
+        frames[-1] = (frames[-1][0], frames[-1][1] + text)
+    else:
+        frames.append((clock, text))
+frames.append((clock + LAST, "\x1b[0m"))
+print(json.dumps({key: first[key] for key in ("version", "width", "height")}))
+for moment, text in frames:
+    print(json.dumps([round(moment, 2), "o", text]))
