@@ -1,4 +1,4 @@
-"""`python -m bench [TENANTS ...]`: the figures of docs/benchmark.md, for each number of tenants."""
+"""`python -m bench [TENANTS ...]`: seconds of previews, updates and Flux, for each number of tenants."""
 
 from __future__ import annotations
 

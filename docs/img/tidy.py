@@ -8,9 +8,9 @@ import sys
 
 FRAME = 0.2
 """Seconds. Output that follows sooner is shown in the same frame."""
-PAUSE = 1.0
+PAUSE = 0.3
 """Seconds. A longer pause is shortened to this."""
-LAST = 8.0
+LAST = 10.0
 """Seconds that the last frame is shown before the animation repeats."""
 QUERY = re.compile(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 """Questions to the terminal, such as for its colours."""

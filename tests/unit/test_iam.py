@@ -210,7 +210,7 @@ def test_defaults_hold_statements_for_all_and_a_tenant_takes_its_own_or_none() -
 
 
 def test_the_documentations_example_is_accepted() -> None:
-    page = (Path(__file__).parents[2] / "docs/tenant-aws-access.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/product-teams/aws-access.md").read_text()
     example = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
     assert said(yaml.safe_dump({**example, "defaults": {**example["defaults"], "source": SOURCE}})) == []
 

@@ -1,4 +1,4 @@
-"""What a tenant may ask for, and whether the example of docs/identity.md lets in exactly a tenant's own users."""
+"""What a tenant may ask for, and whether the example of docs/product-teams/users.md lets in exactly a tenant's own users."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from model.config.document import parse
 from model.config.identity import config_map, endpoints, issuer, jwks_url, problems
 from model.config.tenants import Tenant
 
-DOCUMENTATION = Path(__file__).parents[2] / "docs" / "identity.md"
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "product-teams" / "users.md"
 REGION = "eu-west-1"
 PASSWORD = "A long enough passphrase, 1"
 
