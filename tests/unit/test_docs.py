@@ -91,6 +91,15 @@ def test_every_page_is_linked_from_the_index() -> None:
     assert {page for page in PAGES if page.is_relative_to(ROOT / "docs")} - linked - {index} == set()
 
 
+def test_pages_that_the_sources_name_exist() -> None:
+    folders = ("bench", "cli", "components", "local", "model", "pipeline", "standins", "tests", ".github")
+    sources = [path for folder in folders for suffix in ("py", "yaml") for path in (ROOT / folder).rglob(f"*.{suffix}")]
+    texts = [path.read_text(encoding="utf-8") for path in (*sources, *ROOT.glob("*.yaml"), *ROOT.glob("*.py"))]
+    pages = {page for text in texts for page in re.findall(r"\bdocs/[\w/-]+\.(?:md|yaml)\b", text)}
+    assert "docs/aws.md" in pages
+    assert [page for page in sorted(pages) if not (ROOT / page).exists()] == []
+
+
 def test_a_broken_link_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
