@@ -12,9 +12,9 @@ make --silent tools
 
 record() { # NAME ROWS SHELL-COMMANDS
     export TERM=xterm-256color
-    asciinema rec --quiet --cols 100 --rows "$2" --command "bash -ec '$3'" "$work/$1.cast" < /dev/null
+    asciinema rec --quiet --cols 122 --rows "$2" --command "bash -ec '$3'" "$work/$1.cast" < /dev/null
     .venv/bin/python "$here/tidy.py" "$clone" < "$work/$1.cast" > "$work/$1.small.cast"
-    svg-term --in "$work/$1.small.cast" --out "$here/$1.svg" --window --no-cursor --width 102 --height "$2"
+    svg-term --in "$work/$1.small.cast" --out "$here/$1.svg" --window --no-cursor --width 122 --height "$2"
 }
 
 record make-up 30 'printf "\e[1m$ make up\e[0m\n"; make --silent up'
