@@ -40,6 +40,11 @@ NEVER_REPLACED = PROTECTED | {
 COMMENT_LIMIT = 60_000
 """Characters; GitHub refuses more than 65,536."""
 OPERATIONS = ("delete", "replace", "update", "create")
+REPLACEMENT_STEPS = (
+    *("replace", "create-replacement", "delete-replaced"),
+    *("import-replacement", "read-replacement", "discard-replaced"),
+)
+"""The engine's steps of a replacement. It may list up to three of them for a resource; that is one replacement."""
 
 
 class Verdict(IntEnum):
@@ -49,10 +54,6 @@ class Verdict(IntEnum):
     REFUSED = 1
     UNFINISHED = 2
     """The preview failed, or the file does not hold a preview."""
-
-
-class UnreadableError(Exception):
-    """The file is not the output of `pulumi preview --json`; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -98,17 +99,17 @@ USUAL, LARGE = Limits(deletes=30, replaces=0), Limits(deletes=500, replaces=50)
 
 
 def read(text: str) -> Preview:
-    """Read the output of `pulumi preview --json`. Raises UnreadableError."""
+    """Read the output of `pulumi preview --json`; anything else is an unfinished preview with an error."""
     try:
         document = json.loads(text)
+        if not isinstance(document, dict) or not isinstance(document.get("steps") or [], list):
+            raise ValueError("JSON, but without a preview's steps")
     except ValueError as error:
-        raise UnreadableError(f"not JSON ({error})") from None
-    if not isinstance(document, dict) or not isinstance(document.get("steps") or [], list):
-        raise UnreadableError("JSON, but without a preview's steps")
+        return Preview([], False, [f"Not a preview: {error}. Look for the error of `pulumi preview` above."], {})
     changes: dict[str, Change] = {}
     for step in document.get("steps") or []:
-        # A replacement may be listed as up to three steps of a resource, such as delete-replaced; it counts once.
-        urn, operation = step["urn"], "replace" if "replac" in step["op"] else step["op"].replace("import", "create")
+        urn, op = step["urn"], step["op"]
+        operation = "replace" if op in REPLACEMENT_STEPS else "create" if op == "import" else op
         if operation in OPERATIONS and (operation == "replace" or urn not in changes):
             changes[urn] = _change(urn, operation, step)
     # The engine counts the three steps of a replacement apart; "replace" alone counts replacements.
@@ -194,13 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--comment", type=Path, required=True, help="where to write the comment")
     options = parser.parse_args(arguments)
-    try:
-        preview = read(options.preview.read_text())
-    except (OSError, UnreadableError) as error:
-        print(
-            f"{options.preview} cannot be read: {error}. Look for the error of `pulumi preview` above.", file=sys.stderr
-        )
-        preview = Preview([], False, [], {})
+    preview = read(options.preview.read_text() if options.preview.exists() else "")
     refusals = objections(preview, LARGE if options.large_change else USUAL)
     options.comment.write_text(comment(preview, refusals, options.stack))
     print(comment(preview, refusals, options.stack, sys.maxsize), *preview.errors, sep="\n")

@@ -75,6 +75,11 @@ def test_replacements_are_counted_once_however_the_engine_lists_them() -> None:
         assert "replace 1 resources; 0 are allowed" in refusal
 
 
+def test_steps_that_change_only_the_state_are_not_listed() -> None:
+    steps = [step(op, SECRET, "flux") for op in ("same", "read", "refresh", "remove-pending-replace")]
+    assert preview_gate.read(digest(*steps)).changes == []
+
+
 def test_a_change_that_the_engine_counted_but_did_not_list_counts() -> None:
     assert "delete 9 resources" in refusals(digest(delete=9), NOTHING)[0]
 
