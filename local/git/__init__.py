@@ -24,9 +24,9 @@ READY_SECONDS = 30.0
 
 
 def start(home: Home) -> None:
-    """Start the Git server unless it runs, wait until both its ports answer, and write down what it mirrors.
+    """Start the Git server unless it runs, wait until both its ports answer, and write the mirrors file.
 
-    Raises what `local.processes.start` raises if it does not come up.
+    Raises as `local.processes.start` does if it does not become ready.
     """
     from local import processes  # not needed by the process itself
 
@@ -50,7 +50,7 @@ def _answers(home: Home) -> bool:
 
 
 def seed(home: Home) -> list[str]:
-    """Make the repositories of the sample product that are not there yet, and return which were made.
+    """Create the missing repositories of the sample product, and return their names.
 
     `acme/product` is private, with the default branch main; `stefanprodan/podinfo` is public, with master. Repositories
     that exist stay as they are: people push to them. The server may be running or not.
@@ -91,7 +91,7 @@ def known_hosts(home: Home) -> str:
 
 
 def write_mirrors(home: Home) -> None:
-    """Write `home.mirrors`: which URL prefixes this server stands in for, and its host key."""
+    """Write `home.mirrors`: the URL prefixes of GitHub, this server's URLs in their place, and its host key."""
     import yaml
 
     content = {
@@ -115,12 +115,11 @@ def user_key(home: Home) -> Path:
 
 
 def client_environment(home: Home, key: Path | None = None) -> dict[str, str]:
-    """What to add to the environment so that `git` reaches this server over SSH: as the platform's user, who may push
-    everywhere, or with another private key.
+    """Environment variables for `git` over SSH: as the platform's user, who may push everywhere, or with another key.
 
     Git then reads neither the user's Git nor SSH configuration, and needs no OpenSSH.
     """
-    # -P: the client's own folder is no place to find modules in.
+    # -P: Python then imports no module from the client's own folder.
     client = [sys.executable, "-P", str(PROJECT / "local" / "git" / "ssh_client.py")]
     return {
         "GIT_SSH_COMMAND": shlex.join(client),

@@ -155,17 +155,37 @@ def test_a_repository_without_a_name_gets_one_of_its_own(plugin: Plugin) -> None
     ("kind", "inputs", "property"),
     [
         ("Repository", {"name": "a b"}, "name"),
+        ("Repository", {"name": ".."}, "name"),
+        ("Repository", {"name": "a.git"}, "name"),
         ("Repository", {"name": "a", "visibility": "secret"}, "visibility"),
+        ("Repository", {"name": "a", "mergeCommitTitle": "COMMIT"}, "mergeCommitTitle"),
+        ("Repository", {"name": "a", "topics": ["Flux"]}, "topics"),
         ("Repository", {"name": "a", "autoInit": "yes"}, "autoInit"),
         ("Repository", {"name": "a", "colour": "red"}, "colour"),
         ("Repository", {"name": "a", "private": True, "visibility": "private"}, "private"),
         ("Repository", {"name": "a", "pages": {}}, "pages"),
         ("RepositoryDeployKey", {"repository": "a", "title": "t"}, "key"),
         ("RepositoryFile", {"repository": "a", "file": "f", "content": "c", "commitAuthor": "x"}, "commitAuthor"),
+        ("RepositoryFile", {"repository": "a", "file": "../f", "content": "c"}, "file"),
+        ("RepositoryFile", {"repository": "a", "file": ".git/config", "content": "c"}, "file"),
     ],
 )
 def test_wrong_inputs_are_refused_by_name(plugin: Plugin, kind: str, inputs: dict[str, Any], property: str) -> None:
     assert [name for name, _ in plugin.failures(kind, **inputs)] == [property]
+
+
+def test_settings_that_github_refuses_are_refused(plugin: Plugin) -> None:
+    none = {"allowMergeCommit": False, "allowSquashMerge": False, "allowRebaseMerge": False}
+    with pytest.raises(AbortedError, match="allow at least one merge strategy"):
+        plugin.create("Repository", name="one", **none)
+    with pytest.raises(AbortedError, match="only organizations of an enterprise"):
+        plugin.create("Repository", name="one", visibility="internal")
+    identifier, state = plugin.create("Repository", name="one", autoInit=True)
+    with pytest.raises(AbortedError, match="the branch next was not found"):
+        plugin.update("Repository", identifier, state, name="one", defaultBranch="next")
+    plugin.create("Repository", name="two")
+    with pytest.raises(AbortedError, match="name already exists on this account"):
+        plugin.update("Repository", identifier, state, name="two")
 
 
 def test_what_has_no_mapping_is_an_error(plugin: Plugin) -> None:
@@ -254,6 +274,22 @@ def test_a_branch_starts_where_asked_and_can_become_the_default(plugin: Plugin, 
     assert (identifier, state["ref"], default["branch"]) == ("one:next", "refs/heads/next", "next")
     assert plugin.invoke("github:index/getBranch:getBranch", repository="one", branch="next")["sha"] == state["sha"]
     assert git.default_branch(bare(store, "one")) == "next"
+
+
+def test_a_branch_is_renamed_in_place_and_the_default_one_is_not_deleted(plugin: Plugin, store: Store) -> None:
+    plugin.create("Repository", name="one", autoInit=True)
+    identifier, state = plugin.create("Branch", repository="one", branch="main")
+    state = plugin.update("Branch", identifier, state, repository="one", branch="trunk")
+    assert (state["branch"], git.default_branch(bare(store, "one"))) == ("trunk", "trunk")
+    assert git.branch_tip(bare(store, "one"), "main") is None
+    with pytest.raises(AbortedError, match="Cannot delete the default branch"):
+        plugin.delete("Branch", identifier, state)
+    for name in ("a..b", "x.lock"):
+        with pytest.raises(AbortedError, match="can't be a branch"):
+            plugin.create("Branch", repository="one", branch=name, sourceBranch="trunk")
+    identifier, state = plugin.create("Branch", repository="one", branch="next", sourceBranch="trunk")
+    plugin.delete("Branch", identifier, state)
+    assert plugin.read("Branch", identifier, state).id == ""
 
 
 def test_a_repository_is_looked_up_and_a_missing_one_has_an_empty_id(plugin: Plugin) -> None:
