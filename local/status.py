@@ -19,11 +19,12 @@ from local import agent, controlplane, files, processes
 from local.home import Home
 from local.kubeapi import Api, ApiError
 from model.config.names import FLUX_NAMESPACE
-from model.kubernetes.manifests import TENANT_LABEL
 
 Object = dict[str, Any]
 SOURCES = "/apis/source.toolkit.fluxcd.io/v1/gitrepositories"
 KUSTOMIZATIONS = "/apis/kustomize.toolkit.fluxcd.io/v1/kustomizations"
+TENANT_LABEL = "toolkit.fluxcd.io/tenant"
+"""The label of tenants' namespaces, as `flux create tenant` sets it."""
 STARTING = {"ContainerCreating", "PodInitializing"}
 """Reasons of containers that are about to run."""
 
