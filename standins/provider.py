@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -178,7 +178,7 @@ class Kind:
 
     token: ClassVar[str]
     properties: ClassVar[dict[str, Property]]
-    outputs: ClassVar[tuple[str, ...]] = ()
+    outputs: ClassVar[Collection[str]] = ()
     """What only the service can tell."""
     secret_outputs: ClassVar[tuple[str, ...]] = ()
     delete_before_replace: ClassVar[bool] = False
@@ -323,7 +323,6 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     @_rpc
     def Check(self, request, context):  # noqa: N802
-        kind = self._stand_in.kind(request.urn)
         kind = self._stand_in.kind(request.urn)
         marked = _without_null(from_struct(request.news))
         given, old = plain(marked), plain(from_struct(request.olds))

@@ -1,117 +1,143 @@
-"""AWS stand-in: Cognito user pools."""
+"""Cognito of the AWS stand-in: user pools with their domains, scopes, clients and groups."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from standins.aws.cognito_attributes import SCHEMA, described_schemas, schema_mistakes, schema_request
-from standins.aws.kind import REGION, TAGS, AwsKind, autoname
-from standins.aws.tagging import update_tags
-from standins.provider import Property, RefusedError, Values
+from standins.aws.engine import REGION, TAGS, UNSUPPORTED, AwsKind, Call, Field, Tagging
+from standins.provider import RefusedError, Values
 
-MISSING = ("ResourceNotFoundException",)
-_UNSUPPORTED = Property(unsupported=True)
-_SIMPLE = {
-    "aliasAttributes": "AliasAttributes",
-    "autoVerifiedAttributes": "AutoVerifiedAttributes",
-    "deletionProtection": "DeletionProtection",
-    "userPoolTier": "UserPoolTier",
-    "usernameAttributes": "UsernameAttributes",
+CUSTOM = ("custom:", "dev:")
+"""Prefixes that Cognito gives to the names of a program's own attributes."""
+
+_SET = Field(list, of=str, unordered=True, computed=True)
+_ATTRIBUTE = {
+    "attributeDataType": Field(required=True, choices=("Boolean", "Number", "String", "DateTime")),
+    "developerOnlyAttribute": Field(bool, default=False),
+    "mutable": Field(bool, default=False),
+    "name": Field(required=True),
+    "numberAttributeConstraints": Field(dict, of={"maxValue": Field(), "minValue": Field()}),
+    "required": Field(bool, default=False),
+    "stringAttributeConstraints": Field(dict, of={"maxLength": Field(), "minLength": Field()}),
 }
-"""Property -> field of the API, where the value is the same."""
 
 
-class UserPool(AwsKind):
+class _Cognito(AwsKind):
+    service = "cognito-idp"
+    missing = ("ResourceNotFoundException",)
+
+
+class UserPool(_Cognito):
     """A user pool. How people sign in and which attributes they have can't be changed; attributes can be added."""
 
     token = "aws:cognito/userPool:UserPool"  # noqa: S105 - a type's name
     properties = {
-        "accountRecoverySetting": Property(
+        "accountRecoverySetting": Field(
             dict,
             computed=True,
             of={
-                "recoveryMechanisms": Property(
-                    list, unordered=True, of={"name": Property(required=True), "priority": Property(int, required=True)}
+                "recoveryMechanisms": Field(
+                    list, unordered=True, of={"name": Field(required=True), "priority": Field(int, required=True)}
                 )
             },
         ),
-        "adminCreateUserConfig": Property(
+        "adminCreateUserConfig": Field(
             dict,
             computed=True,
             of={
-                "allowAdminCreateUserOnly": Property(bool),
-                "inviteMessageTemplate": Property(
+                "allowAdminCreateUserOnly": Field(bool),
+                "inviteMessageTemplate": Field(
                     dict,
                     computed=True,
-                    of={"emailMessage": Property(), "emailSubject": Property(), "smsMessage": Property()},
+                    of={"emailMessage": Field(), "emailSubject": Field(), "smsMessage": Field(api="SMSMessage")},
                 ),
             },
         ),
-        "aliasAttributes": Property(list, of=str, unordered=True, replaces=True),
-        "autoVerifiedAttributes": Property(list, of=str, unordered=True),
-        "deletionProtection": Property(default="INACTIVE", choices=("ACTIVE", "INACTIVE")),
-        "deviceConfiguration": _UNSUPPORTED,
-        "emailConfiguration": Property(
+        "aliasAttributes": Field(list, of=str, unordered=True, replaces=True),
+        "autoVerifiedAttributes": Field(list, of=str, unordered=True),
+        "deletionProtection": Field(default="INACTIVE", choices=("ACTIVE", "INACTIVE")),
+        "deviceConfiguration": UNSUPPORTED,
+        "emailConfiguration": Field(
             dict,
             of={
-                "configurationSet": Property(),
-                "emailSendingAccount": Property(default="COGNITO_DEFAULT", choices=("COGNITO_DEFAULT", "DEVELOPER")),
-                "fromEmailAddress": Property(),
-                "replyToEmailAddress": Property(),
-                "sourceArn": Property(),
+                "configurationSet": Field(),
+                "emailSendingAccount": Field(default="COGNITO_DEFAULT", choices=("COGNITO_DEFAULT", "DEVELOPER")),
+                "fromEmailAddress": Field(api="From"),
+                "replyToEmailAddress": Field(),
+                "sourceArn": Field(),
             },
         ),
-        "emailMfaConfiguration": _UNSUPPORTED,
-        "emailVerificationMessage": _UNSUPPORTED,
-        "emailVerificationSubject": _UNSUPPORTED,
-        "lambdaConfig": _UNSUPPORTED,
-        "mfaConfiguration": Property(default="OFF", choices=("ON", "OFF", "OPTIONAL")),
-        "name": Property(replaces=True),
-        "passwordPolicy": Property(
+        "emailMfaConfiguration": UNSUPPORTED,
+        "emailVerificationMessage": UNSUPPORTED,
+        "emailVerificationSubject": UNSUPPORTED,
+        "lambdaConfig": UNSUPPORTED,
+        "mfaConfiguration": Field(default="OFF", choices=("ON", "OFF", "OPTIONAL")),
+        "name": Field(replaces=True, api="PoolName", at="Name"),
+        "passwordPolicy": Field(
             dict,
             computed=True,
+            at="Policies.PasswordPolicy",
             of={
-                "minimumLength": Property(int, computed=True),
-                "passwordHistorySize": Property(int, computed=True),
-                "requireLowercase": Property(bool),
-                "requireNumbers": Property(bool),
-                "requireSymbols": Property(bool),
-                "requireUppercase": Property(bool),
-                "temporaryPasswordValidityDays": Property(int, default=7),
+                "minimumLength": Field(int, computed=True),
+                "passwordHistorySize": Field(int, computed=True),
+                "requireLowercase": Field(bool),
+                "requireNumbers": Field(bool),
+                "requireSymbols": Field(bool),
+                "requireUppercase": Field(bool),
+                "temporaryPasswordValidityDays": Field(int, default=7),
             },
         ),
-        "schemas": Property(list, unordered=True, of=SCHEMA),
-        "signInPolicy": Property(dict, computed=True, unsupported=True),
-        "smsAuthenticationMessage": _UNSUPPORTED,
-        "smsConfiguration": _UNSUPPORTED,
-        "smsVerificationMessage": _UNSUPPORTED,
-        "softwareTokenMfaConfiguration": Property(dict, of={"enabled": Property(bool, required=True)}),
-        "userAttributeUpdateSettings": Property(
-            dict,
-            of={"attributesRequireVerificationBeforeUpdates": Property(list, of=str, unordered=True, required=True)},
-        ),
-        "userPoolAddOns": Property(
+        "schemas": Field(list, unordered=True, of=_ATTRIBUTE, at="SchemaAttributes"),
+        "signInPolicy": Field(dict, computed=True, unsupported=True),
+        "smsAuthenticationMessage": UNSUPPORTED,
+        "smsConfiguration": UNSUPPORTED,
+        "smsVerificationMessage": UNSUPPORTED,
+        "softwareTokenMfaConfiguration": Field(dict, of={"enabled": Field(bool, required=True)}),
+        "userAttributeUpdateSettings": Field(
             dict,
             of={
-                "advancedSecurityAdditionalFlows": _UNSUPPORTED,
-                "advancedSecurityMode": Property(required=True, choices=("AUDIT", "ENFORCED", "OFF")),
+                "attributesRequireVerificationBeforeUpdates": Field(
+                    list, of=str, unordered=True, required=True, api="AttributesRequireVerificationBeforeUpdate"
+                )
             },
         ),
-        "userPoolTier": Property(computed=True, choices=("LITE", "ESSENTIALS", "PLUS")),
-        "usernameAttributes": Property(list, of=str, unordered=True, replaces=True),
-        "usernameConfiguration": Property(dict, replaces=True, of={"caseSensitive": Property(bool)}),
-        "verificationMessageTemplate": _UNSUPPORTED,
-        "webAuthnConfiguration": _UNSUPPORTED,
+        "userPoolAddOns": Field(
+            dict,
+            of={
+                "advancedSecurityAdditionalFlows": UNSUPPORTED,
+                "advancedSecurityMode": Field(required=True, choices=("AUDIT", "ENFORCED", "OFF")),
+            },
+        ),
+        "userPoolTier": Field(computed=True, choices=("LITE", "ESSENTIALS", "PLUS")),
+        "usernameAttributes": Field(list, of=str, unordered=True, replaces=True),
+        "usernameConfiguration": Field(dict, replaces=True, of={"caseSensitive": Field(bool)}),
+        "verificationMessageTemplate": UNSUPPORTED,
+        "webAuthnConfiguration": UNSUPPORTED,
         **TAGS,
         **REGION,
     }
-    outputs = ("arn", "creationDate", "domain", "endpoint", "estimatedNumberOfUsers", "lastModifiedDate")
+    outputs = {
+        **dict.fromkeys(("arn", "creationDate", "domain", "estimatedNumberOfUsers", "lastModifiedDate"), ""),
+        "endpoint": "",
+    }
+    moving = {"lastModifiedDate": ()}
+    longest_name = 128
+    key = {"UserPoolId": "{id}"}
+    creates = Call("create_user_pool", answer="UserPool.Id")
+    reads = Call("describe_user_pool", answer="UserPool")
+    # The requests name everything: what they leave out, Cognito puts back to its default.
+    updates = (
+        Call("update_user_pool"),
+        Call("set_user_pool_mfa_config", when=("mfaConfiguration", "softwareTokenMfaConfiguration")),
+    )
+    born = {"mfaConfiguration": "", "softwareTokenMfaConfiguration": None}
+    deletes = Call("delete_user_pool")
+    tagging = Tagging(by={"ResourceArn": "{arn}"}, tags="UserPoolTags", pairs=None)
 
     def check(self, name: str, inputs: Values, seed: bytes) -> Iterable[tuple[str, str]]:
-        autoname(inputs, name, seed, most=128)
         yield from super().check(name, inputs, seed)
-        yield from schema_mistakes(inputs.get("schemas"))
+        yield from _attribute_mistakes(inputs.get("schemas"))
         if inputs.get("aliasAttributes") and inputs.get("usernameAttributes"):
             yield "aliasAttributes", "conflicts with usernameAttributes: give one of them"
         mfa = inputs.get("mfaConfiguration")
@@ -123,153 +149,250 @@ class UserPool(AwsKind):
             yield "userPoolAddOns", "threat protection needs the userPoolTier PLUS"
 
     def same(self, name: str, old: Any, new: Any) -> bool:
-        """Attributes are compared as Cognito completes them: the API tells all, the program only what it needs."""
+        """Attributes are compared as Cognito completes them: the API lists all, the program only those it needs."""
         if name == "schemas":
-            return _schema_set(old) == _schema_set(new)
-        # What Cognito has where nobody said anything.
+            return self._attributes(old) == self._attributes(new)
+        # Cognito's own default.
         return name == "emailConfiguration" and not new and old == {"emailSendingAccount": "COGNITO_DEFAULT"}
 
-    def create(self, inputs: Values) -> tuple[str, Values]:
-        pool = self.aws.call(
-            "cognito-idp",
-            "create_user_pool",
-            PoolName=inputs["name"],
-            Schema=[schema_request(one) for one in inputs.get("schemas") or []] or None,
-            UsernameConfiguration=_username(inputs),
-            **{_SIMPLE[key]: inputs.get(key) for key in ("aliasAttributes", "usernameAttributes")},
-            **_settings(inputs),
-            UserPoolTags=inputs["tagsAll"],
-        )["UserPool"]
-        self._set_mfa(pool["Id"], inputs)
-        return self.made(pool["Id"], inputs)
+    def _attributes(self, schemas: Any) -> set[str]:
+        return {repr(sorted(self._attribute(one).items(), key=lambda item: item[0])) for one in schemas or ()}
 
-    def _set_mfa(self, pool: str, inputs: Values) -> None:
-        token = inputs.get("softwareTokenMfaConfiguration")
-        self.aws.call(
-            "cognito-idp",
-            "set_user_pool_mfa_config",
-            UserPoolId=pool,
-            MfaConfiguration=inputs["mfaConfiguration"],
-            SoftwareTokenMfaConfiguration={"Enabled": token["enabled"]} if token else None,
-        )
-
-    def read(self, identifier: str, state: Values) -> tuple[str, Values] | None:
-        answer = self.aws.find("cognito-idp", "describe_user_pool", MISSING, UserPoolId=identifier)
-        if answer is None:
-            return None
-        pool = answer["UserPool"]
-        mfa = self.aws.call("cognito-idp", "get_user_pool_mfa_config", UserPoolId=identifier)
-        token = mfa.get("SoftwareTokenMfaConfiguration")
-        add_ons, case = pool.get("UserPoolAddOns"), pool.get("UsernameConfiguration")
-        updates = pool.get("UserAttributeUpdateSettings") or {}
-        verified = updates.get("AttributesRequireVerificationBeforeUpdate")
-        tags = pool.get("UserPoolTags") or {}
-        return identifier, {
-            **{key: pool.get(field) for key, field in _SIMPLE.items()},
-            "accountRecoverySetting": _recovery(pool.get("AccountRecoverySetting")),
-            "adminCreateUserConfig": _admin(pool["AdminCreateUserConfig"]),
-            "arn": pool["Arn"],
-            "creationDate": pool["CreationDate"].strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "domain": pool.get("Domain", ""),
-            "emailConfiguration": _lower(pool.get("EmailConfiguration")),
-            "endpoint": f"cognito-idp.{self.aws.region}.amazonaws.com/{identifier}",
-            "estimatedNumberOfUsers": pool.get("EstimatedNumberOfUsers", 0),
-            "lastModifiedDate": pool["LastModifiedDate"].strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "mfaConfiguration": mfa["MfaConfiguration"],
-            "name": pool["Name"],
-            "passwordPolicy": _lower(pool["Policies"]["PasswordPolicy"]),
-            "region": self.aws.region,
-            "schemas": described_schemas(pool["SchemaAttributes"], state.get("schemas")),
-            "softwareTokenMfaConfiguration": {"enabled": token["Enabled"]} if token else None,
-            "userAttributeUpdateSettings": {"attributesRequireVerificationBeforeUpdates": verified}
-            if verified
-            else None,
-            "userPoolAddOns": {"advancedSecurityMode": add_ons["AdvancedSecurityMode"]} if add_ons else None,
-            "usernameConfiguration": {"caseSensitive": case["CaseSensitive"]} if case else None,
-            **self.tag_state(tags, state),
+    def _attribute(self, one: Values) -> Values:
+        """An attribute in a request, with its defaults and without empty limits."""
+        defaults = {name: declared.default for name, declared in _ATTRIBUTE.items() if declared.default is not None}
+        limits = {
+            name: {end: str(value) for end, value in given.items() if value not in (None, "")}
+            for name, given in one.items()
+            if name.endswith("Constraints") and given
         }
+        rest = {name: value for name, value in one.items() if not name.endswith("Constraints")}
+        return self._object_to_api(_ATTRIBUTE, defaults | rest | limits)
 
-    def changes_outputs(self, changed: set[str]) -> Iterable[str]:
-        return ("lastModifiedDate",)
+    def creation(self, inputs: Values) -> Values:
+        schema = [self._attribute(one) for one in inputs.get("schemas") or []]
+        made = super().creation({key: value for key, value in inputs.items() if key != "schemas"})
+        return _request(made) | {"Schema": schema or None}
 
-    def update(self, identifier: str, state: Values, inputs: Values) -> Values:
-        self._add_attributes(identifier, state, inputs)
-        # The request names everything: what it leaves out, Cognito puts back to its default.
-        self.aws.call("cognito-idp", "update_user_pool", UserPoolId=identifier, **_settings(inputs))
-        self._set_mfa(identifier, inputs)
-        wanted = inputs["tagsAll"]
-        update_tags(self.aws, "cognito-idp", state["arn"], state["tagsAll"], wanted, key="ResourceArn")
-        return self.made(identifier, inputs)[1]
+    def change(self, call: Call, scope: Values, inputs: Values) -> None:
+        if call.operation == "set_user_pool_mfa_config":
+            super().change(call, scope, inputs)
+            return
+        self._add_attributes(scope, inputs)
+        names = [name for name in self.updatable() if name not in ("schemas", *self.born)]
+        self.call(call.operation, UserPoolId=scope["id"], **_request(self.arguments(inputs, names)))
 
-    def _add_attributes(self, pool: str, state: Values, inputs: Values) -> None:
-        old, new = _schema_set(state.get("schemas")), _schema_set(inputs.get("schemas"))
+    def _add_attributes(self, scope: Values, inputs: Values) -> None:
+        old, new = self._attributes(scope.get("schemas")), self._attributes(inputs.get("schemas"))
         if old == new:
             return
         if not old <= new:
             raise RefusedError("cannot modify or remove schema items")  # as the official provider says it
-        known = {one["name"] for one in state.get("schemas") or []}
-        added = [schema_request(one) for one in inputs["schemas"] if one["name"] not in known]
-        self.aws.call("cognito-idp", "add_custom_attributes", UserPoolId=pool, CustomAttributes=added)
+        known = {one["name"] for one in scope.get("schemas") or []}
+        added = [self._attribute(one) for one in inputs["schemas"] if one["name"] not in known]
+        self.call("add_custom_attributes", UserPoolId=scope["id"], CustomAttributes=added)
 
-    def delete(self, identifier: str, state: Values) -> None:
-        self.aws.find("cognito-idp", "delete_user_pool", MISSING, UserPoolId=identifier)
+    def describe(self, scope: Values, found: Values) -> Values:
+        mfa = self.call("get_user_pool_mfa_config", UserPoolId=scope["id"])
+        found = {**found, **{key: mfa.get(key) for key in ("MfaConfiguration", "SoftwareTokenMfaConfiguration")}}
+        declared = [one["name"] for one in scope.get("schemas") or ()]
+        attributes = []  # those that the program declares, and custom ones that somebody else added
+        for one in found["SchemaAttributes"]:
+            name = one["Name"].removeprefix("dev:").removeprefix("custom:")
+            if one["Name"].startswith(CUSTOM) or name in declared:
+                attributes.append({**one, "Name": name})
+        attributes.sort(key=lambda one: declared.index(one["Name"]) if one["Name"] in declared else len(declared))
+        told = super().describe(scope, {**found, "SchemaAttributes": attributes})
+        endpoint = f"cognito-idp.{self.aws.region}.amazonaws.com/{scope['id']}"
+        return told | {"endpoint": endpoint, "domain": told["domain"] or ""}
 
 
-def _schema_set(schemas: Any) -> set[str]:
-    return {repr(sorted(schema_request(one).items(), key=lambda item: item[0])) for one in schemas or ()}
+def _request(parameters: Values) -> Values:
+    """The parameters with the password policy where the API has it."""
+    policy = parameters.pop("PasswordPolicy", None)
+    return parameters | {"Policies": {"PasswordPolicy": policy} if policy else None}
 
 
-def _settings(inputs: Values) -> Values:
-    """What both creating and updating a pool take."""
-    recovery, admin = inputs.get("accountRecoverySetting"), inputs.get("adminCreateUserConfig")
-    password, email = inputs.get("passwordPolicy"), inputs.get("emailConfiguration")
-    updates, add_ons = inputs.get("userAttributeUpdateSettings"), inputs.get("userPoolAddOns")
-    verified = (updates or {}).get("attributesRequireVerificationBeforeUpdates")
-    return {
-        "AccountRecoverySetting": _upper(recovery),
-        "AdminCreateUserConfig": _upper(admin, smsMessage="SMSMessage"),
-        "AutoVerifiedAttributes": inputs.get("autoVerifiedAttributes"),
-        "DeletionProtection": inputs["deletionProtection"],
-        "EmailConfiguration": _upper(email),
-        "Policies": {"PasswordPolicy": _upper(password)} if password else None,
-        "UserAttributeUpdateSettings": {"AttributesRequireVerificationBeforeUpdate": verified} if verified else None,
-        "UserPoolAddOns": {"AdvancedSecurityMode": add_ons["advancedSecurityMode"]} if add_ons else None,
-        "UserPoolTier": inputs.get("userPoolTier"),
+def _attribute_mistakes(schemas: Any) -> Iterable[tuple[str, str]]:
+    """Names of attributes that Cognito refuses."""
+    for index, one in enumerate(schemas if isinstance(schemas, list) else []):
+        name = one.get("name") if isinstance(one, dict) else None
+        if not isinstance(name, str):
+            continue
+        if name.startswith(CUSTOM):
+            yield f"schemas[{index}].name", f"{name}: leave out the prefix, Cognito adds it"
+        elif not 1 <= len(name) <= 20:
+            yield f"schemas[{index}].name", f"expected length of {name} to be in the range (1 - 20)"
+
+
+class UserPoolDomain(_Cognito):
+    """The address of the sign-in pages: a prefix of Cognito's own domain."""
+
+    token = "aws:cognito/userPoolDomain:UserPoolDomain"  # noqa: S105 - a type's name
+    properties = {
+        "certificateArn": UNSUPPORTED,
+        "domain": Field(required=True, replaces=True),
+        "managedLoginVersion": Field(int, computed=True, replaces=True),
+        "userPoolId": Field(required=True, replaces=True),
+        **REGION,
     }
+    outputs = {
+        "awsAccountId": "",
+        "cloudfrontDistribution": "CloudFrontDistribution",
+        "cloudfrontDistributionArn": "CloudFrontDistribution",
+        "cloudfrontDistributionZoneId": "",
+    }
+    identity = "{domain}"
+    key = {"Domain": "{id}", "UserPoolId": "{userPoolId}"}
+    creates = Call("create_user_pool_domain")
+    reads = Call("describe_user_pool_domain", {"Domain": "{id}"}, answer="DomainDescription")
+    deletes = Call("delete_user_pool_domain")
+
+    def find(self, scope: Values) -> Values | None:
+        found = super().find(scope)
+        return found if found and found.get("UserPoolId") else None
+
+    def describe(self, scope: Values, found: Values) -> Values:
+        told = super().describe(scope, {"ManagedLoginVersion": 1, **found})
+        # The zone of all CloudFront distributions.
+        return told | {"awsAccountId": self.aws.account, "cloudfrontDistributionZoneId": "Z2FDTNDATAQYW2"}
 
 
-def _username(inputs: Values) -> Values | None:
-    given = inputs.get("usernameConfiguration")
-    return {"CaseSensitive": given.get("caseSensitive", False)} if given else None
+class ResourceServer(_Cognito):
+    """An API, and the scopes that its clients ask for."""
+
+    token = "aws:cognito/resourceServer:ResourceServer"  # noqa: S105 - a type's name
+    properties = {
+        "identifier": Field(required=True, replaces=True),
+        "name": Field(),
+        "scopes": Field(
+            list,
+            unordered=True,
+            of={"scopeDescription": Field(required=True), "scopeName": Field(required=True)},
+        ),
+        "userPoolId": Field(required=True, replaces=True),
+        **REGION,
+    }
+    outputs = {"scopeIdentifiers": ""}
+    moving = {"scopeIdentifiers": ("scopes",)}
+    longest_name = 256
+    identity = "{userPoolId}|{identifier}"
+    key = {"UserPoolId": "{userPoolId}", "Identifier": "{identifier}"}
+    creates = Call("create_resource_server")
+    reads = Call("describe_resource_server", answer="ResourceServer")
+    updates = (Call("update_resource_server"),)
+    deletes = Call("delete_resource_server")
+
+    def creation(self, inputs: Values) -> Values:
+        return {"Scopes": [], **{key: value for key, value in super().creation(inputs).items() if value is not None}}
+
+    def change(self, call: Call, scope: Values, inputs: Values) -> None:
+        super().change(call, scope, {"scopes": [], **inputs})
+
+    def describe(self, scope: Values, found: Values) -> Values:
+        told = super().describe(scope, found)
+        return told | {"scopeIdentifiers": [f"{told['identifier']}/{it['scopeName']}" for it in told["scopes"]]}
 
 
-def _recovery(given: Any) -> Values | None:
-    return _lower(given) if given and given.get("RecoveryMechanisms") else None
+class UserPoolClient(_Cognito):
+    """An application that people sign in to."""
+
+    token = "aws:cognito/userPoolClient:UserPoolClient"  # noqa: S105 - a type's name
+    properties = {
+        "accessTokenValidity": Field(int, computed=True),
+        "allowedOauthFlows": Field(list, of=str, unordered=True, computed=True, api="AllowedOAuthFlows"),
+        "allowedOauthFlowsUserPoolClient": Field(bool, computed=True, api="AllowedOAuthFlowsUserPoolClient"),
+        "allowedOauthScopes": Field(list, of=str, unordered=True, computed=True, api="AllowedOAuthScopes"),
+        "analyticsConfiguration": UNSUPPORTED,
+        "authSessionValidity": Field(int, computed=True),
+        "callbackUrls": Field(list, of=str, unordered=True, computed=True, api="CallbackURLs"),
+        "defaultRedirectUri": Field(computed=True, api="DefaultRedirectURI"),
+        "enablePropagateAdditionalUserContextData": Field(bool, computed=True),
+        "enableTokenRevocation": Field(bool, computed=True),
+        "explicitAuthFlows": _SET,
+        "generateSecret": Field(bool, replaces=True, api=None),
+        "idTokenValidity": Field(int, computed=True),
+        "logoutUrls": Field(list, of=str, unordered=True, computed=True, api="LogoutURLs"),
+        "name": Field(api="ClientName"),
+        "preventUserExistenceErrors": Field(computed=True, choices=("LEGACY", "ENABLED")),
+        "readAttributes": _SET,
+        "refreshTokenRotation": Field(
+            dict,
+            of={
+                "feature": Field(required=True, choices=("ENABLED", "DISABLED")),
+                "retryGracePeriodSeconds": Field(int),
+            },
+        ),
+        "refreshTokenValidity": Field(int, computed=True),
+        "supportedIdentityProviders": _SET,
+        "tokenValidityUnits": Field(dict, of={"accessToken": Field(), "idToken": Field(), "refreshToken": Field()}),
+        "userPoolId": Field(required=True, replaces=True),
+        "writeAttributes": _SET,
+        **REGION,
+    }
+    outputs = {"clientSecret": ""}
+    secret_outputs = ("clientSecret",)
+    longest_name = 128
+    imported = "{userPoolId}/{id}"
+    key = {"UserPoolId": "{userPoolId}", "ClientId": "{id}"}
+    creates = Call("create_user_pool_client", {"GenerateSecret": "{generateSecret}"}, answer="UserPoolClient.ClientId")
+    reads = Call("describe_user_pool_client", answer="UserPoolClient")
+    updates = (Call("update_user_pool_client"),)
+    deletes = Call("delete_user_pool_client")
+
+    def check(self, name: str, inputs: Values, seed: bytes) -> Iterable[tuple[str, str]]:
+        yield from super().check(name, inputs, seed)
+        flows, scopes = inputs.get("allowedOauthFlows"), inputs.get("allowedOauthScopes")
+        if isinstance(flows, list) and "code" in flows and inputs.get("callbackUrls") == []:
+            yield "callbackUrls", "the flow code needs at least one"
+        if inputs.get("allowedOauthFlowsUserPoolClient") is True and not (flows and scopes):
+            yield "allowedOauthFlows", "allowedOauthFlowsUserPoolClient needs allowedOauthFlows and allowedOauthScopes"
+
+    def require(self, operation: str, inputs: Values) -> None:
+        """Access and ID tokens live 5 minutes to a day, refresh tokens an hour to ten years."""
+        seconds = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
+        units = inputs.get("tokenValidityUnits") or {}
+        for key, unit, usual, least, most in (
+            ("accessTokenValidity", "accessToken", "hours", 300, 86400),
+            ("idTokenValidity", "idToken", "hours", 300, 86400),
+            ("refreshTokenValidity", "refreshToken", "days", 3600, 3650 * 86400),
+        ):
+            if inputs.get(key):
+                lasts = inputs[key] * seconds[units.get(unit, usual)]
+                if not least <= lasts <= most:
+                    reason = f"Invalid range for token validity: {key} is {lasts} s, allowed are {least} to {most}"
+                    raise self.refusal(operation, "InvalidParameterException", reason)
+
+    def change(self, call: Call, scope: Values, inputs: Values) -> None:
+        # The request names everything: what it leaves out, Cognito puts back to its default.
+        kept = {name: scope.get(name) for name, declared in self.properties.items() if declared.computed}
+        super().change(call, scope, kept | inputs)
+
+    def describe(self, scope: Values, found: Values) -> Values:
+        told = super().describe(scope, found)
+        made = scope.get("generateSecret", bool(found.get("ClientSecret")))
+        return told | {"clientSecret": told["clientSecret"] or "", "generateSecret": made}
 
 
-def _admin(given: Values) -> Values:
-    template = given.get("InviteMessageTemplate")
-    told: Values = {"allowAdminCreateUserOnly": given.get("AllowAdminCreateUserOnly", False)}
-    if template:
-        told["inviteMessageTemplate"] = {
-            "emailMessage": template.get("EmailMessage"),
-            "emailSubject": template.get("EmailSubject"),
-            "smsMessage": template.get("SMSMessage"),
-        }
-    return told
+class UserGroup(_Cognito):
+    """A group of a pool's users, which their tokens name."""
+
+    token = "aws:cognito/userGroup:UserGroup"  # noqa: S105 - a type's name
+    properties = {
+        "description": Field(),
+        "name": Field(replaces=True, api="GroupName"),
+        "precedence": Field(int),
+        "roleArn": Field(),
+        "userPoolId": Field(required=True, replaces=True),
+        **REGION,
+    }
+    longest_name = 128
+    identity = "{userPoolId}/{name}"
+    key = {"UserPoolId": "{userPoolId}", "GroupName": "{name}"}
+    creates = Call("create_group")
+    reads = Call("get_group", answer="Group")
+    updates = (Call("update_group"),)
+    deletes = Call("delete_group")
 
 
-def _upper(item: Any, **special: str) -> Any:
-    """An object as the API has it: its fields begin with a capital."""
-    if isinstance(item, dict):
-        return {special.get(key, key[0].upper() + key[1:]): _upper(value, **special) for key, value in item.items()}
-    return [_upper(value, **special) for value in item] if isinstance(item, list) else item
-
-
-def _lower(item: Any) -> Any:
-    if isinstance(item, dict):
-        return {key[0].lower() + key[1:]: _lower(value) for key, value in item.items()}
-    return [_lower(value) for value in item] if isinstance(item, list) else item
-
-
-KINDS = (UserPool,)
+KINDS = (UserPool, UserPoolDomain, ResourceServer, UserPoolClient, UserGroup)

@@ -1,4 +1,4 @@
-"""AWS stand-in: container image repositories."""
+"""ECR of the AWS stand-in: repositories for container images, and their policies."""
 
 from __future__ import annotations
 
@@ -6,46 +6,59 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from standins.aws.documents import check_principals, is_json, kept_text, same_document
-from standins.aws.kind import REGION, TAGS, AwsKind, autoname, changed, tag_dict, tag_list
-from standins.aws.session import AwsError
-from standins.aws.tagging import update_tags
-from standins.provider import Property, Values
-
-MISSING = ("RepositoryNotFoundException",)
-NO_POLICY = (*MISSING, "RepositoryPolicyNotFoundException", "LifecyclePolicyNotFoundException")
+from standins.aws.engine import REGION, TAGS, AwsKind, Call, Field, Tagging
+from standins.aws.policies import check_principals
+from standins.provider import Values
 
 
-class Repository(AwsKind):
-    """A repository. Its name and its encryption are for ever."""
+class _Ecr(AwsKind):
+    service = "ecr"
+    capitals = False
+    key = {"repositoryName": "{id}"}
+
+
+class Repository(_Ecr):
+    """A repository. Another name or encryption needs another one."""
 
     token = "aws:ecr/repository:Repository"  # noqa: S105 - a type's name
     properties = {
-        "encryptionConfigurations": Property(
+        "encryptionConfigurations": Field(
             list,
             replaces=True,
+            single=True,
+            api="encryptionConfiguration",
             of={
-                "encryptionType": Property(default="AES256", choices=("AES256", "KMS")),
-                "kmsKey": Property(computed=True),
+                "encryptionType": Field(default="AES256", choices=("AES256", "KMS")),
+                "kmsKey": Field(computed=True),
             },
         ),
-        "forceDelete": Property(bool),
-        "imageScanningConfiguration": Property(dict, of={"scanOnPush": Property(bool, required=True)}),
-        "imageTagMutability": Property(
+        "forceDelete": Field(bool, api=None),
+        "imageScanningConfiguration": Field(dict, of={"scanOnPush": Field(bool, required=True)}),
+        "imageTagMutability": Field(
             default="MUTABLE",
             choices=("MUTABLE", "IMMUTABLE", "MUTABLE_WITH_EXCLUSION", "IMMUTABLE_WITH_EXCLUSION"),
         ),
-        "imageTagMutabilityExclusionFilters": Property(
-            list, of={"filter": Property(required=True), "filterType": Property(required=True, choices=("WILDCARD",))}
+        "imageTagMutabilityExclusionFilters": Field(
+            list, of={"filter": Field(required=True), "filterType": Field(required=True, choices=("WILDCARD",))}
         ),
-        "name": Property(replaces=True),
+        "name": Field(replaces=True, api="repositoryName"),
         **TAGS,
         **REGION,
     }
-    outputs = ("arn", "registryId", "repositoryUrl")
+    outputs = {"arn": "repositoryArn", "registryId": "", "repositoryUrl": "repositoryUri"}
+    longest_name = 256
+    identity = "{name}"
+    missing = ("RepositoryNotFoundException",)
+    creates = Call("create_repository")
+    reads = Call("describe_repositories", {"repositoryNames": ["{id}"]}, answer="repositories.0")
+    updates = (
+        Call("put_image_tag_mutability", when=("imageTagMutability", "imageTagMutabilityExclusionFilters")),
+        Call("put_image_scanning_configuration", when=("imageScanningConfiguration",)),
+    )
+    deletes = Call("delete_repository", {"force": "{forceDelete}"})
+    tagging = Tagging(by={"resourceArn": "{arn}"}, tags="tags", keys="tagKeys", listed="list_tags_for_resource")
 
     def check(self, name: str, inputs: Values, seed: bytes) -> Iterable[tuple[str, str]]:
-        autoname(inputs, name, seed, most=256)
         yield from super().check(name, inputs, seed)
         filters, kind = inputs.get("imageTagMutabilityExclusionFilters"), inputs.get("imageTagMutability")
         if isinstance(kind, str) and bool(filters) != kind.endswith("_WITH_EXCLUSION"):
@@ -60,168 +73,77 @@ class Repository(AwsKind):
             return _types(old or plain) == _types(new or plain) == ["AES256"]
         return name == "imageScanningConfiguration" and not (old or {}).get("scanOnPush") and not new
 
-    def create(self, inputs: Values) -> tuple[str, Values]:
-        encryption = next(iter(inputs.get("encryptionConfigurations") or []), None)
-        if encryption and encryption.get("kmsKey"):
-            self._check_key(encryption["kmsKey"])
-        self.aws.call(
-            "ecr",
-            "create_repository",
-            repositoryName=inputs["name"],
-            encryptionConfiguration=encryption,
-            imageScanningConfiguration=inputs.get("imageScanningConfiguration"),
-            imageTagMutability=inputs["imageTagMutability"],
-            imageTagMutabilityExclusionFilters=inputs.get("imageTagMutabilityExclusionFilters"),
-            tags=tag_list(inputs["tagsAll"]),
-        )
-        return self.made(inputs["name"], inputs)
-
-    def _check_key(self, key: str) -> None:
-        """ECR asks KMS for a grant on the key; the emulator does not."""
+    def require(self, operation: str, inputs: Values) -> None:
+        """Refuse a key that does not exist: ECR asks KMS for a grant on it."""
+        key = next(iter(inputs.get("encryptionConfigurations") or []), {}).get("kmsKey")
+        if not key or operation != "CreateRepository":
+            return
         found = self.aws.find("kms", "describe_key", ("NotFoundException",), KeyId=key)
         if found is None or not found["KeyMetadata"]["Enabled"]:
-            reason = f"The KMS key {key} does not exist, or is not enabled"
-            raise AwsError("ecr.CreateRepository", "KmsException", reason)
+            raise self.refusal(operation, "KmsException", f"The KMS key {key} does not exist, or is not enabled")
 
-    def read(self, identifier: str, state: Values) -> tuple[str, Values] | None:
-        answer = self.aws.find("ecr", "describe_repositories", MISSING, repositoryNames=[identifier])
-        if answer is None:
-            return None
-        one = answer["repositories"][0]
-        tags = self.aws.call("ecr", "list_tags_for_resource", resourceArn=one["repositoryArn"])["tags"]
-        encryption = one.get("encryptionConfiguration") or {"encryptionType": "AES256"}
-        return identifier, {
-            "arn": one["repositoryArn"],
-            "encryptionConfigurations": [encryption],
-            "forceDelete": state.get("forceDelete"),
-            "imageScanningConfiguration": one.get("imageScanningConfiguration"),
-            "imageTagMutability": one["imageTagMutability"],
-            "imageTagMutabilityExclusionFilters": one.get("imageTagMutabilityExclusionFilters") or [],
-            "name": one["repositoryName"],
-            "region": self.aws.region,
-            "registryId": one["registryId"],
-            "repositoryUrl": one["repositoryUri"],
-            **self.tag_state(tag_dict(tags), state),
-        }
-
-    def update(self, identifier: str, state: Values, inputs: Values) -> Values:
-        if changed(self, state, inputs, "imageTagMutability", "imageTagMutabilityExclusionFilters"):
-            self.aws.call(
-                "ecr",
-                "put_image_tag_mutability",
-                repositoryName=identifier,
-                imageTagMutability=inputs["imageTagMutability"],
-                imageTagMutabilityExclusionFilters=inputs.get("imageTagMutabilityExclusionFilters"),
-            )
-        if changed(self, state, inputs, "imageScanningConfiguration"):
-            scanning = inputs.get("imageScanningConfiguration") or {"scanOnPush": False}
-            method = "put_image_scanning_configuration"
-            self.aws.call("ecr", method, repositoryName=identifier, imageScanningConfiguration=scanning)
-        update_tags(self.aws, "ecr", state["arn"], state["tagsAll"], inputs["tagsAll"], as_list=True)
-        return self.made(identifier, inputs)[1]
-
-    def delete(self, identifier: str, state: Values) -> None:
-        force = bool(state.get("forceDelete"))
-        self.aws.find("ecr", "delete_repository", MISSING, repositoryName=identifier, force=force)
+    def change(self, call: Call, scope: Values, inputs: Values) -> None:
+        super().change(call, scope, {"imageScanningConfiguration": {"scanOnPush": False}, **inputs})
 
 
 def _types(configurations: Any) -> list[Any]:
     return [one.get("encryptionType", "AES256") for one in configurations]
 
 
-class RepositoryPolicy(AwsKind):
-    """Who may use a repository."""
+class _RepositoryDocument(_Ecr):
+    """A policy that a repository has."""
+
+    identity = "{repository}"
+    outputs = {"registryId": ""}
+    missing = (
+        "RepositoryNotFoundException",
+        "RepositoryPolicyNotFoundException",
+        "LifecyclePolicyNotFoundException",
+    )
+
+
+class RepositoryPolicy(_RepositoryDocument):
+    """The permissions on a repository."""
 
     token = "aws:ecr/repositoryPolicy:RepositoryPolicy"  # noqa: S105 - a type's name
     properties = {
-        "policy": Property(required=True),
-        "repository": Property(required=True, replaces=True),
+        "policy": Field(required=True, api="policyText", document=True),
+        "repository": Field(required=True, replaces=True, api="repositoryName"),
         **REGION,
     }
-    outputs = ("registryId",)
+    creates = Call("set_repository_policy")
+    reads = Call("get_repository_policy")
+    updates = (Call("set_repository_policy", when=("policy",)),)
+    deletes = Call("delete_repository_policy")
 
-    def check(self, name: str, inputs: Values, seed: bytes) -> Iterable[tuple[str, str]]:
-        if reason := is_json(inputs.get("policy")):
-            yield "policy", reason
-
-    def same(self, name: str, old: Any, new: Any) -> bool:
-        return name == "policy" and same_document(old, new)
-
-    def create(self, inputs: Values) -> tuple[str, Values]:
-        self._put(inputs)
-        return self.made(inputs["repository"], inputs)
-
-    def _put(self, inputs: Values) -> None:
-        repository, policy = inputs["repository"], inputs["policy"]
-        check_principals(self.aws, "ecr.SetRepositoryPolicy", policy, "InvalidParameterException")
-        self.aws.call("ecr", "set_repository_policy", repositoryName=repository, policyText=policy)
-
-    def read(self, identifier: str, state: Values) -> tuple[str, Values] | None:
-        answer = self.aws.find("ecr", "get_repository_policy", NO_POLICY, repositoryName=identifier)
-        if answer is None:
-            return None
-        policy = kept_text(answer["policyText"], state.get("policy"))
-        return identifier, {
-            "policy": policy,
-            "region": self.aws.region,
-            "registryId": answer["registryId"],
-            "repository": answer["repositoryName"],
-        }
-
-    def update(self, identifier: str, state: Values, inputs: Values) -> Values:
-        self._put(inputs)
-        return self.made(identifier, inputs)[1]
-
-    def delete(self, identifier: str, state: Values) -> None:
-        self.aws.find("ecr", "delete_repository_policy", NO_POLICY, repositoryName=identifier)
+    def require(self, operation: str, inputs: Values) -> None:
+        check_principals(self.aws, f"ecr.{operation}", inputs["policy"], "InvalidParameterException")
 
 
-class LifecyclePolicy(AwsKind):
-    """Which images a repository deletes by itself."""
+class LifecyclePolicy(_RepositoryDocument):
+    """Rules by which a repository deletes images."""
 
     token = "aws:ecr/lifecyclePolicy:LifecyclePolicy"  # noqa: S105 - a type's name
     # A policy has no identity of its own: deleting the old one after the new one was put would delete that.
     properties = {
-        "policy": Property(required=True, replaces=True),
-        "repository": Property(required=True, replaces=True),
+        "policy": Field(required=True, replaces=True, api="lifecyclePolicyText", document=True),
+        "repository": Field(required=True, replaces=True, api="repositoryName"),
         **REGION,
     }
-    outputs = ("registryId",)
     delete_before_replace = True
+    creates = Call("put_lifecycle_policy")
+    reads = Call("get_lifecycle_policy")
+    deletes = Call("delete_lifecycle_policy")
 
     def check(self, name: str, inputs: Values, seed: bytes) -> Iterable[tuple[str, str]]:
-        policy = inputs.get("policy")
-        if reason := is_json(policy):
-            yield "policy", reason
-        elif isinstance(policy, str):
-            yield from (("policy", reason) for reason in _rule_mistakes(json.loads(policy).get("rules")))
-
-    def same(self, name: str, old: Any, new: Any) -> bool:
-        return name == "policy" and same_document(old, new)
-
-    def create(self, inputs: Values) -> tuple[str, Values]:
-        repository, policy = inputs["repository"], inputs["policy"]
-        self.aws.call("ecr", "put_lifecycle_policy", repositoryName=repository, lifecyclePolicyText=policy)
-        return self.made(repository, inputs)
-
-    def read(self, identifier: str, state: Values) -> tuple[str, Values] | None:
-        answer = self.aws.find("ecr", "get_lifecycle_policy", NO_POLICY, repositoryName=identifier)
-        if answer is None:
-            return None
-        policy = kept_text(answer["lifecyclePolicyText"], state.get("policy"))
-        return identifier, {
-            "policy": policy,
-            "region": self.aws.region,
-            "registryId": answer["registryId"],
-            "repository": answer["repositoryName"],
-        }
-
-    def delete(self, identifier: str, state: Values) -> None:
-        self.aws.find("ecr", "delete_lifecycle_policy", NO_POLICY, repositoryName=identifier)
+        mistakes = list(super().check(name, inputs, seed))
+        yield from mistakes
+        if isinstance(inputs.get("policy"), str) and not mistakes:
+            yield from (("policy", reason) for reason in _rule_mistakes(json.loads(inputs["policy"]).get("rules")))
 
 
 def _rule_mistakes(rules: Any) -> Iterable[str]:
-    """What ECR refuses about the rules; the emulator checks their form only."""
+    """Rules that ECR refuses; the emulator checks their form only."""
     if not isinstance(rules, list) or not rules:
         yield "has no rules"
         return

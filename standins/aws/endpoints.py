@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from standins.aws.documents import kept_text, same_document
 from standins.aws.ec2 import Ec2Kind, living, require_groups, require_subnets, require_vpc
 from standins.aws.kind import REGION, TAGS, changed
+from standins.aws.policies import kept_text, same_document
 from standins.aws.session import AwsError
 from standins.aws.vpc import dns_attribute
 from standins.provider import Property, RefusedError, Values

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from standins.aws import (
     cognito,
-    cognito_clients,
     ecr,
     eks,
     eks_workers,
@@ -27,7 +26,7 @@ from standins.aws.kind import AwsFunction, AwsKind
 
 _MODULES = (
     *(vpc, gateways, routes, endpoints, security_groups, security_rules, flow_logs, launch_template),
-    *(kms, logs, iam, eks, eks_workers, ecr, cognito, cognito_clients),
+    *(kms, logs, iam, eks, eks_workers, ecr, cognito),
 )
 
 KINDS: tuple[type[AwsKind], ...] = tuple(kind for module in _MODULES for kind in module.KINDS)

@@ -15,7 +15,7 @@ TRUST_LIMIT, INLINE_LIMIT, MANAGED_LIMIT = 2048, 10240, 6144
 """Characters, blanks not counted."""
 
 
-def is_json(value: Any) -> str | None:
+def invalid_json(value: Any) -> str | None:
     """Why text can't be a policy; None if it can, or is not known yet."""
     if not isinstance(value, str):
         return None
