@@ -1,4 +1,4 @@
-"""AWS stand-in: EKS clusters and what belongs to them."""
+"""EKS of the AWS stand-in: clusters, access to them, node groups and add-ons."""
 
 from __future__ import annotations
 
@@ -6,103 +6,141 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from standins.aws.kind import REGION, TAGS, AwsFunction, AwsKind, autoname, changed
+from standins.aws.engine import (
+    REGION,
+    TAGS,
+    UNSUPPORTED,
+    AwsFunction,
+    AwsKind,
+    Call,
+    Field,
+    Tagging,
+    parsed_json,
+    value_at,
+)
 from standins.aws.session import Session
-from standins.aws.tagging import update_tags
-from standins.provider import UNKNOWN, Property, RefusedError, Values
+from standins.provider import UNKNOWN, RefusedError, Values
 
-MISSING = ("ResourceNotFoundException",)
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
-_UNSUPPORTED = Property(unsupported=True)
-_SWITCH = {"enabled": Property(bool, computed=True)}
+MAX_GROUP_NAME = 63
+MAX_GROUP_PREFIX = MAX_GROUP_NAME - 26
+"""The official provider appends 26 characters to a prefix."""
+
+_SWITCH = {"enabled": Field(bool, computed=True)}
 
 
-def wait_until_active(aws: Session, method: str, key: str, **parameters: Any) -> None:
-    """Wait as the official provider does. Raises RefusedError with what EKS says if it fails."""
-    found = aws.call("eks", method, **parameters)[key]
-    while found["status"] in ("CREATING", "UPDATING", "PENDING"):
-        time.sleep(1)
-        found = aws.call("eks", method, **parameters)[key]
-    if found["status"] not in ("ACTIVE", "DEGRADED"):
-        raise RefusedError(f"unexpected state {found['status']!r}, wanted target 'ACTIVE': {found.get('health')}")
+class _Eks(AwsKind):
+    service = "eks"
+    capitals = False
+    missing = ("ResourceNotFoundException",)
+    tagging = Tagging(by={"resourceArn": "{arn}"}, tags="tags", keys="tagKeys", pairs=None)
+
+    def settle(self, scope: Values) -> None:
+        """Wait as the official provider does. Raises RefusedError with EKS' own reason if a change fails."""
+        found = self.find(scope) or {}
+        while found.get("status") in ("CREATING", "UPDATING", "PENDING"):
+            time.sleep(1)
+            found = self.find(scope) or {}
+        if found.get("status", "ACTIVE") not in ("ACTIVE", "DEGRADED"):
+            raise RefusedError(f"unexpected state {found['status']!r}, wanted target 'ACTIVE': {found.get('health')}")
 
 
-class Cluster(AwsKind):
-    """A cluster. What can't be changed about one replaces it, which deletes everything in it."""
+class Cluster(_Eks):
+    """A cluster. A change that EKS can't make replaces it, which deletes everything in it."""
 
     token = "aws:eks/cluster:Cluster"  # noqa: S105 - a type's name
     properties = {
-        "accessConfig": Property(
+        "accessConfig": Field(
             dict,
             computed=True,
             of={
-                "authenticationMode": Property(computed=True),
-                "bootstrapClusterCreatorAdminPermissions": Property(bool, computed=True),
+                "authenticationMode": Field(computed=True),
+                "bootstrapClusterCreatorAdminPermissions": Field(bool, computed=True),
             },
         ),
-        "bootstrapSelfManagedAddons": Property(bool, default=True, replaces=True),
-        "computeConfig": Property(
+        "bootstrapSelfManagedAddons": Field(bool, default=True, replaces=True, api=None),
+        "computeConfig": Field(
             dict,
             of={
-                "enabled": Property(bool),
-                "nodePools": Property(list, of=str, unordered=True),
-                "nodeRoleArn": Property(),
+                "enabled": Field(bool),
+                "nodePools": Field(list, of=str, unordered=True),
+                "nodeRoleArn": Field(),
             },
         ),
-        "controlPlaneScalingConfig": _UNSUPPORTED,
-        "defaultAddonsToRemoves": _UNSUPPORTED,
-        "deletionProtection": Property(bool, computed=True),
-        "enabledClusterLogTypes": Property(list, of=str, unordered=True),
-        "encryptionConfig": Property(
+        "controlPlaneScalingConfig": UNSUPPORTED,
+        "defaultAddonsToRemoves": UNSUPPORTED,
+        "deletionProtection": Field(bool, computed=True),
+        "enabledClusterLogTypes": Field(list, of=str, unordered=True, api=None),
+        "encryptionConfig": Field(
             dict,
+            single=True,
             of={
-                "provider": Property(dict, required=True, of={"keyArn": Property(required=True)}),
-                "resources": Property(list, of=str, required=True, unordered=True),
+                "provider": Field(dict, required=True, of={"keyArn": Field(required=True)}),
+                "resources": Field(list, of=str, required=True, unordered=True),
             },
         ),
-        "forceUpdateVersion": Property(bool, ignored=True),
-        "kubeApiServerConfig": _UNSUPPORTED,
-        "kubeControllerManagerConfig": _UNSUPPORTED,
-        "kubeSchedulerConfig": _UNSUPPORTED,
-        "kubernetesNetworkConfig": Property(
+        "forceUpdateVersion": Field(bool, ignored=True, api=None),
+        "kubeApiServerConfig": UNSUPPORTED,
+        "kubeControllerManagerConfig": UNSUPPORTED,
+        "kubeSchedulerConfig": UNSUPPORTED,
+        "kubernetesNetworkConfig": Field(
             dict,
             computed=True,
             of={
-                "elasticLoadBalancing": Property(dict, computed=True, of=_SWITCH),
-                "ipFamily": Property(computed=True),
-                "serviceIpv4Cidr": Property(computed=True),
-                "serviceIpv6Cidr": Property(computed=True, unsupported=True),
+                "elasticLoadBalancing": Field(dict, computed=True, of=_SWITCH),
+                "ipFamily": Field(computed=True),
+                "serviceIpv4Cidr": Field(computed=True),
+                "serviceIpv6Cidr": Field(computed=True, unsupported=True),
             },
         ),
-        "name": Property(replaces=True),
-        "outpostConfig": _UNSUPPORTED,
-        "remoteNetworkConfig": _UNSUPPORTED,
-        "roleArn": Property(required=True, replaces=True),
-        "storageConfig": Property(dict, of={"blockStorage": Property(dict, of=_SWITCH)}),
-        "upgradePolicy": Property(dict, computed=True, of={"supportType": Property(computed=True)}),
-        "version": Property(computed=True),
-        "vpcConfig": Property(
+        "name": Field(replaces=True),
+        "outpostConfig": UNSUPPORTED,
+        "remoteNetworkConfig": UNSUPPORTED,
+        "roleArn": Field(required=True, replaces=True),
+        "storageConfig": Field(dict, of={"blockStorage": Field(dict, of=_SWITCH)}),
+        "upgradePolicy": Field(dict, computed=True, of={"supportType": Field(computed=True)}),
+        "version": Field(computed=True),
+        "vpcConfig": Field(
             dict,
             required=True,
+            api="resourcesVpcConfig",
             of={
-                "clusterSecurityGroupId": Property(computed=True, ignored=True, unsupported=True),
-                "controlPlaneEgressMode": _UNSUPPORTED,
-                "endpointPrivateAccess": Property(bool, default=False),
-                "endpointPublicAccess": Property(bool, default=True),
-                "publicAccessCidrs": Property(list, of=str, unordered=True, computed=True),
-                "securityGroupIds": Property(list, of=str, unordered=True),
-                "subnetIds": Property(list, of=str, required=True, unordered=True),
-                "vpcId": Property(computed=True, ignored=True, unsupported=True),
+                "clusterSecurityGroupId": Field(computed=True, ignored=True, unsupported=True),
+                "controlPlaneEgressMode": UNSUPPORTED,
+                "endpointPrivateAccess": Field(bool, default=False),
+                "endpointPublicAccess": Field(bool, default=True),
+                "publicAccessCidrs": Field(list, of=str, unordered=True, computed=True),
+                "securityGroupIds": Field(list, of=str, unordered=True),
+                "subnetIds": Field(list, of=str, required=True, unordered=True),
+                "vpcId": Field(computed=True, ignored=True, unsupported=True),
             },
         ),
-        "zonalShiftConfig": _UNSUPPORTED,
+        "zonalShiftConfig": UNSUPPORTED,
         **TAGS,
         **REGION,
     }
-    outputs = ("arn", "certificateAuthority", "createdAt", "endpoint", "identities", "platformVersion", "status")
+    outputs = dict.fromkeys(
+        ("arn", "certificateAuthority", "createdAt", "endpoint", "identities", "platformVersion", "status"), ""
+    )
+    longest_name = 100
+    identity = "{name}"
+    key = {"name": "{id}"}
+    creates = Call("create_cluster", {"bootstrapSelfManagedAddons": "{bootstrapSelfManagedAddons}"})
+    reads = Call("describe_cluster", answer="cluster")
+    # EKS takes one change at a time.
+    updates = (
+        Call("update_cluster_config", when=("deletionProtection",)),
+        Call("update_cluster_config", when=("accessConfig",)),
+        Call("update_cluster_version", when=("version",)),
+        Call("update_cluster_config", when=("computeConfig", "storageConfig", "kubernetesNetworkConfig")),
+        Call("associate_encryption_config", when=("encryptionConfig",)),
+        Call("update_cluster_config", when=("enabledClusterLogTypes",)),
+        Call("update_cluster_config", when=("upgradePolicy",)),
+        Call("update_cluster_config", when=("vpcConfig",)),
+    )
+    deletes = Call("delete_cluster")
 
     def check(self, name: str, inputs: Values, seed: bytes) -> Iterable[tuple[str, str]]:
-        autoname(inputs, name, seed, most=100)
         yield from super().check(name, inputs, seed)
         for kind in inputs.get("enabledClusterLogTypes") or []:
             if isinstance(kind, str) and kind not in LOG_TYPES:
@@ -119,351 +157,340 @@ class Cluster(AwsKind):
             return bool(old)
         return super().replaces(name, state, inputs)
 
-    def create(self, inputs: Values) -> tuple[str, Values]:
-        network = inputs.get("kubernetesNetworkConfig")
+    def creation(self, inputs: Values) -> Values:
         logs = inputs.get("enabledClusterLogTypes")
-        encryption = inputs.get("encryptionConfig")
-        self.aws.call(
-            "eks",
-            "create_cluster",
-            name=inputs["name"],
-            version=inputs.get("version"),
-            roleArn=inputs["roleArn"],
-            resourcesVpcConfig=_without_computed(inputs["vpcConfig"]),
-            kubernetesNetworkConfig=network,
-            logging={"clusterLogging": [{"types": logs, "enabled": True}]} if logs else None,
-            accessConfig=inputs.get("accessConfig"),
-            bootstrapSelfManagedAddons=inputs["bootstrapSelfManagedAddons"],
-            computeConfig=inputs.get("computeConfig"),
-            deletionProtection=inputs.get("deletionProtection"),
-            encryptionConfig=[encryption] if encryption else None,
-            storageConfig=inputs.get("storageConfig"),
-            upgradePolicy=inputs.get("upgradePolicy"),
-            tags=inputs["tagsAll"],
-        )
-        wait_until_active(self.aws, "describe_cluster", "cluster", name=inputs["name"])
-        return self.made(inputs["name"], inputs)
+        setups = {"clusterLogging": [{"types": logs, "enabled": True}]} if logs else None
+        return super().creation(inputs) | {"logging": setups}
 
-    def read(self, identifier: str, state: Values) -> tuple[str, Values] | None:
-        answer = self.aws.find("eks", "describe_cluster", MISSING, name=identifier)
-        if answer is None:
-            return None
-        cluster = answer["cluster"]
-        told = {
-            "name": cluster["name"],
-            "bootstrapSelfManagedAddons": state.get("bootstrapSelfManagedAddons", True),
-            **{key: cluster[key] for key in ("arn", "endpoint", "platformVersion", "roleArn", "status", "version")},
-            **{key: cluster[key] for key in ("accessConfig", "certificateAuthority", "deletionProtection")},
-            "createdAt": cluster["createdAt"].strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "enabledClusterLogTypes": enabled_logs(cluster),
-            "encryptionConfig": next(iter(cluster.get("encryptionConfig") or []), None),
-            "identities": [{"oidcs": [{"issuer": cluster["identity"]["oidc"]["issuer"]}]}],
-            "kubernetesNetworkConfig": cluster["kubernetesNetworkConfig"],
-            "region": self.aws.region,
-            "upgradePolicy": cluster["upgradePolicy"],
-            "vpcConfig": cluster["resourcesVpcConfig"],
-        }
-        # Blocks that stay away from the state unless the program has them or they say something.
-        compute, storage = cluster.get("computeConfig") or {}, cluster.get("storageConfig") or {}
-        if compute.get("enabled") or state.get("computeConfig"):
-            told["computeConfig"] = compute
-        if storage.get("blockStorage", {}).get("enabled") or state.get("storageConfig"):
-            told["storageConfig"] = storage
-        return identifier, {**told, **self.tag_state(cluster.get("tags") or {}, state)}
-
-    def update(self, identifier: str, state: Values, inputs: Values) -> Values:
-        auto = ("computeConfig", "storageConfig")
-        if changed(self, state, inputs, "deletionProtection"):
-            self._update(identifier, deletionProtection=inputs["deletionProtection"])
-        if changed(self, state, inputs, "accessConfig"):
-            mode = {"authenticationMode": inputs["accessConfig"]["authenticationMode"]}
-            self._update(identifier, accessConfig=mode)
-        if changed(self, state, inputs, "version"):
-            self.aws.call("eks", "update_cluster_version", name=identifier, version=inputs["version"])
-            self._settle(identifier)
-        if changed(self, state, inputs, *auto, "kubernetesNetworkConfig"):
-            balancing = (inputs.get("kubernetesNetworkConfig") or {}).get("elasticLoadBalancing") or {"enabled": False}
-            self._update(
-                identifier,
-                computeConfig=inputs.get("computeConfig") or {"enabled": False},
-                storageConfig=inputs.get("storageConfig") or {"blockStorage": {"enabled": False}},
-                kubernetesNetworkConfig={"elasticLoadBalancing": balancing},
-            )
-        if changed(self, state, inputs, "encryptionConfig"):
-            config = [inputs["encryptionConfig"]]
-            self.aws.call("eks", "associate_encryption_config", clusterName=identifier, encryptionConfig=config)
-            self._settle(identifier)
-        if changed(self, state, inputs, "enabledClusterLogTypes"):
+    def change(self, call: Call, scope: Values, inputs: Values) -> None:
+        sent = self.arguments(inputs, call.when)
+        if call.when == ("accessConfig",):
+            sent = {"accessConfig": {"authenticationMode": inputs["accessConfig"]["authenticationMode"]}}
+        elif "computeConfig" in call.when:
+            balancing = value_at(inputs, "kubernetesNetworkConfig.elasticLoadBalancing") or {"enabled": False}
+            sent = {
+                "computeConfig": sent["computeConfig"] or {"enabled": False},
+                "storageConfig": sent["storageConfig"] or {"blockStorage": {"enabled": False}},
+                "kubernetesNetworkConfig": {"elasticLoadBalancing": balancing},
+            }
+        elif call.when == ("enabledClusterLogTypes",):
             wanted = inputs.get("enabledClusterLogTypes") or []
             rest = [kind for kind in LOG_TYPES if kind not in wanted]
             setups = [{"types": wanted, "enabled": True}, {"types": rest, "enabled": False}]
-            self._update(identifier, logging={"clusterLogging": [setup for setup in setups if setup["types"]]})
-        if changed(self, state, inputs, "upgradePolicy"):
-            self._update(identifier, upgradePolicy=inputs["upgradePolicy"])
-        self._update_network(identifier, state["vpcConfig"], inputs["vpcConfig"])
-        update_tags(self.aws, "eks", state["arn"], state["tagsAll"], inputs["tagsAll"])
-        return self.made(identifier, inputs)[1]
+            sent = {"logging": {"clusterLogging": [setup for setup in setups if setup["types"]]}}
+        elif call.when == ("vpcConfig",):
+            self._update_network(scope, inputs)
+            return
+        elif call.when == ("encryptionConfig",):
+            self.call(call.operation, clusterName=scope["id"], **sent)
+            return
+        self.call(call.operation, name=scope["id"], **sent)
 
-    def _update_network(self, name: str, old: Values, new: Values) -> None:
-        """Where the control plane is, and who reaches it: two updates, as EKS takes one thing at a time."""
-        declared = self.properties["vpcConfig"].of
+    def _update_network(self, scope: Values, inputs: Values) -> None:
+        """Where the control plane is, and who reaches it: two updates."""
+        old, new, declared = scope["vpcConfig"], inputs["vpcConfig"], self.properties["vpcConfig"].of
         assert isinstance(declared, dict)
         for keys in (
             ("subnetIds", "securityGroupIds"),
             ("endpointPrivateAccess", "endpointPublicAccess", "publicAccessCidrs"),
         ):
             if any(declared[key].differs(old.get(key), new.get(key)) for key in keys):
-                self._update(name, resourcesVpcConfig={key: new[key] for key in keys if key in new})
+                network = {key: new[key] for key in keys if key in new}
+                self.call("update_cluster_config", name=scope["id"], resourcesVpcConfig=network)
+                self.settle(scope)
 
-    def _update(self, name: str, **settings: Any) -> None:
-        self.aws.call("eks", "update_cluster_config", name=name, **settings)
-        self._settle(name)
+    def describe(self, scope: Values, found: Values) -> Values:
+        told = super().describe(scope, found) | {
+            "certificateAuthority": found["certificateAuthority"],
+            "enabledClusterLogTypes": _enabled_logs(found),
+            "identities": _identities(found),
+        }
+        # Blocks that stay away from the state unless the program has them or they say something.
+        if not (value_at(told, "computeConfig.enabled") or scope.get("computeConfig")):
+            told["computeConfig"] = None
+        if not (value_at(told, "storageConfig.blockStorage.enabled") or scope.get("storageConfig")):
+            told["storageConfig"] = None
+        return told
 
-    def _settle(self, name: str) -> None:
-        wait_until_active(self.aws, "describe_cluster", "cluster", name=name)
 
-    def delete(self, identifier: str, state: Values) -> None:
-        self.aws.find("eks", "delete_cluster", MISSING, name=identifier)
-
-
-def _without_computed(network: Values) -> Values:
-    return {key: value for key, value in network.items() if key not in ("clusterSecurityGroupId", "vpcId")}
-
-
-def enabled_logs(cluster: Values) -> list[str]:
+def _enabled_logs(cluster: Values) -> list[str]:
     """The kinds of logs that a cluster writes."""
     setups = cluster.get("logging", {}).get("clusterLogging", [])
     return [kind for setup in setups if setup["enabled"] for kind in setup["types"]]
 
 
-class AccessEntry(AwsKind):
-    """Who may use a cluster's API."""
+def _identities(cluster: Values) -> list[Values]:
+    return [{"oidcs": [{"issuer": cluster["identity"]["oidc"]["issuer"]}]}]
+
+
+class AccessEntry(_Eks):
+    """The access of a principal to a cluster's API."""
 
     token = "aws:eks/accessEntry:AccessEntry"  # noqa: S105 - a type's name
     properties = {
-        "clusterName": Property(required=True, replaces=True),
-        "kubernetesGroups": Property(list, of=str, computed=True, unordered=True),
-        "principalArn": Property(required=True, replaces=True),
-        "type": Property(default="STANDARD", replaces=True),
-        "userName": Property(computed=True),
+        "clusterName": Field(required=True, replaces=True),
+        "kubernetesGroups": Field(list, of=str, computed=True, unordered=True),
+        "principalArn": Field(required=True, replaces=True),
+        "type": Field(default="STANDARD", replaces=True),
+        "userName": Field(computed=True, api="username"),
         **TAGS,
         **REGION,
     }
-    outputs = ("accessEntryArn", "createdAt", "modifiedAt")
-
-    def create(self, inputs: Values) -> tuple[str, Values]:
-        self.aws.call(
-            "eks",
-            "create_access_entry",
-            clusterName=inputs["clusterName"],
-            principalArn=inputs["principalArn"],
-            kubernetesGroups=inputs.get("kubernetesGroups"),
-            type=inputs["type"],
-            username=inputs.get("userName"),
-            tags=inputs["tagsAll"],
-        )
-        return self.made(f"{inputs['clusterName']}:{inputs['principalArn']}", inputs)
-
-    def read(self, identifier: str, state: Values) -> tuple[str, Values] | None:
-        cluster, _, principal = identifier.partition(":")
-        answer = self.aws.find("eks", "describe_access_entry", MISSING, clusterName=cluster, principalArn=principal)
-        if answer is None:
-            return None
-        entry = answer["accessEntry"]
-        return identifier, {
-            **{key: entry[key] for key in ("accessEntryArn", "clusterName", "principalArn", "type")},
-            "createdAt": _time(entry["createdAt"]),
-            "modifiedAt": _time(entry["modifiedAt"]),
-            "kubernetesGroups": entry["kubernetesGroups"],
-            "userName": entry["username"],
-            "region": self.aws.region,
-            **self.tag_state(entry.get("tags") or {}, state),
-        }
-
-    def changes_outputs(self, changed: set[str]) -> Iterable[str]:
-        return ("modifiedAt",)
-
-    def update(self, identifier: str, state: Values, inputs: Values) -> Values:
-        if changed(self, state, inputs, "kubernetesGroups", "userName"):
-            self.aws.call(
-                "eks",
-                "update_access_entry",
-                clusterName=inputs["clusterName"],
-                principalArn=inputs["principalArn"],
-                kubernetesGroups=inputs.get("kubernetesGroups"),
-                username=inputs.get("userName"),
-            )
-        update_tags(self.aws, "eks", state["accessEntryArn"], state["tagsAll"], inputs["tagsAll"])
-        return self.made(identifier, inputs)[1]
-
-    def delete(self, identifier: str, state: Values) -> None:
-        cluster, _, principal = identifier.partition(":")
-        self.aws.find("eks", "delete_access_entry", MISSING, clusterName=cluster, principalArn=principal)
+    outputs = dict.fromkeys(("accessEntryArn", "createdAt", "modifiedAt"), "")
+    moving = {"modifiedAt": ()}
+    identity = "{clusterName}:{principalArn}"
+    key = {"clusterName": "{clusterName}", "principalArn": "{principalArn}"}
+    creates = Call("create_access_entry")
+    reads = Call("describe_access_entry", answer="accessEntry")
+    updates = (Call("update_access_entry", when=("kubernetesGroups", "userName")),)
+    deletes = Call("delete_access_entry")
+    tagging = Tagging(by={"resourceArn": "{accessEntryArn}"}, tags="tags", keys="tagKeys", pairs=None)
 
 
-class AccessPolicyAssociation(AwsKind):
-    """What somebody who may use a cluster may do there."""
+class AccessPolicyAssociation(_Eks):
+    """The rights of a principal in a cluster."""
 
     token = "aws:eks/accessPolicyAssociation:AccessPolicyAssociation"  # noqa: S105 - a type's name
     properties = {
-        "accessScope": Property(
+        "accessScope": Field(
             dict,
             required=True,
             replaces=True,
             of={
-                "namespaces": Property(list, of=str, unordered=True),
-                "type": Property(required=True, choices=("cluster", "namespace")),
+                "namespaces": Field(list, of=str, unordered=True),
+                "type": Field(required=True, choices=("cluster", "namespace")),
             },
         ),
-        "clusterName": Property(required=True, replaces=True),
-        "policyArn": Property(required=True, replaces=True),
-        "principalArn": Property(required=True, replaces=True),
+        "clusterName": Field(required=True, replaces=True),
+        "policyArn": Field(required=True, replaces=True),
+        "principalArn": Field(required=True, replaces=True),
         **REGION,
     }
-    outputs = ("associatedAt", "modifiedAt")
+    outputs = dict.fromkeys(("associatedAt", "modifiedAt"), "")
+    identity = "{clusterName}#{principalArn}#{policyArn}"
+    key = {"clusterName": "{clusterName}", "principalArn": "{principalArn}", "policyArn": "{policyArn}"}
+    creates = Call("associate_access_policy")
+    deletes = Call("disassociate_access_policy")
 
-    def create(self, inputs: Values) -> tuple[str, Values]:
-        cluster, principal, policy = inputs["clusterName"], inputs["principalArn"], inputs["policyArn"]
-        self.aws.call(
-            "eks",
-            "associate_access_policy",
-            clusterName=cluster,
-            principalArn=principal,
-            policyArn=policy,
-            accessScope=inputs["accessScope"],
-        )
-        return self.made(f"{cluster}#{principal}#{policy}", inputs)
-
-    def read(self, identifier: str, state: Values) -> tuple[str, Values] | None:
-        cluster, principal, policy = identifier.split("#")
-        place = {"clusterName": cluster, "principalArn": principal}
-        if self.aws.find("eks", "describe_access_entry", MISSING, **place) is None:
+    def find(self, scope: Values) -> Values | None:
+        where = {"clusterName": scope["clusterName"], "principalArn": scope["principalArn"]}
+        if self.aws.find("eks", "describe_access_entry", self.missing, **where) is None:
             return None
-        found = self.aws.list("eks", "list_associated_access_policies", "associatedAccessPolicies", **place)
-        for association in found:
-            if association["policyArn"] == policy:
-                scope = association["accessScope"]
-                return identifier, {
-                    **place,
-                    "policyArn": policy,
-                    "accessScope": {"type": scope["type"], "namespaces": scope.get("namespaces", [])},
-                    "associatedAt": _time(association["associatedAt"]),
-                    "modifiedAt": _time(association["modifiedAt"]),
-                    "region": self.aws.region,
-                }
-        return None
-
-    def delete(self, identifier: str, state: Values) -> None:
-        cluster, principal, policy = identifier.split("#")
-        self.aws.find(
-            "eks",
-            "disassociate_access_policy",
-            MISSING,
-            clusterName=cluster,
-            principalArn=principal,
-            policyArn=policy,
-        )
+        found = self.aws.list("eks", "list_associated_access_policies", "associatedAccessPolicies", **where)
+        return next(({**where, **one} for one in found if one["policyArn"] == scope["policyArn"]), None)
 
 
-class PodIdentityAssociation(AwsKind):
-    """The role that a service account's pods take."""
+class PodIdentityAssociation(_Eks):
+    """The role of a service account's pods."""
 
     token = "aws:eks/podIdentityAssociation:PodIdentityAssociation"  # noqa: S105 - a type's name
     properties = {
-        "clusterName": Property(required=True, replaces=True),
-        "disableSessionTags": Property(bool, computed=True),
-        "namespace": Property(required=True, replaces=True),
-        "policy": Property(),
-        "roleArn": Property(required=True),
-        "serviceAccount": Property(required=True, replaces=True),
-        "targetRoleArn": Property(),
+        "clusterName": Field(required=True, replaces=True),
+        "disableSessionTags": Field(bool, computed=True),
+        "namespace": Field(required=True, replaces=True),
+        "policy": Field(),
+        "roleArn": Field(required=True),
+        "serviceAccount": Field(required=True, replaces=True),
+        "targetRoleArn": Field(),
         **TAGS,
         **REGION,
     }
-    outputs = ("associationArn", "associationId", "externalId")
+    outputs = dict.fromkeys(("associationArn", "associationId", "externalId"), "")
+    imported = "{clusterName},{id}"
+    key = {"clusterName": "{clusterName}", "associationId": "{id}"}
+    creates = Call("create_pod_identity_association", answer="association.associationId")
+    reads = Call("describe_pod_identity_association", answer="association")
+    updates = (
+        Call(
+            "update_pod_identity_association",
+            when=("disableSessionTags", "policy", "roleArn", "targetRoleArn"),
+        ),
+    )
+    deletes = Call("delete_pod_identity_association")
+    tagging = Tagging(by={"resourceArn": "{associationArn}"}, tags="tags", keys="tagKeys", pairs=None)
 
-    def create(self, inputs: Values) -> tuple[str, Values]:
-        answer = self.aws.call(
-            "eks",
-            "create_pod_identity_association",
-            clusterName=inputs["clusterName"],
-            namespace=inputs["namespace"],
-            serviceAccount=inputs["serviceAccount"],
-            roleArn=inputs["roleArn"],
-            disableSessionTags=inputs.get("disableSessionTags"),
-            policy=inputs.get("policy"),
-            targetRoleArn=inputs.get("targetRoleArn"),
-            tags=inputs["tagsAll"],
-        )
-        return self.made(answer["association"]["associationId"], inputs)
 
-    def read(self, identifier: str, state: Values) -> tuple[str, Values] | None:
-        cluster, _, own = identifier.rpartition(",")  # CLUSTER,ID is what is imported
-        answer = self.aws.find(
-            "eks",
-            "describe_pod_identity_association",
-            MISSING,
-            clusterName=cluster or state["clusterName"],
-            associationId=own,
-        )
-        if answer is None:
-            return None
-        found = answer["association"]
-        keys = ("associationArn", "associationId", "clusterName", "namespace", "roleArn", "serviceAccount")
-        return own, {
-            **{key: found[key] for key in keys},
-            **{key: found.get(key) for key in ("disableSessionTags", "externalId", "policy", "targetRoleArn")},
-            "region": self.aws.region,
-            **self.tag_state(found.get("tags") or {}, state),
+class NodeGroup(_Eks):
+    """A managed node group. Other instance types are another group."""
+
+    token = "aws:eks/nodeGroup:NodeGroup"  # noqa: S105 - a type's name
+    autonamed = "nodeGroupName"
+    longest_name = MAX_GROUP_NAME
+    properties = {
+        "amiType": Field(computed=True, replaces=True),
+        "capacityType": Field(computed=True, replaces=True),
+        "clusterName": Field(required=True, replaces=True),
+        "diskSize": Field(int, computed=True, replaces=True),
+        "forceUpdateVersion": Field(bool, ignored=True, api=None),
+        "instanceTypes": Field(list, of=str, computed=True, replaces=True),
+        "labels": Field(dict, of=str),
+        "launchTemplate": Field(
+            dict,
+            of={
+                "id": Field(computed=True),
+                "name": Field(computed=True),
+                "version": Field(required=True),
+            },
+        ),
+        "nodeGroupName": Field(computed=True, replaces=True, api="nodegroupName"),
+        "nodeGroupNamePrefix": Field(computed=True, replaces=True, api=None),
+        "nodeRepairConfig": Field(dict, computed=True, of={"enabled": Field(bool)}),
+        "nodeRoleArn": Field(required=True, replaces=True, api="nodeRole"),
+        "releaseVersion": Field(computed=True),
+        "remoteAccess": UNSUPPORTED,
+        "scalingConfig": Field(
+            dict,
+            required=True,
+            of={
+                "desiredSize": Field(int, required=True),
+                "maxSize": Field(int, required=True),
+                "minSize": Field(int, required=True),
+            },
+        ),
+        "subnetIds": Field(list, of=str, required=True, unordered=True, replaces=True, api="subnets"),
+        "taints": Field(
+            list,
+            unordered=True,
+            of={"effect": Field(required=True), "key": Field(required=True), "value": Field()},
+        ),
+        "updateConfig": Field(
+            dict,
+            computed=True,
+            of={"maxUnavailable": Field(int), "maxUnavailablePercentage": Field(int)},
+        ),
+        "version": Field(computed=True),
+        "warmPoolConfig": UNSUPPORTED,
+        **TAGS,
+        **REGION,
+    }
+    outputs = {"arn": "nodegroupArn", "resources": "", "status": ""}
+    moving = {"releaseVersion": ("version",)}
+    identity = "{clusterName}:{nodeGroupName}"
+    key = {"clusterName": "{clusterName}", "nodegroupName": "{nodeGroupName}"}
+    creates = Call("create_nodegroup")
+    reads = Call("describe_nodegroup", answer="nodegroup")
+    updates = (
+        Call("update_nodegroup_version", when=("version", "releaseVersion", "launchTemplate")),
+        Call("update_nodegroup_config", when=("labels", "scalingConfig", "taints", "updateConfig", "nodeRepairConfig")),
+    )
+    deletes = Call("delete_nodegroup")
+
+    def check(self, name: str, inputs: Values, seed: bytes) -> Iterable[tuple[str, str]]:
+        prefix = inputs.get("nodeGroupNamePrefix")
+        if isinstance(prefix, str) and prefix:
+            inputs.setdefault("nodeGroupName", f"{prefix}{seed.hex()}"[:MAX_GROUP_NAME])
+            if len(prefix) > MAX_GROUP_PREFIX:
+                reason = f"expected length to be in the range (0 - {MAX_GROUP_PREFIX}), got {len(prefix)}"
+                yield "nodeGroupNamePrefix", reason
+        yield from super().check(name, inputs, seed)
+
+    def replaces(self, name: str, state: Values, inputs: Values) -> bool:
+        if name == "launchTemplate":
+            old, new = state.get(name) or {}, inputs.get(name) or {}
+            other = any(key in new and new[key] != old.get(key) for key in ("id", "name"))
+            return not old or not new or other
+        return super().replaces(name, state, inputs)
+
+    def change(self, call: Call, scope: Values, inputs: Values) -> None:
+        sent = self.arguments(inputs, call.when)
+        if call.operation == "update_nodegroup_version":
+            sent = {key: value for key, value in sent.items() if self.changed(scope, inputs, key)}
+            sent["force"] = inputs.get("forceUpdateVersion")
+        else:
+            old, new = scope.get("labels") or {}, inputs.get("labels") or {}
+            before, after = scope.get("taints") or [], inputs.get("taints") or []
+            named = {(taint["key"], taint["effect"]) for taint in after}
+            gone = [taint for taint in before if (taint["key"], taint["effect"]) not in named]
+            sent["labels"] = {"addOrUpdateLabels": new, "removeLabels": [key for key in old if key not in new]}
+            sent["taints"] = {"addOrUpdateTaints": after or None, "removeTaints": gone or None}
+        place = {"clusterName": inputs["clusterName"], "nodegroupName": inputs["nodeGroupName"]}
+        self.call(call.operation, **place, **sent)
+
+    def describe(self, scope: Values, found: Values) -> Values:
+        resources = found["resources"]
+        return super().describe(scope, found) | {
+            "diskSize": found.get("diskSize", 0),
+            "nodeGroupNamePrefix": scope.get("nodeGroupNamePrefix", ""),
+            "resources": [
+                {
+                    "autoscalingGroups": resources["autoScalingGroups"],
+                    "remoteAccessSecurityGroupId": resources.get("remoteAccessSecurityGroup", ""),
+                }
+            ],
         }
 
-    def update(self, identifier: str, state: Values, inputs: Values) -> Values:
-        if changed(self, state, inputs, "roleArn", "disableSessionTags", "policy", "targetRoleArn"):
-            self.aws.call(
-                "eks",
-                "update_pod_identity_association",
-                clusterName=inputs["clusterName"],
-                associationId=identifier,
-                roleArn=inputs["roleArn"],
-                disableSessionTags=inputs.get("disableSessionTags"),
-                policy=inputs.get("policy"),
-                targetRoleArn=inputs.get("targetRoleArn"),
-            )
-        update_tags(self.aws, "eks", state["associationArn"], state["tagsAll"], inputs["tagsAll"])
-        return self.made(identifier, inputs)[1]
 
-    def delete(self, identifier: str, state: Values) -> None:
-        self.aws.find(
-            "eks",
-            "delete_pod_identity_association",
-            MISSING,
-            clusterName=state["clusterName"],
-            associationId=identifier,
-        )
+class Addon(_Eks):
+    """An EKS add-on."""
 
+    token = "aws:eks/addon:Addon"  # noqa: S105 - a type's name
+    properties = {
+        "addonName": Field(required=True, replaces=True),
+        "addonVersion": Field(computed=True),
+        "clusterName": Field(required=True, replaces=True),
+        "configurationValues": Field(computed=True),
+        "namespaceConfig": UNSUPPORTED,
+        "podIdentityAssociations": Field(
+            list,
+            unordered=True,
+            of={"roleArn": Field(required=True), "serviceAccount": Field(required=True)},
+        ),
+        "preserve": Field(bool, api=None),
+        "resolveConflictsOnCreate": Field(choices=("NONE", "OVERWRITE"), api=None),
+        "resolveConflictsOnUpdate": Field(choices=("NONE", "OVERWRITE", "PRESERVE"), api=None),
+        "serviceAccountRoleArn": Field(),
+        **TAGS,
+        **REGION,
+    }
+    outputs = {"arn": "addonArn", "createdAt": "", "modifiedAt": ""}
+    moving = {"modifiedAt": ()}
+    identity = "{clusterName}:{addonName}"
+    key = {"clusterName": "{clusterName}", "addonName": "{addonName}"}
+    creates = Call("create_addon", {"resolveConflicts": "{resolveConflictsOnCreate}"})
+    reads = Call("describe_addon", answer="addon")
+    updates = (
+        Call(
+            "update_addon",
+            {"resolveConflicts": "{resolveConflictsOnUpdate}"},
+            when=("addonVersion", "configurationValues", "podIdentityAssociations", "serviceAccountRoleArn"),
+        ),
+    )
+    deletes = Call("delete_addon", {"preserve": "{preserve}"})
 
-def _time(value: Any) -> str:
-    return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+    def same(self, name: str, old: Any, new: Any) -> bool:
+        return name == "configurationValues" and bool(old and new) and parsed_json(old) == parsed_json(new)
+
+    def change(self, call: Call, scope: Values, inputs: Values) -> None:
+        super().change(call, scope, {"podIdentityAssociations": [], **inputs})
+
+    def describe(self, scope: Values, found: Values) -> Values:
+        method, where = "describe_pod_identity_association", {"clusterName": found["clusterName"]}
+        identities = [
+            self.call(method, **where, associationId=arn.rpartition("/")[2])["association"]
+            for arn in found.get("podIdentityAssociations") or []
+        ]
+        return super().describe(scope, {**found, "podIdentityAssociations": identities})
 
 
 def _get_cluster(aws: Session, arguments: Values) -> Values:
     cluster = aws.call("eks", "describe_cluster", name=arguments["name"])["cluster"]
     network, compute = cluster["kubernetesNetworkConfig"], cluster.get("computeConfig") or {}
+    unset = (
+        *("controlPlaneScalingConfigs", "kubeApiServerConfigs", "kubeControllerManagerConfigs"),
+        *("kubeSchedulerConfigs", "outpostConfigs", "remoteNetworkConfigs", "zonalShiftConfigs"),
+    )
     return {
         **{key: cluster[key] for key in ("arn", "endpoint", "name", "platformVersion", "roleArn", "status", "version")},
+        **{key: [] for key in unset},
         "id": cluster["name"],
         "accessConfigs": [cluster["accessConfig"]],
         "certificateAuthorities": [cluster["certificateAuthority"]],
         "clusterId": "",
         "computeConfigs": [{"nodeRoleArn": "", **compute}],
-        "controlPlaneScalingConfigs": [],
         "createdAt": str(cluster["createdAt"]),
         "deletionProtection": cluster["deletionProtection"],
-        "enabledClusterLogTypes": enabled_logs(cluster),
-        "identities": [{"oidcs": [{"issuer": cluster["identity"]["oidc"]["issuer"]}]}],
-        "kubeApiServerConfigs": [],
-        "kubeControllerManagerConfigs": [],
-        "kubeSchedulerConfigs": [],
+        "enabledClusterLogTypes": _enabled_logs(cluster),
+        "identities": _identities(cluster),
         "kubernetesNetworkConfigs": [
             {
                 "elasticLoadBalancings": [network["elasticLoadBalancing"]],
@@ -472,16 +499,13 @@ def _get_cluster(aws: Session, arguments: Values) -> Values:
                 "serviceIpv6Cidr": "",
             }
         ],
-        "outpostConfigs": [],
         "region": aws.region,
-        "remoteNetworkConfigs": [],
         "storageConfigs": [{"blockStorages": [cluster["storageConfig"]["blockStorage"]]}],
         "tags": cluster.get("tags") or {},
         "upgradePolicies": [cluster["upgradePolicy"]],
         "vpcConfig": cluster["resourcesVpcConfig"],
-        "zonalShiftConfigs": [],
     }
 
 
-KINDS = (Cluster, AccessEntry, AccessPolicyAssociation, PodIdentityAssociation)
-FUNCTIONS = {"aws:eks/getCluster:getCluster": AwsFunction({"name": Property(required=True)}, _get_cluster)}
+KINDS = (Cluster, AccessEntry, AccessPolicyAssociation, PodIdentityAssociation, NodeGroup, Addon)
+FUNCTIONS = {"aws:eks/getCluster:getCluster": AwsFunction({"name": Field(required=True)}, _get_cluster)}

@@ -222,10 +222,10 @@ class AwsKind(Kind):
     def scope(self, identifier: str, values: Values) -> Values:
         """What calls name the resource by: its properties, or the parts of the id of something imported."""
         pattern = self.identity if values else self.imported or self.identity
-        return {"id": identifier, **values, **(_parse(pattern, identifier) or ({} if values else self._no_id(pattern)))}
-
-    def _no_id(self, pattern: str) -> Values:
-        raise RefusedError(f"the id of something to be imported has this form: {pattern}")
+        parts = _parse(pattern, identifier)
+        if parts is None and not values:
+            raise RefusedError(f"{identifier!r} can't be imported: write an id of the form {pattern}")
+        return {"id": identifier, **values, **(parts or {})}
 
     # Operations
 
@@ -254,11 +254,12 @@ class AwsKind(Kind):
     def create(self, inputs: Values) -> tuple[str, Values]:
         self.require(self._name_of(self.creates), inputs)
         answer = self.call(self.creates.operation, **self.creation(inputs))
-        made = value_at(answer, self.creates.answer) if self.creates.answer else self.identity.format(**inputs)
+        path = self.creates.answer
+        made = value_at(answer, path) if path else self.identity.format(**{"id": "new"} | inputs)
         scope = self.scope(made, inputs)
         self.settle(scope)
         self.apply(scope, {**inputs, **self.born}, inputs, creating=True)
-        return self.made(made, inputs)
+        return self.made(scope["id"], inputs)
 
     def _name_of(self, call: Call) -> str:
         return "".join(part.title() for part in call.operation.split("_"))

@@ -1,4 +1,4 @@
-"""Everything that the AWS stand-in has a mapping for."""
+"""Resource types and functions of the AWS stand-in."""
 
 from __future__ import annotations
 
@@ -6,28 +6,19 @@ from collections.abc import Mapping
 
 from standins.aws import (
     cognito,
+    ec2,
     ecr,
     eks,
-    eks_workers,
-    endpoints,
-    flow_logs,
     functions,
-    gateways,
     iam,
     kms,
     launch_template,
     logs,
-    routes,
     security_groups,
-    security_rules,
-    vpc,
 )
-from standins.aws.kind import AwsFunction, AwsKind
+from standins.aws.engine import AwsFunction, AwsKind
 
-_MODULES = (
-    *(vpc, gateways, routes, endpoints, security_groups, security_rules, flow_logs, launch_template),
-    *(kms, logs, iam, eks, eks_workers, ecr, cognito),
-)
+_MODULES = (ec2, security_groups, launch_template, kms, logs, iam, eks, ecr, cognito)
 
 KINDS: tuple[type[AwsKind], ...] = tuple(kind for module in _MODULES for kind in module.KINDS)
 FUNCTIONS: Mapping[str, AwsFunction] = {**functions.FUNCTIONS, **eks.FUNCTIONS}

@@ -1,177 +1,120 @@
-"""AWS stand-in: LaunchTemplate."""
+"""EC2 of the AWS stand-in: launch templates."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from standins.aws.ec2 import Ec2Kind, require_groups
-from standins.aws.kind import REGION, TAGS, autoname, changed
-from standins.provider import Property, RefusedError, Values
+from standins.aws.engine import REGION, TAGS, AwsKind, Call, Field
+from standins.provider import RefusedError, Values
 
-_MISSING = ["InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateId.NotFoundException"]
+_SWITCHES = ("encrypted", "deleteOnTermination")
+"""Truth values that the SDK writes as text."""
 _EBS = {
-    "volumeType": Property(computed=True),
-    "volumeSize": Property(int, computed=True),
-    "encrypted": Property(choices=("", "true", "false")),
-    "deleteOnTermination": Property(choices=("", "true", "false")),
-    "iops": Property(int, computed=True),
-    "throughput": Property(int, computed=True),
-    "kmsKeyId": Property(),
+    "volumeType": Field(computed=True),
+    "volumeSize": Field(int, computed=True),
+    **{name: Field(choices=("", "true", "false")) for name in _SWITCHES},
+    "iops": Field(int, computed=True),
+    "throughput": Field(int, computed=True),
+    "kmsKeyId": Field(),
 }
 _METADATA = {
-    "httpEndpoint": Property(computed=True),
-    "httpTokens": Property(computed=True),
-    "httpPutResponseHopLimit": Property(int, computed=True),
-    "httpProtocolIpv6": Property(computed=True),
-    "instanceMetadataTags": Property(computed=True),
+    "httpEndpoint": Field(computed=True),
+    "httpTokens": Field(computed=True),
+    "httpPutResponseHopLimit": Field(int, computed=True),
+    "httpProtocolIpv6": Field(computed=True),
+    "instanceMetadataTags": Field(computed=True),
 }
-_CONTENT: dict[str, Property] = {
-    "imageId": Property(),
-    "instanceType": Property(),
-    "userData": Property(),
-    "vpcSecurityGroupIds": Property(list, of=str, unordered=True),
-    "blockDeviceMappings": Property(list, of={"deviceName": Property(), "ebs": Property(dict, of=_EBS)}),
-    "metadataOptions": Property(dict, of=_METADATA, computed=True),
-    "tagSpecifications": Property(list, of={"resourceType": Property(), "tags": Property(dict, of=str)}),
+_CONTENT: dict[str, Field] = {
+    "imageId": Field(),
+    "instanceType": Field(),
+    "userData": Field(),
+    "vpcSecurityGroupIds": Field(list, of=str, unordered=True, api="SecurityGroupIds"),
+    "blockDeviceMappings": Field(list, of={"deviceName": Field(), "ebs": Field(dict, of=_EBS)}),
+    "metadataOptions": Field(dict, of=_METADATA, computed=True),
+    "tagSpecifications": Field(list, of={"resourceType": Field(), "tags": Field(dict, of=str)}),
 }
-"""What a version of a template holds."""
+"""The content of a template's version."""
 
 
 class LaunchTemplate(Ec2Kind):
-    """What EC2 starts instances from. Another content is another version; only another name makes a new template."""
+    """A template of EC2 instances. Another content is another version; only another name makes a new template."""
 
     token = "aws:ec2/launchTemplate:LaunchTemplate"  # noqa: S105 - a type's name
     resource_type = "launch-template"
     properties = {
-        "name": Property(computed=True, replaces=True),
-        "description": Property(),
-        "defaultVersion": Property(int, computed=True),
-        "updateDefaultVersion": Property(bool),
+        "name": Field(computed=True, replaces=True, api="LaunchTemplateName"),
+        "description": Field(api="VersionDescription"),
+        "defaultVersion": Field(int, computed=True, at="DefaultVersionNumber"),
+        "updateDefaultVersion": Field(bool, api=None),
         **_CONTENT,
         **TAGS,
         **REGION,
     }
-    outputs = ("arn", "latestVersion", "region")
+    outputs = {"arn": "", "latestVersion": "LatestVersionNumber"}
+    moving = dict.fromkeys(("latestVersion", "defaultVersion"), (*_CONTENT, "description"))
+    longest_name = 125
+    key = {"LaunchTemplateId": "{id}"}
+    missing = ("InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateId.NotFoundException")
+    creates = Call("create_launch_template", answer="LaunchTemplate.LaunchTemplateId")
+    reads = Call("describe_launch_templates", {"LaunchTemplateIds": ["{id}"]}, answer="LaunchTemplates.0")
+    deletes = Call("delete_launch_template")
 
     def check(self, name: str, inputs: Values, seed: bytes) -> Iterable[tuple[str, str]]:
-        autoname(inputs, name, seed, most=125)
         yield from super().check(name, inputs, seed)
         if "defaultVersion" in inputs and "updateDefaultVersion" in inputs:
             yield "defaultVersion", "conflicts with updateDefaultVersion: give one of them"
 
-    def changes_outputs(self, changed: set[str]) -> Iterable[str]:
-        if changed & {*_CONTENT, "description"}:
-            yield from ("latestVersion", "defaultVersion")
+    def creation(self, inputs: Values) -> Values:
+        return {**self.arguments(inputs, ("name",)), **self._version(inputs), **self.initial_tags(inputs)}
 
-    def create(self, inputs: Values) -> tuple[str, Values]:
-        made = self.call(
-            "create_launch_template",
-            LaunchTemplateName=inputs["name"],
-            VersionDescription=inputs.get("description"),
-            LaunchTemplateData=self._content(inputs),
-            TagSpecifications=self.tag_specifications(inputs),
-        )
-        return self.made(made["LaunchTemplate"]["LaunchTemplateId"], inputs)
-
-    def _content(self, inputs: Values) -> Values:
+    def _version(self, inputs: Values) -> Values:
         require_groups(self.aws, inputs.get("vpcSecurityGroupIds", []))
-        return {
-            "ImageId": inputs.get("imageId"),
-            "InstanceType": inputs.get("instanceType"),
-            "UserData": inputs.get("userData"),
-            "SecurityGroupIds": inputs.get("vpcSecurityGroupIds") or None,
-            "BlockDeviceMappings": [
-                {"DeviceName": it.get("deviceName"), "Ebs": _renamed(it["ebs"], "true") if "ebs" in it else None}
-                for it in inputs.get("blockDeviceMappings", ())
-            ]
-            or None,
-            "MetadataOptions": _renamed(inputs.get("metadataOptions")),
-            "TagSpecifications": [
-                {
-                    "ResourceType": it.get("resourceType"),
-                    "Tags": [{"Key": key, "Value": value} for key, value in it.get("tags", {}).items()],
-                }
-                for it in inputs.get("tagSpecifications", ())
-            ]
-            or None,
-        }
+        content = self.arguments(inputs, _CONTENT)
+        for mapping in content["BlockDeviceMappings"] or ():
+            for name in map(self.spelled, _SWITCHES):
+                if mapping.get("Ebs") and name in mapping["Ebs"]:
+                    mapping["Ebs"][name] = {"true": True, "false": False}.get(mapping["Ebs"][name])
+        for specification in content["TagSpecifications"] or ():
+            specification["Tags"] = self.tagging.written(specification.get("Tags", {}))
+        data = {key: value for key, value in content.items() if value}
+        return {"VersionDescription": inputs.get("description"), "LaunchTemplateData": data}
 
-    def _find(self, identifier: str) -> Values | None:
-        return self.one("describe_launch_templates", "LaunchTemplates", _MISSING, LaunchTemplateIds=[identifier])
-
-    def read(self, identifier: str, state: Values) -> tuple[str, Values] | None:
-        found = self._find(identifier)
-        if found is None:
-            return None
-        where = {"LaunchTemplateId": identifier, "Versions": ["$Latest"]}
+    def describe(self, scope: Values, found: Values) -> Values:
+        where = {"LaunchTemplateId": scope["id"], "Versions": ["$Latest"]}
         version = self.call("describe_launch_template_versions", **where)["LaunchTemplateVersions"][0]
-        return identifier, {
-            "name": found["LaunchTemplateName"],
-            "description": version.get("VersionDescription"),
-            "defaultVersion": found["DefaultVersionNumber"],
-            "latestVersion": found["LatestVersionNumber"],
-            "updateDefaultVersion": state.get("updateDefaultVersion"),
-            "arn": self.ec2_arn(identifier),
-            **_state(version["LaunchTemplateData"]),
-            **self.located(found, state),
+        content = {
+            **version["LaunchTemplateData"],
+            "BlockDeviceMappings": [
+                {**mapping, "Ebs": {key: _as_text(value) for key, value in mapping.get("Ebs", {}).items()}}
+                for mapping in version["LaunchTemplateData"].get("BlockDeviceMappings", ())
+            ],
+            "TagSpecifications": [
+                {**it, "Tags": self.tagging.parsed(it["Tags"])}
+                for it in version["LaunchTemplateData"].get("TagSpecifications", ())
+                # The emulator puts the template's own tags here, which AWS takes for no tags of an instance.
+                if it["ResourceType"] != self.resource_type
+            ],
         }
+        return super().describe(scope, {**found, **version, **content})
 
-    def update(self, identifier: str, state: Values, inputs: Values) -> Values:
+    def apply(self, scope: Values, state: Values, inputs: Values, *, creating: bool = False) -> None:
+        if creating:
+            return
         latest = state["latestVersion"]
-        if changed(self, state, inputs, *_CONTENT, "description"):
-            made = self.call(
-                "create_launch_template_version",
-                LaunchTemplateId=identifier,
-                VersionDescription=inputs.get("description"),
-                LaunchTemplateData=self._content(inputs),
-            )
+        if self.changed(state, inputs, *_CONTENT, "description"):
+            made = self.call("create_launch_template_version", LaunchTemplateId=scope["id"], **self._version(inputs))
             latest = made["LaunchTemplateVersion"]["VersionNumber"]
         default = latest if inputs.get("updateDefaultVersion") else inputs.get("defaultVersion")
         if default and default != state["defaultVersion"]:
             if default > latest:
                 raise RefusedError(f"{inputs['name']} has no version {default}: the latest is {latest}")
-            self.call("modify_launch_template", LaunchTemplateId=identifier, DefaultVersion=str(default))
-        return super().update(identifier, state, inputs)
-
-    def delete(self, identifier: str, state: Values) -> None:
-        if self._find(identifier):
-            self.call("delete_launch_template", LaunchTemplateId=identifier)
+            self.call("modify_launch_template", LaunchTemplateId=scope["id"], DefaultVersion=str(default))
 
 
-def _renamed(values: Values | None, true: str = "") -> Values | None:
-    """An object as the API has it. The SDK writes some of its truth values as text, of which `true` is one."""
-    if not values:
-        return None
-    converted = {"true": True, "false": False, "": None} if true else {}
-    return {
-        name[0].upper() + name[1:]: converted.get(value, value) if isinstance(value, str) else value
-        for name, value in values.items()
-    }
+def _as_text(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
 
 
-def _state(content: Values) -> Values:
-    """A version's content as properties."""
-    mappings = []
-    for mapping in content.get("BlockDeviceMappings", ()):
-        ebs = {name: mapping.get("Ebs", {}).get(name[0].upper() + name[1:]) for name in _EBS}
-        told = {name: str(it).lower() if isinstance(it, bool) else it for name, it in ebs.items() if it is not None}
-        mappings.append({"deviceName": mapping.get("DeviceName"), **({"ebs": told} if told else {})})
-    options = content.get("MetadataOptions")
-    return {
-        "imageId": content.get("ImageId"),
-        "instanceType": content.get("InstanceType"),
-        "userData": content.get("UserData"),
-        "vpcSecurityGroupIds": content.get("SecurityGroupIds") or None,
-        "blockDeviceMappings": mappings or None,
-        "metadataOptions": options and {name[0].lower() + name[1:]: value for name, value in options.items()},
-        "tagSpecifications": [
-            {"resourceType": it["ResourceType"], "tags": {tag["Key"]: tag["Value"] for tag in it["Tags"]}}
-            for it in content.get("TagSpecifications", ())
-            # The emulator puts the template's own tags here, which AWS takes for no tags of an instance.
-            if it["ResourceType"] != "launch-template"
-        ]
-        or None,
-    }
-
-
-KINDS = (LaunchTemplate,)
+KINDS: tuple[type[AwsKind], ...] = (LaunchTemplate,)

@@ -17,7 +17,7 @@ from pulumi import Output, _types
 
 from standins.aws import VERSION
 from standins.aws.constraints import compiled
-from standins.aws.kind import AwsKind
+from standins.aws.engine import AwsKind
 from standins.aws.kinds import FUNCTIONS, KINDS
 from standins.provider import Property
 
