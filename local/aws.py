@@ -47,6 +47,8 @@ def environment(home: Home, region: str = _REGION) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "local",  # the emulator takes anything
         "AWS_REGION": region,
         "AWS_EC2_METADATA_DISABLED": "true",
+        # The OIDC issuer of EKS is on no network here: what pulumi-eks asks it over TLS, the API server answers.
+        "EKS_STANDIN_ISSUER_ADDRESS": f"127.0.0.1:{home.port('kube-apiserver')}",
     }
 
 

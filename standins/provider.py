@@ -29,7 +29,7 @@ class RefusedError(Exception):
     """The operation can't be done; the text is for the person who runs Pulumi and says what to do."""
 
 
-class PartlyDoneError(Exception):
+class InitFailedError(Exception):
     """The resource exists, but not all of it could be set. Pulumi keeps `state` and tries an update next time."""
 
     def __init__(self, identifier: str, state: Values, reason: str) -> None:
@@ -365,7 +365,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.CreateResponse(properties=self._outputs(kind, planned, marked))
         try:
             identifier, state = kind.create(inputs)
-        except PartlyDoneError as part:
+        except InitFailedError as part:
             details = provider_pb2.ErrorResourceInitFailed(
                 id=part.identifier,
                 properties=self._outputs(kind, part.state, marked),

@@ -1,8 +1,8 @@
-"""Lets a plugin import Pulumi's protocol without the SDK around it. For programs only, before any other import.
+"""Import Pulumi's gRPC protocol without the SDK around it. For programs only, before any other import.
 
-Importing `pulumi.runtime.proto` the usual way first imports the whole Pulumi SDK, which takes longer than everything
-else that a plugin does until it serves. Importing this module puts two empty packages in the SDK's place, so that only
-the protocol is loaded; the SDK itself can't be used in that process any more.
+`import pulumi.runtime.proto` first imports the two packages above it, and with them the whole SDK: 0.35 seconds of CPU
+time and 27 MB, in each plugin of each `pulumi` command. A plugin needs the protocol only. This module puts two empty
+packages in their place; the SDK itself can't be used in that process any more.
 """
 
 from __future__ import annotations
@@ -11,17 +11,11 @@ import importlib.util
 import sys
 import types
 
-
-def _skip_package_init(name: str) -> None:
-    if name not in sys.modules:
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.submodule_search_locations is None:
-            raise ModuleNotFoundError(f"{name} is not installed beside this plugin: run `make install`")
-        package = types.ModuleType(name)
-        package.__path__ = spec.submodule_search_locations
-        sys.modules[name] = package
-
-
-# Order matters: finding `pulumi.runtime` imports `pulumi`.
-_skip_package_init("pulumi")
-_skip_package_init("pulumi.runtime")
+for _name in ("pulumi", "pulumi.runtime"):  # in this order: to find the second, Python imports the first
+    if _name not in sys.modules:
+        _spec = importlib.util.find_spec(_name)
+        if _spec is None or _spec.submodule_search_locations is None:
+            raise ModuleNotFoundError(f"{_name} is not installed in {sys.prefix}: run `make tools`, which installs it")
+        _package = types.ModuleType(_name)
+        _package.__path__ = _spec.submodule_search_locations
+        sys.modules[_name] = _package

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import ssl
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +14,7 @@ import pulumi_kubernetes as kubernetes
 from standins.eks import arguments
 from standins.eks.addons import VpcCniAddon, plain_addon
 from standins.eks.kubeconfig import kubeconfig, region_of
+from standins.eks.network import thumbprint, wait_for_endpoint
 from standins.eks.security_groups import SecurityGroups
 from standins.eks.service_role import ServiceRole
 
@@ -51,12 +50,16 @@ class Cluster(pulumi.ComponentResource):
             options = inputs.get("kubeProxyAddonOptions") or {}
             plain_addon(name, "kube-proxy", cluster_name=body.name, options=options, tags=self._tags, parent=self)
         authority = body.certificate_authority.apply(lambda one: one.data or "")
-        document = pulumi.Output.all(body.name, body.endpoint, body.arn.apply(region_of), authority).apply(
-            lambda known: kubeconfig(*known)
-        )
+        endpoint = body.endpoint
+        if inputs.get("endpointPublicAccess") and not pulumi.runtime.is_dry_run():
+            endpoint = endpoint.apply(wait_for_endpoint)
+        parts = pulumi.Output.all(body.name, endpoint, body.arn.apply(region_of), authority)
+        document = parts.apply(lambda known: kubeconfig(*known))
+        # As in pulumi-eks, the profile of the person who runs Pulumi gets into this provider's inputs.
+        profile = os.environ.get("AWS_PROFILE")
         provider = kubernetes.Provider(
             f"{name}-eks-k8s",
-            kubeconfig=document.apply(json.dumps),
+            kubeconfig=parts.apply(lambda known: json.dumps(kubeconfig(*known, profile))),
             opts=pulumi.ResourceOptions(parent=self),
         )
         entries = self._access_entries(body)
@@ -276,20 +279,15 @@ class Cluster(pulumi.ComponentResource):
         )
 
     def _oidc_provider(self, body: aws.eks.Cluster, authority: pulumi.Output[str]) -> aws.iam.OpenIdConnectProvider:
+        url = body.identities.apply(_issuer)
         return aws.iam.OpenIdConnectProvider(
             f"{self._name}-oidcProvider",
             client_id_lists=["sts.amazonaws.com"],
-            url=body.identities.apply(_issuer),
-            thumbprint_lists=[authority.apply(_thumbprint)],
+            url=url,
+            thumbprint_lists=[pulumi.Output.all(url, authority).apply(lambda known: thumbprint(*known))],
             opts=self._child(),
         )
 
 
 def _issuer(identities: Any) -> str:
     return identities[0].oidcs[0].issuer if identities and identities[0].oidcs else ""
-
-
-def _thumbprint(authority: str) -> str:
-    """SHA-1 of the certificate that vouches for the issuer: here the cluster's own, as the issuer is on no network."""
-    certificate = ssl.PEM_cert_to_DER_cert(base64.b64decode(authority).decode())
-    return hashlib.sha1(certificate, usedforsecurity=False).hexdigest()

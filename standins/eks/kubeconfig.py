@@ -1,13 +1,17 @@
-"""The kubeconfig that pulumi-eks gives out."""
+"""The kubeconfigs that pulumi-eks writes."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-def kubeconfig(name: str, endpoint: str, region: str, authority: str) -> dict[str, Any]:
-    """Who has it asks AWS for a token at each use; `authority` is the cluster's CA, base64."""
+def kubeconfig(name: str, endpoint: str, region: str, authority: str, profile: str | None = None) -> dict[str, Any]:
+    """A kubeconfig whose user asks AWS for a token at each use, with a profile of AWS' CLI if there is one.
+
+    `authority` is the cluster's CA, base64.
+    """
     arguments = ["--region", region, "eks", "get-token", "--cluster-name", name, "--output", "json"]
+    arguments += ["--profile", profile] if profile else []
     information = {"name": "KUBERNETES_EXEC_INFO", "value": '{"apiVersion": "client.authentication.k8s.io/v1beta1"}'}
     return {
         "apiVersion": "v1",
@@ -32,7 +36,7 @@ def kubeconfig(name: str, endpoint: str, region: str, authority: str) -> dict[st
 
 
 def region_of(arn: str) -> str:
-    """The region in an ARN. Raises ValueError if it is none."""
+    """The region in an ARN. Raises ValueError if the text is not an ARN."""
     fields = arn.split(":")
     if len(fields) < 4 or fields[0] != "arn":
         raise ValueError(f"Invalid ARN: '{arn}'")

@@ -1,10 +1,10 @@
 """EKS inside moto's server: moto has no add-ons, access entries or Pod Identity, and checks few references.
 
-`install` puts this in the place of moto's own EKS before the server starts. A cluster's body is the platform's control
-plane: its endpoint, certificate authority and version are the embedded API server's.
+`install` puts this in the place of moto's own EKS before the server starts. The caller passes a function that describes
+the control plane: a cluster's endpoint, certificate authority and version are those of its API server.
 """
 
 from standins.moto.eks.backend import install
-from standins.moto.eks.control_plane import ControlPlane, embedded
+from standins.moto.eks.control_plane import ControlPlane, NoControlPlaneError
 
-__all__ = ["ControlPlane", "embedded", "install"]
+__all__ = ["ControlPlane", "NoControlPlaneError", "install"]

@@ -14,6 +14,7 @@ import pytest
 
 from local import aws, pulumi
 from local.home import PROJECT
+from standins.eks import network
 from tests.platform import Platform
 
 PROGRAM = Path(__file__).with_name("eks_program")
@@ -29,8 +30,8 @@ class Program:
     folder: Path
     first_preview: list[str] = field(default_factory=list)
 
-    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        extra = aws.environment(self.platform.home) | pulumi.THROWN_AWAY
+    def run(self, *arguments: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+        extra = aws.environment(self.platform.home) | pulumi.THROWN_AWAY | variables
         command = [*arguments, "--stack", "dev"]
         return pulumi.run(self.platform.home, command, cwd=self.folder, stream=False, check=check, extra=extra)
 
@@ -133,6 +134,20 @@ def test_what_has_no_mapping_is_refused_by_its_name(program: Program) -> None:
     program.run("config", "rm", "ownNodes")
     assert refused.returncode != 0
     assert "skipDefaultNodeGroup: the eks stand-in makes no self-managed node group" in refused.stdout + refused.stderr
+
+
+def test_the_oidc_issuer_has_to_be_reachable_over_tls(program: Program) -> None:
+    closed = {network.ISSUER_ADDRESS: "127.0.0.1:9", network.RETRY_SECONDS: "0.05"}
+    refused = program.run("preview", check=False, **closed)
+    assert refused.returncode != 0
+    assert "Cannot retrieve the certificate fingerprint at the issuer URL: https://oidc" in refused.stdout
+
+
+def test_an_aws_profile_gets_into_the_inner_provider(program: Program) -> None:
+    steps = json.loads(program.run("preview", "--json", AWS_PROFILE="alice").stdout)["steps"]
+    (step,) = [step for step in steps if step["op"] != "same"]
+    assert (step["op"], step["urn"].partition("::test-")[2]) == ("update", "eks-k8s")
+    assert '"--profile", "alice"' in step["newState"]["inputs"]["kubeconfig"]
 
 
 def test_a_cluster_never_goes_back_to_an_older_version(program: Program) -> None:
