@@ -21,7 +21,7 @@ _START_SECONDS = 60.0
 
 def start(home: Home) -> None:
     """Have the emulator run, and an `aws` command for the kubeconfigs of EKS clusters, which here are the platform's
-    own control plane. What the emulator holds lives in its memory: it begins empty. Raises processes.ProcessError."""
+    own control plane. The emulator keeps everything in memory: it begins empty. Raises processes.ProcessError."""
     script(home.bin / "aws", "local.aws_cli", {"SAAS_LOCAL_HOME": str(home.path)})
     port = home.port("aws")
     processes.start(
@@ -35,19 +35,19 @@ def start(home: Home) -> None:
 
 
 def stop(home: Home) -> None:
-    """Stop the emulator; what it held is gone."""
+    """Stop the emulator and lose its content."""
     processes.stop(home, "aws")
 
 
 def environment(home: Home, region: str = _REGION) -> dict[str, str]:
-    """What leads AWS' own tools and the stand-in plugin to the emulator."""
+    """Environment variables that lead AWS' own tools and the stand-in plugin to the emulator."""
     return {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{home.port('aws')}",
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",  # the emulator takes anything
         "AWS_REGION": region,
         "AWS_EC2_METADATA_DISABLED": "true",
-        # The OIDC issuer of EKS is on no network here: what pulumi-eks asks it over TLS, the API server answers.
+        # pulumi-eks asks the OIDC issuer for its certificate. EKS' one is on no network here: the API server answers.
         "EKS_STANDIN_ISSUER_ADDRESS": f"127.0.0.1:{home.port('kube-apiserver')}",
     }
 
@@ -61,7 +61,7 @@ def session(home: Home, region: str = _REGION) -> Session:
 
 
 def leftovers(home: Home, region: str = _REGION) -> dict[str, list[str]]:
-    """What is in the account that AWS did not put there: nothing, after a stack was destroyed.
+    """Resources in the account that AWS did not put there: none, after a stack was destroyed.
 
     By kind, the ids or names. Keys that wait for their deletion count as gone, as there is no other way to go.
     """
@@ -87,7 +87,7 @@ def _default_vpcs(aws: Session) -> set[str]:
 
 
 def _ec2(method: str, key: str, name: str, own: Callable[[Mapping[str, Any]], bool]) -> Callable[[Session], list[str]]:
-    """Lists what is not in a default VPC and is the stack's own."""
+    """Lists resources that are the stack's own, outside of the default VPC."""
 
     def names(aws: Session) -> list[str]:
         ignored = _default_vpcs(aws)
@@ -121,7 +121,7 @@ def _aliases(aws: Session) -> list[str]:
 def _simple(
     service: str, method: str, key: str, name: str | None = None, **parameters: Any
 ) -> Callable[[Session], list[str]]:
-    """Lists what is named by itself (`name` is None), or by a field."""
+    """Lists names: the items themselves (`name` is None), or a field of theirs."""
     return lambda aws: [one if name is None else one[name] for one in aws.list(service, method, key, **parameters)]
 
 
@@ -151,4 +151,4 @@ _LISTS: dict[str, Callable[[Session], list[str]]] = {
     "ECR repository": _simple("ecr", "describe_repositories", "repositories", "repositoryName"),
     "user pool": _simple("cognito-idp", "list_user_pools", "UserPools", "Id", MaxResults=60),
 }
-"""Of each service, what holds everything else: rules go with their group, clients with their pool."""
+"""The resources of each service that others belong to: rules go with their group, clients with their pool."""

@@ -1,8 +1,8 @@
 """The one command of AWS' CLI that kubeconfigs for EKS need: `aws eks get-token`. Run as `python -m local.aws_cli`.
 
 It makes sure that AWS (here: the emulator) has the cluster, and then lets its caller in as the administrator of the
-platform's control plane, which is the cluster's body. Unlike AWS it answers with a client certificate, which is what
-that control plane knows its administrator by; every client of Kubernetes takes either.
+platform's control plane, which the cluster is here. Unlike AWS it answers with a client certificate, the
+administrator's credential on that control plane; every client of Kubernetes takes either.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from standins.aws.session import AwsError, Session
 from standins.provider import RefusedError
 
 VERSION = "2.31.0"
-"""What pulumi-eks takes for new enough."""
+"""A version that is new enough for pulumi-eks."""
 KINDS = ("client.authentication.k8s.io/v1beta1", "client.authentication.k8s.io/v1")
 USAGE = "aws [--region REGION] eks get-token --cluster-name NAME [--role-arn ARN] [--region REGION] [--output json]"
 
@@ -52,7 +52,7 @@ def arguments(given: Sequence[str]) -> dict[str, str]:
 
 
 def credential(home: Home, options: dict[str, str]) -> dict[str, object]:
-    """The ExecCredential for a cluster that exists. Raises RefusedError with what AWS says if it does not."""
+    """The ExecCredential for a cluster that exists. Raises RefusedError with AWS' error if it does not."""
     aws = Session()
     aws.open_from_environment(options.get("--region", ""))
     aws.call("eks", "describe_cluster", name=options["--cluster-name"])

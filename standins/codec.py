@@ -1,4 +1,4 @@
-"""Kubernetes objects as Pulumi sends them: protobuf structs whose leaves may be secret or not known yet."""
+"""Pulumi's property values: protobuf structs whose leaves may be secret or not known yet."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UNKNOWNS = frozenset(
 
 @dataclass(frozen=True)
 class Secret:
-    """A value that must never show: not in state, not in logs."""
+    """A value that must not appear in plain text, neither in the state nor in logs."""
 
     value: Any
 
@@ -34,7 +34,7 @@ class Secret:
 
 
 class Unknown:
-    """A value that exists only once something else was made."""
+    """A value that is known only after another resource was created."""
 
     def __repr__(self) -> str:
         return "[unknown]"
@@ -63,7 +63,7 @@ def from_value(value: struct_pb2.Value) -> Any:
         return [from_value(item) for item in value.list_value.values]
     if kind == "number_value":
         number = value.number_value
-        # Structs know only doubles, Kubernetes mostly integers.
+        # Structs have doubles only; resources mostly have integers.
         return int(number) if number.is_integer() else number
     if kind == "bool_value":
         return value.bool_value

@@ -48,7 +48,7 @@ class Engine:
         try:
             self._stub.Log(request, timeout=10)
         except grpc.RpcError as error:
-            # An engine that is going away must not turn a finished operation into a failed one.
+            # An engine that is shutting down must not turn a finished operation into a failed one.
             print(f"{severity}: {text} (the engine does not take logs: {error})", file=sys.stderr)
 
 
@@ -62,7 +62,7 @@ def fail_with_details(context: grpc.ServicerContext, text: str, details: message
 
 
 def serve(register: Callable[[grpc.Server], None], *, threads: int, on_stop: Callable[[], None]) -> None:
-    """Serve on a free loopback port, tell the engine which one, and return when this process is asked to end.
+    """Serve on a free loopback port, print it for the engine, and return when this process is asked to end.
 
     Threads are made as concurrent requests need them; `on_stop` runs once, before requests under way are cut off.
     """
@@ -83,7 +83,7 @@ def serve(register: Callable[[grpc.Server], None], *, threads: int, on_stop: Cal
 
 
 def _watch_parent(parent: int, stop: threading.Event) -> None:
-    """End with the engine: one that was killed cannot say goodbye."""
+    """End when the engine ends: an engine that was killed sends no signal."""
     while not stop.wait(1):
         if os.getppid() != parent:
             stop.set()

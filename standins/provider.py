@@ -1,9 +1,9 @@
-"""What stand-in providers with a fixed set of resource types have in common: checks, diffs, previews and Pulumi's gRPC.
+"""Base of the stand-in providers: input checks, diffs, previews and Pulumi's gRPC.
 
-A type lists its properties; from them follow which inputs are refused, what a change does, and what a preview can't
-know. It works as Pulumi's bridge to Terraform providers does, since that is what the official plugins are: the last
-known state is compared with the new inputs, and an input that is absent is as good as its type's empty value, unless
-the service computes it.
+A resource type lists its properties; from them follow which inputs are refused, whether a change updates or replaces,
+and which outputs a preview does not know. It works as Pulumi's bridge to Terraform providers does, which the official
+plugins are built on: the last known state is compared with the new inputs, and an absent input equals its type's empty
+value, unless the service computes it.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Values = dict[str, Any]
 
 
 class RefusedError(Exception):
-    """The operation can't be done; the text is for the person who runs Pulumi and says what to do."""
+    """An operation is refused; the text is for the person who runs Pulumi and includes the remedy."""
 
 
 class InitFailedError(Exception):
-    """The resource exists, but not all of it could be set. Pulumi keeps `state` and tries an update next time."""
+    """The resource was created, but not completely. Pulumi keeps `state` and tries an update next time."""
 
     def __init__(self, identifier: str, state: Values, reason: str) -> None:
         super().__init__(reason)
@@ -42,11 +42,11 @@ class InitFailedError(Exception):
 class Property:
     """An input. `type` is str, bool, int, float, list or dict.
 
-    `of` is what a list or dict holds: values of a type, or objects with these properties (a dict `of` properties is one
-    such object). `unordered`: a list whose order means nothing. `default` is put in where the program says nothing.
-    `computed`: without an input the service decides, so an absent input is no change. `replaces`: another value needs
-    another resource. `ignored`: taken, never compared. `unsupported`: the official provider has it, the stand-in does
-    not.
+    `of` is the type of a list's or dict's members: a plain type, or objects with these properties (a dict `of`
+    properties is one such object). `unordered`: a list whose order has no meaning. `default` is used if the program has
+    no value. `computed`: the service decides about an absent input, so that is no change. `replaces`: another value
+    needs another resource. `ignored`: accepted, never compared. `unsupported`: the official provider has it, the
+    stand-in refuses it.
     """
 
     type: type = str
@@ -90,7 +90,7 @@ class Property:
             yield from _object_failures(self.of, value, f"{name}.", name)
 
     def completed(self, value: Any) -> Any:
-        """The value with the defaults of what is in it."""
+        """The value with the defaults of the properties in it."""
         if not isinstance(self.of, Mapping):
             return value
         if isinstance(value, list):
@@ -111,13 +111,13 @@ class Property:
         return self._other(old, new)
 
     def planned(self, value: Any, state: Any) -> Any:
-        """The input as it will be in the state: what the service decides inside an object is as it was, or unknown."""
+        """The input as it will be in the state: inside objects, computed values are as before, or unknown."""
         if not isinstance(self.of, Mapping) or not isinstance(value, dict):
             return value
         known = state if isinstance(state, dict) else {}
-        told = {name: UNKNOWN for name, declared in self.of.items() if declared.computed}
-        told |= {name: known[name] for name in told if name in known}
-        return told | {
+        computed = {name: UNKNOWN for name, declared in self.of.items() if declared.computed}
+        computed |= {name: known[name] for name in computed if name in known}
+        return computed | {
             name: self.of[name].planned(item, known.get(name)) if name in self.of else item
             for name, item in value.items()
         }
@@ -147,7 +147,7 @@ def _is_a(value: Any, kind: type) -> bool:
 def _object_failures(
     properties: Mapping[str, Property], values: Values, prefix: str, where: str
 ) -> Iterator[tuple[str, str]]:
-    """What is refused in an object: also properties that are unknown, and required ones that are missing."""
+    """The refused properties of an object: wrong values, unknown properties, and missing required ones."""
     for name, value in values.items():
         if name in properties:
             yield from properties[name].failures(f"{prefix}{name}", value)
@@ -179,14 +179,14 @@ class Kind:
     token: ClassVar[str]
     properties: ClassVar[dict[str, Property]]
     outputs: ClassVar[Collection[str]] = ()
-    """What only the service can tell."""
+    """Outputs, which only the service knows."""
     secret_outputs: ClassVar[tuple[str, ...]] = ()
     delete_before_replace: ClassVar[bool] = False
     autonamed: ClassVar[str] = "name"
     """The property whose value, once chosen where the program says nothing, stays."""
 
     def check(self, name: str, inputs: Values, seed: bytes) -> Iterable[tuple[str, str]]:
-        """Complete the inputs in place and yield (property, reason) for what else is wrong. May meet UNKNOWN."""
+        """Complete the inputs in place and yield (property, reason) for further faults. Values may be UNKNOWN."""
         return ()
 
     def same(self, name: str, old: Any, new: Any) -> bool:
@@ -194,7 +194,7 @@ class Kind:
         return False
 
     def replaces(self, name: str, state: Values, inputs: Values) -> bool:
-        """Whether a changed property needs another resource. May meet UNKNOWN."""
+        """Whether a changed property replaces the resource. Values may be UNKNOWN."""
         return self.properties[name].replaces
 
     def changes_outputs(self, changed: set[str]) -> Iterable[str]:
@@ -223,7 +223,7 @@ Function = Callable[[Values], Values]
 
 @dataclass
 class StandIn:
-    """A provider: what it stands in for, its resource types and functions, and how it takes its configuration."""
+    """A provider: the package it replaces, its resource types and functions, and its configuration."""
 
     package: str
     version: str
@@ -244,7 +244,7 @@ class StandIn:
 
 
 def _rpc(method: Callable[..., Any]) -> Callable[..., Any]:
-    """What a person can do something about becomes an error with that text; anything else keeps its trace."""
+    """A RefusedError becomes an error with its text; any other exception keeps its trace."""
 
     @functools.wraps(method)
     def wrapped(self: Servicer, request: Any, context: grpc.ServicerContext) -> Any:
@@ -400,9 +400,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         inputs: Values = {}
         for name, declared in kind.properties.items():
             value = state.get(name)
-            # Imported: what a program would have to say. Refreshed: what it says, as it is now.
-            told = name in old_inputs if old_inputs else not declared.ignored and value != _empty(declared, None)
-            if told and value is not None:
+            # Imported: all that differs from the defaults. Refreshed: the present values of the program's inputs.
+            wanted = name in old_inputs if old_inputs else not declared.ignored and value != _empty(declared, None)
+            if wanted and value is not None:
                 inputs[name] = Secret(value) if isinstance(old_inputs.get(name), Secret) else value
         return provider_pb2.ReadResponse(
             id=identifier, properties=self._outputs(kind, state, marked), inputs=to_struct(inputs)
@@ -440,7 +440,7 @@ def _planned(kind: Kind, inputs: Values, state: Values) -> Values:
 
 
 def _without_null(item: Any) -> Any:
-    """The value without what is null, which is as good as absent."""
+    """The value without nulls, which equal absent values."""
     if isinstance(item, Secret):
         return Secret(_without_null(item.value))
     if isinstance(item, dict):

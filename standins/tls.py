@@ -66,7 +66,7 @@ def _generate(inputs: Values) -> _Key:
 
 
 def _described(key: _Key) -> Values:
-    """What the official provider tells of a key. OpenSSH has no P-224, so there the SSH forms are empty."""
+    """The official provider's outputs of a key. OpenSSH has no P-224, so there the SSH forms are empty."""
     pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
     pkcs8 = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain).decode()
     public = key.public_key()

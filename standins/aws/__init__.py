@@ -1,7 +1,7 @@
 """Stand-in for pulumi-resource-aws: AWS' own API through boto3, answered by an emulator on this machine.
 
-It follows the official provider (the bridge to terraform-provider-aws) where a program can see it: names, tags, what
-replaces and what updates, and what is refused. Resource types, functions and properties it has no mapping for are
+It follows the official provider (the bridge to terraform-provider-aws) where a program can see it: names, tags,
+replacements, updates and refusals. Resource types, functions and properties it has no mapping for are
 errors. Values come from the API's answers, never from the inputs alone.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from standins.aws.engine import REGION, TAGS, UNSUPPORTED, AwsKind, Call, Field, Tagging
+from standins.aws.engine import REGION, TAGS, AwsKind, Call, Field, Tagging
 from standins.provider import RefusedError, Values
 
 CUSTOM = ("custom:", "dev:")
@@ -57,7 +57,6 @@ class UserPool(_Cognito):
         "aliasAttributes": Field(list, of=str, unordered=True, replaces=True),
         "autoVerifiedAttributes": Field(list, of=str, unordered=True),
         "deletionProtection": Field(default="INACTIVE", choices=("ACTIVE", "INACTIVE")),
-        "deviceConfiguration": UNSUPPORTED,
         "emailConfiguration": Field(
             dict,
             of={
@@ -68,10 +67,6 @@ class UserPool(_Cognito):
                 "sourceArn": Field(),
             },
         ),
-        "emailMfaConfiguration": UNSUPPORTED,
-        "emailVerificationMessage": UNSUPPORTED,
-        "emailVerificationSubject": UNSUPPORTED,
-        "lambdaConfig": UNSUPPORTED,
         "mfaConfiguration": Field(default="OFF", choices=("ON", "OFF", "OPTIONAL")),
         "name": Field(replaces=True, api="PoolName", at="Name"),
         "passwordPolicy": Field(
@@ -90,9 +85,6 @@ class UserPool(_Cognito):
         ),
         "schemas": Field(list, unordered=True, of=_ATTRIBUTE, at="SchemaAttributes"),
         "signInPolicy": Field(dict, computed=True, unsupported=True),
-        "smsAuthenticationMessage": UNSUPPORTED,
-        "smsConfiguration": UNSUPPORTED,
-        "smsVerificationMessage": UNSUPPORTED,
         "softwareTokenMfaConfiguration": Field(dict, of={"enabled": Field(bool, required=True)}),
         "userAttributeUpdateSettings": Field(
             dict,
@@ -105,15 +97,12 @@ class UserPool(_Cognito):
         "userPoolAddOns": Field(
             dict,
             of={
-                "advancedSecurityAdditionalFlows": UNSUPPORTED,
                 "advancedSecurityMode": Field(required=True, choices=("AUDIT", "ENFORCED", "OFF")),
             },
         ),
         "userPoolTier": Field(computed=True, choices=("LITE", "ESSENTIALS", "PLUS")),
         "usernameAttributes": Field(list, of=str, unordered=True, replaces=True),
         "usernameConfiguration": Field(dict, replaces=True, of={"caseSensitive": Field(bool)}),
-        "verificationMessageTemplate": UNSUPPORTED,
-        "webAuthnConfiguration": UNSUPPORTED,
         **TAGS,
         **REGION,
     }
@@ -202,9 +191,9 @@ class UserPool(_Cognito):
             if one["Name"].startswith(CUSTOM) or name in declared:
                 attributes.append({**one, "Name": name})
         attributes.sort(key=lambda one: declared.index(one["Name"]) if one["Name"] in declared else len(declared))
-        told = super().describe(scope, {**found, "SchemaAttributes": attributes})
+        state = super().describe(scope, {**found, "SchemaAttributes": attributes})
         endpoint = f"cognito-idp.{self.aws.region}.amazonaws.com/{scope['id']}"
-        return told | {"endpoint": endpoint, "domain": told["domain"] or ""}
+        return state | {"endpoint": endpoint, "domain": state["domain"] or ""}
 
 
 def _request(parameters: Values) -> Values:
@@ -230,7 +219,6 @@ class UserPoolDomain(_Cognito):
 
     token = "aws:cognito/userPoolDomain:UserPoolDomain"  # noqa: S105 - a type's name
     properties = {
-        "certificateArn": UNSUPPORTED,
         "domain": Field(required=True, replaces=True),
         "managedLoginVersion": Field(int, computed=True, replaces=True),
         "userPoolId": Field(required=True, replaces=True),
@@ -253,9 +241,9 @@ class UserPoolDomain(_Cognito):
         return found if found and found.get("UserPoolId") else None
 
     def describe(self, scope: Values, found: Values) -> Values:
-        told = super().describe(scope, {"ManagedLoginVersion": 1, **found})
+        state = super().describe(scope, {"ManagedLoginVersion": 1, **found})
         # The zone of all CloudFront distributions.
-        return told | {"awsAccountId": self.aws.account, "cloudfrontDistributionZoneId": "Z2FDTNDATAQYW2"}
+        return state | {"awsAccountId": self.aws.account, "cloudfrontDistributionZoneId": "Z2FDTNDATAQYW2"}
 
 
 class ResourceServer(_Cognito):
@@ -290,8 +278,8 @@ class ResourceServer(_Cognito):
         super().change(call, scope, {"scopes": [], **inputs})
 
     def describe(self, scope: Values, found: Values) -> Values:
-        told = super().describe(scope, found)
-        return told | {"scopeIdentifiers": [f"{told['identifier']}/{it['scopeName']}" for it in told["scopes"]]}
+        state = super().describe(scope, found)
+        return state | {"scopeIdentifiers": [f"{state['identifier']}/{it['scopeName']}" for it in state["scopes"]]}
 
 
 class UserPoolClient(_Cognito):
@@ -303,7 +291,6 @@ class UserPoolClient(_Cognito):
         "allowedOauthFlows": Field(list, of=str, unordered=True, computed=True, api="AllowedOAuthFlows"),
         "allowedOauthFlowsUserPoolClient": Field(bool, computed=True, api="AllowedOAuthFlowsUserPoolClient"),
         "allowedOauthScopes": Field(list, of=str, unordered=True, computed=True, api="AllowedOAuthScopes"),
-        "analyticsConfiguration": UNSUPPORTED,
         "authSessionValidity": Field(int, computed=True),
         "callbackUrls": Field(list, of=str, unordered=True, computed=True, api="CallbackURLs"),
         "defaultRedirectUri": Field(computed=True, api="DefaultRedirectURI"),
@@ -369,9 +356,9 @@ class UserPoolClient(_Cognito):
         super().change(call, scope, kept | inputs)
 
     def describe(self, scope: Values, found: Values) -> Values:
-        told = super().describe(scope, found)
+        state = super().describe(scope, found)
         made = scope.get("generateSecret", bool(found.get("ClientSecret")))
-        return told | {"clientSecret": told["clientSecret"] or "", "generateSecret": made}
+        return state | {"clientSecret": state["clientSecret"] or "", "generateSecret": made}
 
 
 class UserGroup(_Cognito):

@@ -1,17 +1,17 @@
-"""The AWS stand-in as a whole: what it has, and the configuration it takes."""
+"""The AWS stand-in as a provider: its resource types, its functions, and the configuration it takes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from standins.aws import VERSION
-from standins.aws.kinds import FUNCTIONS, KINDS
+from standins.aws import VERSION, cognito, ec2, ecr, eks, iam, kms, launch_template, logs, security_groups
+from standins.aws.engine import AwsFunction, AwsKind
 from standins.aws.session import Session
-from standins.provider import UNKNOWN, RefusedError, StandIn, Values
+from standins.provider import UNKNOWN, Property, RefusedError, StandIn, Values
 
-_TAKEN = {"region", "allowedAccountIds", "defaultTags", "version", "pluginDownloadURL"}
+_CONFIGURATION = {"region", "allowedAccountIds", "defaultTags", "version", "pluginDownloadURL"}
 _HARMLESS = {
     *("skipCredentialsValidation", "skipMetadataApiCheck", "skipRegionValidation"),
     *("maxRetries", "retryMode", "httpProxy", "httpsProxy", "noProxy", "userAgents"),
@@ -19,7 +19,39 @@ _HARMLESS = {
 """Configuration about how to reach AWS, which makes no difference here. The SDK sets some of it by itself."""
 
 
+def _caller_identity(aws: Session, arguments: Values) -> Values:
+    identity = aws.identity
+    account = identity["Account"]
+    return {"id": account, "accountId": account, "arn": identity["Arn"], "userId": identity["UserId"]}
+
+
+def _partition(aws: Session, arguments: Values) -> Values:
+    name = aws.partition
+    return {"id": name, "partition": name, "dnsSuffix": "amazonaws.com", "reverseDnsPrefix": "com.amazonaws"}
+
+
+def _region(aws: Session, arguments: Values) -> Values:
+    found = aws.call("ec2", "describe_regions", RegionNames=[aws.region])["Regions"][0]
+    name = found["RegionName"]
+    return {"id": name, "name": name, "region": name, "endpoint": found["Endpoint"], "description": name}
+
+
+_MODULES = (ec2, security_groups, launch_template, kms, logs, iam, eks, ecr, cognito)
+KINDS: tuple[type[AwsKind], ...] = tuple(kind for module in _MODULES for kind in module.KINDS)
+
+_BY_ID = {"id": Property(required=True)}
+FUNCTIONS: Mapping[str, AwsFunction] = {
+    "aws:index/getCallerIdentity:getCallerIdentity": AwsFunction({}, _caller_identity),
+    "aws:index/getPartition:getPartition": AwsFunction({}, _partition),
+    "aws:index/getRegion:getRegion": AwsFunction({}, _region),
+    "aws:ec2/getVpc:getVpc": AwsFunction(_BY_ID, ec2.get_vpc),
+    "aws:ec2/getSubnet:getSubnet": AwsFunction(_BY_ID, ec2.get_subnet),
+    "aws:eks/getCluster:getCluster": AwsFunction({"name": Property(required=True)}, eks.get_cluster),
+}
+
+
 def stand_in() -> StandIn:
+    """The provider."""
     aws = Session()
     return StandIn(
         "aws",
@@ -34,7 +66,7 @@ def stand_in() -> StandIn:
 
 def _check_config(values: Values) -> Iterable[tuple[str, str]]:
     for name, value in values.items():
-        if name not in _TAKEN | _HARMLESS:
+        if name not in _CONFIGURATION | _HARMLESS:
             yield name, f"the aws stand-in has no mapping for the provider's {name}: leave it out"
         elif name == "defaultTags" and value is not UNKNOWN and (unknown := set(_decoded(value)) - {"tags"}):
             yield name, f"the aws stand-in has no mapping for {', '.join(sorted(unknown))} of defaultTags: use tags"

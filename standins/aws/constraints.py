@@ -1,5 +1,7 @@
-"""What AWS refuses by a parameter's form alone: botocore checks types and what is required, neither enumerations nor
-patterns nor the longest length, and an emulator mostly takes anything."""
+"""Parameter validation by AWS' API descriptions: enumerations, patterns and lengths.
+
+botocore checks types and required parameters only, and an emulator accepts most values.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ Shape = Any
 
 
 def violations(shape: Shape, value: Any, where: str) -> Iterator[str]:
-    """What is wrong with a parameter, in sentences, by the service's own description of it."""
+    """The faults of a parameter, in sentences, by the service's own description of it."""
     if shape.type_name == "structure" and isinstance(value, dict):
         for name, item in value.items():
             if name in shape.members:
@@ -53,7 +55,7 @@ def _outside(shape: Shape, size: float, where: str, unit: str) -> Iterator[str]:
 
 
 _CLASSES = {"L": r"\w", "M": r"\w", "N": r"\w", "Z": r"\s", "S": r"\S", "P": r"\S"}
-"""Classes of Unicode characters that Python's expressions lack, as what takes in all of them."""
+"""Classes of Unicode characters that Python's expressions lack -> a wider class that Python has."""
 
 
 @functools.cache

@@ -39,13 +39,13 @@ class Ec2Kind(AwsKind):
             self.call("create_tags", Resources=resources, Tags=self.tagging.written(new))
 
     def describe(self, scope: Values, found: Values) -> Values:
-        told = super().describe(scope, found)
-        if "arn" in self.outputs and not told["arn"]:
-            told["arn"] = self.aws.arn("ec2", f"{self.resource_type}/{scope['id']}")
-        return told
+        state = super().describe(scope, found)
+        if "arn" in self.outputs and not state["arn"]:
+            state["arn"] = self.aws.arn("ec2", f"{self.resource_type}/{scope['id']}")
+        return state
 
     def refuse_in_use(self, operation: str, message: str, *found: list[Values]) -> None:
-        """Refuse to delete what something else needs, as AWS does."""
+        """Refuse to delete something that others depend on, as AWS does."""
         if any(found):
             raise self.refusal(operation, "DependencyViolation", message)
 
@@ -202,7 +202,7 @@ class InternetGateway(Ec2Kind):
         try:
             super().change(call, scope, inputs)
         except AwsError:
-            if not attached:  # it has just been created: as no state knows it, it would stay for ever
+            if not attached:  # it has just been created: as no state knows it, it would never be deleted
                 self.call("delete_internet_gateway", InternetGatewayId=scope["id"])
             raise
 
@@ -241,7 +241,7 @@ class Eip(Ec2Kind):
 
     def refuse_delete(self, identifier: str, state: Values, found: Values) -> None:
         if found.get("AssociationId"):
-            message = f"The address {found['PublicIp']} is in use: first disassociate it, or delete what uses it."
+            message = f"The address {found['PublicIp']} is in use: disassociate it, or delete its user, first."
             raise self.refusal("ReleaseAddress", "InvalidIPAddress.InUse", message)
 
 
@@ -287,8 +287,8 @@ class NatGateway(Ec2Kind):
         return found if found and living([found]) else None
 
     def describe(self, scope: Values, found: Values) -> Values:
-        told = super().describe(scope, found)
-        return told | {"connectivityType": told["connectivityType"] or scope.get("connectivityType", "public")}
+        state = super().describe(scope, found)
+        return state | {"connectivityType": state["connectivityType"] or scope.get("connectivityType", "public")}
 
     def delete(self, identifier: str, state: Values) -> None:
         found = self.find(self.scope(identifier, state))

@@ -9,8 +9,6 @@ from typing import Any
 from standins.aws.engine import (
     REGION,
     TAGS,
-    UNSUPPORTED,
-    AwsFunction,
     AwsKind,
     Call,
     Field,
@@ -67,8 +65,6 @@ class Cluster(_Eks):
                 "nodeRoleArn": Field(),
             },
         ),
-        "controlPlaneScalingConfig": UNSUPPORTED,
-        "defaultAddonsToRemoves": UNSUPPORTED,
         "deletionProtection": Field(bool, computed=True),
         "enabledClusterLogTypes": Field(list, of=str, unordered=True, api=None),
         "encryptionConfig": Field(
@@ -80,9 +76,6 @@ class Cluster(_Eks):
             },
         ),
         "forceUpdateVersion": Field(bool, ignored=True, api=None),
-        "kubeApiServerConfig": UNSUPPORTED,
-        "kubeControllerManagerConfig": UNSUPPORTED,
-        "kubeSchedulerConfig": UNSUPPORTED,
         "kubernetesNetworkConfig": Field(
             dict,
             computed=True,
@@ -94,8 +87,6 @@ class Cluster(_Eks):
             },
         ),
         "name": Field(replaces=True),
-        "outpostConfig": UNSUPPORTED,
-        "remoteNetworkConfig": UNSUPPORTED,
         "roleArn": Field(required=True, replaces=True),
         "storageConfig": Field(dict, of={"blockStorage": Field(dict, of=_SWITCH)}),
         "upgradePolicy": Field(dict, computed=True, of={"supportType": Field(computed=True)}),
@@ -106,7 +97,6 @@ class Cluster(_Eks):
             api="resourcesVpcConfig",
             of={
                 "clusterSecurityGroupId": Field(computed=True, ignored=True, unsupported=True),
-                "controlPlaneEgressMode": UNSUPPORTED,
                 "endpointPrivateAccess": Field(bool, default=False),
                 "endpointPublicAccess": Field(bool, default=True),
                 "publicAccessCidrs": Field(list, of=str, unordered=True, computed=True),
@@ -115,7 +105,6 @@ class Cluster(_Eks):
                 "vpcId": Field(computed=True, ignored=True, unsupported=True),
             },
         ),
-        "zonalShiftConfig": UNSUPPORTED,
         **TAGS,
         **REGION,
     }
@@ -187,7 +176,7 @@ class Cluster(_Eks):
         self.call(call.operation, name=scope["id"], **sent)
 
     def _update_network(self, scope: Values, inputs: Values) -> None:
-        """Where the control plane is, and who reaches it: two updates."""
+        """Change the subnets, then the endpoint's access: EKS takes them as two updates."""
         old, new, declared = scope["vpcConfig"], inputs["vpcConfig"], self.properties["vpcConfig"].of
         assert isinstance(declared, dict)
         for keys in (
@@ -200,17 +189,17 @@ class Cluster(_Eks):
                 self.settle(scope)
 
     def describe(self, scope: Values, found: Values) -> Values:
-        told = super().describe(scope, found) | {
+        state = super().describe(scope, found) | {
             "certificateAuthority": found["certificateAuthority"],
             "enabledClusterLogTypes": _enabled_logs(found),
             "identities": _identities(found),
         }
-        # Blocks that stay away from the state unless the program has them or they say something.
-        if not (value_at(told, "computeConfig.enabled") or scope.get("computeConfig")):
-            told["computeConfig"] = None
-        if not (value_at(told, "storageConfig.blockStorage.enabled") or scope.get("storageConfig")):
-            told["storageConfig"] = None
-        return told
+        # Blocks that are in the state only if the program has them or they are enabled.
+        if not (value_at(state, "computeConfig.enabled") or scope.get("computeConfig")):
+            state["computeConfig"] = None
+        if not (value_at(state, "storageConfig.blockStorage.enabled") or scope.get("storageConfig")):
+            state["storageConfig"] = None
+        return state
 
 
 def _enabled_logs(cluster: Values) -> list[str]:
@@ -337,7 +326,6 @@ class NodeGroup(_Eks):
         "nodeRepairConfig": Field(dict, computed=True, of={"enabled": Field(bool)}),
         "nodeRoleArn": Field(required=True, replaces=True, api="nodeRole"),
         "releaseVersion": Field(computed=True),
-        "remoteAccess": UNSUPPORTED,
         "scalingConfig": Field(
             dict,
             required=True,
@@ -359,7 +347,6 @@ class NodeGroup(_Eks):
             of={"maxUnavailable": Field(int), "maxUnavailablePercentage": Field(int)},
         ),
         "version": Field(computed=True),
-        "warmPoolConfig": UNSUPPORTED,
         **TAGS,
         **REGION,
     }
@@ -429,7 +416,6 @@ class Addon(_Eks):
         "addonVersion": Field(computed=True),
         "clusterName": Field(required=True, replaces=True),
         "configurationValues": Field(computed=True),
-        "namespaceConfig": UNSUPPORTED,
         "podIdentityAssociations": Field(
             list,
             unordered=True,
@@ -472,7 +458,8 @@ class Addon(_Eks):
         return super().describe(scope, {**found, "podIdentityAssociations": identities})
 
 
-def _get_cluster(aws: Session, arguments: Values) -> Values:
+def get_cluster(aws: Session, arguments: Values) -> Values:
+    """The function getCluster."""
     cluster = aws.call("eks", "describe_cluster", name=arguments["name"])["cluster"]
     network, compute = cluster["kubernetesNetworkConfig"], cluster.get("computeConfig") or {}
     unset = (
@@ -508,4 +495,3 @@ def _get_cluster(aws: Session, arguments: Values) -> Values:
 
 
 KINDS = (Cluster, AccessEntry, AccessPolicyAssociation, PodIdentityAssociation, NodeGroup, Addon)
-FUNCTIONS = {"aws:eks/getCluster:getCluster": AwsFunction({"name": Field(required=True)}, _get_cluster)}

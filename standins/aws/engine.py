@@ -1,8 +1,8 @@
 """Engine of the AWS stand-in: reads the description of a resource type, and calls the API by it.
 
 A description is a class with tables: properties and outputs with their names in the API, and the calls that create,
-read, update and delete. What a table can't say is a method: `require` refuses what AWS refuses and the emulator takes,
-`refuse_delete` likewise; `find`, `describe` and `update` can be extended.
+read, update and delete. The exceptions are methods: `require` and `refuse_delete` raise the errors
+that AWS has and the emulator lacks; `find`, `describe` and `change` can be extended.
 """
 
 from __future__ import annotations
@@ -37,9 +37,6 @@ class Field(Property):
     document: bool = False
 
 
-UNSUPPORTED = Field(unsupported=True)
-"""A property of the official provider that the stand-in refuses."""
-
 REGION = {"region": Field(computed=True, ignored=True, unsupported=True, api=None)}
 """An input of most types of pulumi-aws 7: everything here is in the provider's region."""
 
@@ -52,17 +49,15 @@ class Call:
     """An operation of the API.
 
     `parameters` are values, or "{property}" and "{id}" for the resource's own; of a call that reads, they take the
-    place of the resource's `key`. `answer` is the path of what matters in
-    the answer: the id of something created, the description of something read. An update is called when one of the
-    properties `when` changes (always, if there are none), and sends these and those of `sends`; if the first of `when`
-    has no value any more, `otherwise` is called in its place.
+    place of the resource's `key`. `answer` is a path in the answer: to the id of something created, to the description
+    of something read. An update is called when one of the properties `when` changes (always, if there are none), and
+    sends these; if the first of them has no value any more, `otherwise` is called in its place.
     """
 
     operation: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     answer: str = ""
     when: tuple[str, ...] = ()
-    sends: tuple[str, ...] = ()
     otherwise: str = ""
 
 
@@ -199,7 +194,7 @@ class AwsKind(Kind):
         return {_api(of[key]) or self.spelled(key): self.to_api(of[key], value) for key, value in item.items()}
 
     def from_api(self, declared: Property, value: Any) -> Any:
-        """The inverse; without what the properties do not have."""
+        """The inverse; without fields that are no properties."""
         if isinstance(value, datetime):
             return value.strftime("%Y-%m-%dT%H:%M:%SZ")
         if isinstance(declared.of, Mapping) and value is not None:
@@ -215,12 +210,11 @@ class AwsKind(Kind):
         found = {
             key: self.from_api(declared, value_at(item, _at(declared) or self.spelled(key)))
             for key, declared in of.items()
-            if not _is_refused(declared)
         }
         return {key: value for key, value in found.items() if value is not None}
 
     def scope(self, identifier: str, values: Values) -> Values:
-        """What calls name the resource by: its properties, or the parts of the id of something imported."""
+        """The values that calls name the resource by: its properties, or the parts of the id of an import."""
         pattern = self.identity if values else self.imported or self.identity
         parts = _parse(pattern, identifier)
         if parts is None and not values:
@@ -230,10 +224,10 @@ class AwsKind(Kind):
     # Operations
 
     def require(self, operation: str, inputs: Values) -> None:
-        """Refuse what AWS refuses and the emulator takes. `operation` is the API's: CreateVpc."""
+        """Raise the errors that AWS has and the emulator lacks. `operation` is the API's: CreateVpc."""
 
     def refuse_delete(self, identifier: str, state: Values, found: Values) -> None:
-        """Refuse to delete what something else needs."""
+        """Raise an error if AWS would not delete it yet, or delete what has to go before it."""
 
     def settle(self, scope: Values) -> None:
         """Wait until a change is done, where the service takes its time."""
@@ -265,7 +259,7 @@ class AwsKind(Kind):
         return "".join(part.title() for part in call.operation.split("_"))
 
     def made(self, identifier: str, state: Values) -> tuple[str, Values]:
-        """As `read`, of what has just been created or changed. `state` holds what the API does not tell."""
+        """As `read`, of what has just been created or changed. `state` has the values that the API lacks."""
         found = self.read(identifier, state)
         if found is None:
             raise RefusedError(f"{identifier} was deleted right after it was created or changed: run `pulumi refresh`")
@@ -279,22 +273,21 @@ class AwsKind(Kind):
 
     def describe(self, scope: Values, found: Values) -> Values:
         """The state, by the service's description and the values that only the state has."""
-        told: Values = {}
+        state: Values = {}
         for name, declared in self.properties.items():
             if _api(declared) is None:
-                told[name] = scope.get(name, declared.default)
-            if _api(declared) is None or _is_refused(declared):
+                state[name] = scope.get(name, declared.default)
                 continue
             value = self.from_api(declared, value_at(found, _at(declared) or self.spelled(name)))
             is_document = isinstance(declared, Field) and declared.document
-            told[name] = kept_text(value, scope.get(name)) if is_document and value is not None else value
-        told |= {
+            state[name] = kept_text(value, scope.get(name)) if is_document and value is not None else value
+        state |= {
             name: self.from_api(Property(), value_at(found, at or self.spelled(name)))
             for name, at in self.outputs.items()
         }
         if "region" in self.properties:
-            told["region"] = self.aws.region
-        return told
+            state["region"] = self.aws.region
+        return state
 
     def tags_of(self, scope: Values, found: Values) -> Values:
         """`tags` and `tagsAll` by what AWS has: the provider's own are among `tags` only if the program has them."""
@@ -327,7 +320,7 @@ class AwsKind(Kind):
                 self.settle(scope)
 
     def change(self, call: Call, scope: Values, inputs: Values) -> None:
-        names = (*call.when, *call.sends) or self.updatable()
+        names = call.when or self.updatable()
         if call.otherwise and not inputs.get(call.when[0]):
             self.call(call.otherwise, **fill(self.key, scope))
         else:
@@ -383,17 +376,12 @@ def _at(declared: Property) -> str | None:
     return (declared.at or declared.api) if isinstance(declared, Field) else ""
 
 
-def _is_refused(declared: Property) -> bool:
-    """Whether a property has no place in the state: of no use to a program, and nothing that the service decides."""
-    return declared.unsupported and not declared.computed
-
-
 def _is_single(declared: Property) -> bool:
     return isinstance(declared, Field) and declared.single
 
 
 def value_at(item: Any, path: str) -> Any:
-    """What is at a path such as "Vpcs.0.VpcId"; None where there is nothing."""
+    """The value at a path such as "Vpcs.0.VpcId"; None if there is none."""
     for step in path.split(".") if path else ():
         if isinstance(item, Mapping):
             item = item.get(step)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from standins.aws.engine import TAGS, UNSUPPORTED, AwsKind, Call, Field, Tagging
+from standins.aws.engine import TAGS, AwsKind, Call, Field, Tagging
 from standins.aws.policies import (
     INLINE_LIMIT,
     MANAGED_LIMIT,
@@ -35,7 +35,6 @@ class Role(_Iam):
         "forceDetachPolicies": Field(bool, default=False, api=None),
         "maxSessionDuration": Field(int, default=3600),
         "name": Field(replaces=True, api="RoleName"),
-        "namePrefix": UNSUPPORTED,
         "path": Field(default="/", replaces=True),
         "permissionsBoundary": Field(at="PermissionsBoundary.PermissionsBoundaryArn"),
         "inlinePolicies": Field(list, computed=True, unsupported=True),
@@ -96,7 +95,6 @@ class RolePolicy(_Iam):
     token = "aws:iam/rolePolicy:RolePolicy"  # noqa: S105 - a type's name
     properties = {
         "name": Field(replaces=True, api="PolicyName"),
-        "namePrefix": UNSUPPORTED,
         "policy": Field(required=True, api="PolicyDocument", document=True),
         "role": Field(required=True, replaces=True, api="RoleName"),
     }
@@ -137,10 +135,8 @@ class Policy(_Iam):
 
     token = "aws:iam/policy:Policy"  # noqa: S105 - a type's name
     properties = {
-        "delayAfterPolicyCreationInMs": UNSUPPORTED,
         "description": Field(replaces=True),
         "name": Field(replaces=True, api="PolicyName"),
-        "namePrefix": UNSUPPORTED,
         "path": Field(default="/", replaces=True),
         "policy": Field(required=True, api="PolicyDocument", document=True),
         **TAGS,

@@ -91,9 +91,9 @@ class Key(AwsKind):
         where = {"KeyId": scope["id"]}
         policy = self.call("get_key_policy", **where, PolicyName="default")["Policy"]
         rotation = self.call("get_key_rotation_status", **where)
-        told = super().describe(scope, {**found, **rotation, "Policy": policy})
-        days = told["rotationPeriodInDays"] or scope.get("rotationPeriodInDays") or 365
-        return told | {"rotationPeriodInDays": days if told["enableKeyRotation"] else None}
+        state = super().describe(scope, {**found, **rotation, "Policy": policy})
+        days = state["rotationPeriodInDays"] or scope.get("rotationPeriodInDays") or 365
+        return state | {"rotationPeriodInDays": days if state["enableKeyRotation"] else None}
 
 
 class Alias(AwsKind):
@@ -157,7 +157,7 @@ def _allows(policy: str, kind: str, principals: set[str], actions: set[str]) -> 
 
 
 def _texts(value: Any, member: str = "") -> list[str]:
-    """What an element of a statement names: one text, several, or those below `member`."""
+    """The texts in an element of a statement: one, several, or those below `member`."""
     if isinstance(value, dict):
         value = value.get(member, [])
     return [value] if isinstance(value, str) else list(value or [])

@@ -60,11 +60,11 @@ class LogGroup(AwsKind):
         return next((group for group in groups if group["logGroupName"] == scope["id"]), None)
 
     def describe(self, scope: Values, found: Values) -> Values:
-        told = super().describe(scope, found)
-        return told | {
+        state = super().describe(scope, found)
+        return state | {
             "arn": found["arn"].removesuffix(":*"),
-            "retentionInDays": told["retentionInDays"] or 0,
-            "logGroupClass": told["logGroupClass"] or scope.get("logGroupClass") or "STANDARD",
+            "retentionInDays": state["retentionInDays"] or 0,
+            "logGroupClass": state["logGroupClass"] or scope.get("logGroupClass") or "STANDARD",
         }
 
     def delete(self, identifier: str, state: Values) -> None:

@@ -1,4 +1,4 @@
-"""Policy documents as IAM sees them: what it refuses that an emulator takes."""
+"""IAM policy documents: comparison by meaning, and validation that the emulator lacks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def same_document(old: Any, new: Any) -> bool:
 
 
 def kept_text(actual: Any, known: Any) -> str:
-    """A document as the program wrote it if it still means what AWS has, else AWS' own."""
+    """The program's text of a document if it still has the meaning of AWS' one, else AWS' text."""
     text = actual if isinstance(actual, str) else json.dumps(actual)
     return known if isinstance(known, str) and same_document(known, text) else text
 

@@ -20,7 +20,7 @@ _USERS_OWN = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "AWS_SHAR
 
 
 class AwsError(RefusedError):
-    """AWS refused a call. `code` is what its API says, such as InvalidVpcID.NotFound."""
+    """AWS refused a call. `code` is its error code, such as InvalidVpcID.NotFound."""
 
     def __init__(self, operation: str, code: str, message: str) -> None:
         super().__init__(f"operation {operation}: api error {code}: {message}")
@@ -28,7 +28,7 @@ class AwsError(RefusedError):
 
 
 class Session:
-    """What resource types and functions call AWS with. Usable once `open` was called; by several threads then."""
+    """API calls for resource types and functions. Thread-safe once `open` was called."""
 
     def __init__(self) -> None:
         self._clients: dict[str, BaseClient] = {}
@@ -37,7 +37,7 @@ class Session:
         self._botocore: Any = None
         self.region = ""
         self.default_tags: Mapping[str, str] = {}
-        """What the provider adds to the tags of each resource."""
+        """Tags that the provider adds to those of each resource."""
 
     def open(
         self, endpoint: str, key: str, secret: str, region: str, default_tags: Mapping[str, str] | None = None
@@ -53,7 +53,7 @@ class Session:
         self.default_tags = dict(default_tags or {})
 
     def open_from_environment(self, region: str = "", default_tags: Mapping[str, str] | None = None) -> None:
-        """Use what the usual variables of AWS' tools name; a given region goes first."""
+        """Use the endpoint, keys and region in AWS' usual environment variables; a given region takes precedence."""
         value = os.environ.get
         region = region or value("AWS_REGION") or value("AWS_DEFAULT_REGION") or ""
         if not region:
@@ -126,7 +126,7 @@ class Session:
 
     @functools.cached_property
     def identity(self) -> Values:
-        """Who calls: Account, Arn and UserId."""
+        """The caller: Account, Arn and UserId."""
         return self.call("sts", "get_caller_identity")
 
     @property
@@ -144,7 +144,7 @@ class Session:
 
 @contextlib.contextmanager
 def _refusals(service: str, client: BaseClient, method: str, parameters: Values) -> Iterator[None]:
-    """Refuse what the API's description does not allow, and turn what goes wrong into errors with a text."""
+    """Check parameters against the API's description, and turn failures into errors with a text for people."""
     from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
     from botocore.parsers import ResponseParserError
 
@@ -159,10 +159,10 @@ def _refusals(service: str, client: BaseClient, method: str, parameters: Values)
     try:
         yield
     except ClientError as error:
-        told = error.response.get("Error", {})
+        details = error.response.get("Error", {})
         if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 500:
             raise _broken(operation) from error
-        raise AwsError(operation, told.get("Code", "Unknown"), told.get("Message", str(error))) from error
+        raise AwsError(operation, details.get("Code", "Unknown"), details.get("Message", str(error))) from error
     except ParamValidationError as error:
         raise AwsError(operation, "ValidationError", str(error)) from error
     except ResponseParserError as error:

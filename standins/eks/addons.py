@@ -25,7 +25,7 @@ VPC_CNI_INIT_ENVIRONMENT = {"DISABLE_TCP_EARLY_DEMUX": "false"}
 
 
 class VpcCniAddon(pulumi.ComponentResource):
-    """The component `eks:index:VpcCniAddon`: the network plugin, with network policies enforced where that is said."""
+    """The component `eks:index:VpcCniAddon`: the network plugin, which enforces network policies if configured to."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class VpcCniAddon(pulumi.ComponentResource):
 
 
 def vpc_cni_values(enable_network_policy: bool | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The add-on's configuration: pulumi-eks' defaults below what is given."""
+    """The add-on's configuration: the given values over pulumi-eks' defaults."""
     values = dict(given)
     if enable_network_policy is not None:
         values.setdefault("enableNetworkPolicy", "true" if enable_network_policy else "false")

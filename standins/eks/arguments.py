@@ -1,4 +1,4 @@
-"""Which inputs of `eks:index:Cluster` the stand-in knows, and what pulumi-eks refuses about them."""
+"""Validation of the inputs of `eks:index:Cluster`."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ KNOWN: dict[str, Any] = {
     "vpcCniOptions": VPC_CNI,
     "vpcId": None,
 }
-"""Property -> the properties inside it; None for a plain value, ... for one that is passed on as it is."""
+"""Property -> the properties inside it; None for a plain value, ... for a value that is passed on unchanged."""
 
 
 def checked(inputs: dict[str, Any]) -> dict[str, Any]:
-    """The inputs that say something. Raises pulumi.InputPropertiesError with everything that is wrong with them."""
+    """The inputs without empty ones. Raises pulumi.InputPropertiesError with all their faults."""
     inputs = {name: value for name, value in inputs.items() if value is not None}
     wrong = [*_unknown(inputs, KNOWN, ""), *_refused(inputs)]
     if wrong:
@@ -119,7 +119,7 @@ def _refused(inputs: dict[str, Any]) -> Iterator[tuple[str, str]]:
     }
     for options, (key, wanted) in versions.items():
         if wanted and key not in (inputs.get(options) or {}):
-            yield f"{options}.{key}", "nothing here can tell the newest version of an add-on: pin one"
+            yield f"{options}.{key}", "the newest version of an add-on is not known here: pin one"
 
 
 def is_auto(inputs: Mapping[str, Any]) -> bool:
@@ -140,7 +140,7 @@ def has_vpc_cni(inputs: Mapping[str, Any], auto: bool) -> bool:
 
 
 def has_coredns(inputs: Mapping[str, Any], auto: bool) -> bool:
-    """Whether pulumi-eks makes the add-on coredns: without a node group of its own, only where that is said."""
+    """Whether pulumi-eks makes the add-on coredns: without its default node group, only if it is enabled."""
     options = inputs.get("corednsAddonOptions") or {}
     if options.get("enabled") is True or options.get("configurationValues"):
         return True

@@ -30,7 +30,7 @@ AUTO_NODE_POLICIES = ("AmazonEKSWorkerNodeMinimalPolicy", "AmazonEC2ContainerReg
 
 
 class Cluster(pulumi.ComponentResource):
-    """An EKS cluster. `state` holds what the component gives out."""
+    """An EKS cluster. `state` holds the component's outputs."""
 
     state: dict[str, Any]
 
@@ -59,7 +59,7 @@ class Cluster(pulumi.ComponentResource):
         profile = os.environ.get("AWS_PROFILE")
         provider = kubernetes.Provider(
             f"{name}-eks-k8s",
-            kubeconfig=parts.apply(lambda known: json.dumps(kubeconfig(*known, profile))),
+            kubeconfig=parts.apply(lambda known: json.dumps(kubeconfig(*known, profile=profile))),
             opts=pulumi.ResourceOptions(parent=self),
         )
         entries = self._access_entries(body)
@@ -116,7 +116,7 @@ class Cluster(pulumi.ComponentResource):
         return pulumi.ResourceOptions(parent=self, **more)
 
     def _merged_tags(self, key: str, **own: str) -> pulumi.Output[dict[str, str]]:
-        """The resource's own tags, those of `key`, and those for everything; the last word is theirs."""
+        """The resource's own tags, overridden by those of `key`, overridden by those for everything."""
         return pulumi.Output.all(self._inputs.get(key), self._tags).apply(
             lambda given: {**own, **(given[0] or {}), **(given[1] or {})}
         )
@@ -214,7 +214,7 @@ class Cluster(pulumi.ComponentResource):
             ),
             opts=self._child(
                 depends_on=needed,
-                # What is decided once, when the cluster is made.
+                # Decided once, when the cluster is created.
                 ignore_changes=["accessConfig.bootstrapClusterCreatorAdminPermissions", "bootstrapSelfManagedAddons"],
             ),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def kubeconfig(name: str, endpoint: str, region: str, authority: str, profile: str | None = None) -> dict[str, Any]:
+def kubeconfig(name: str, endpoint: str, region: str, authority: str, *, profile: str | None = None) -> dict[str, Any]:
     """A kubeconfig whose user asks AWS for a token at each use, with a profile of AWS' CLI if there is one.
 
     `authority` is the cluster's CA, base64.

@@ -11,7 +11,7 @@ import pulumi_aws as aws
 
 
 class ServiceRole(pulumi.ComponentResource):
-    """`role`, and `ready`: what has to exist before the service can do its work."""
+    """`role`, and `ready`: the resources that have to exist before the service can use the role."""
 
     def __init__(
         self,

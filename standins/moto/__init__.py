@@ -1,1 +1,1 @@
-"""What moto lacks of AWS."""
+"""Additions to moto, the emulator of AWS."""

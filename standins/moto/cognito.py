@@ -1,4 +1,4 @@
-"""What moto's Cognito lacks: order of deletion, unique domains, what an update leaves alone, and some operations.
+"""Additions to moto's Cognito: order of deletion, unique domains, settings that an update keeps, more operations.
 
 `install` adds it to moto in this process before the server starts.
 """
@@ -81,7 +81,7 @@ class Backend(CognitoIdpBackend):
     def update_user_pool_client(self, user_pool_id: str, client_id: str, extended_config: Any) -> Any:
         self._check_client(user_pool_id, extended_config)
         client: Any = self.describe_user_pool_client(user_pool_id, client_id)
-        # Cognito puts back to its default what an update does not name.
+        # Cognito resets the settings that an update does not name.
         fresh: Any = CognitoIdpUserPoolClient(user_pool_id, client.generate_secret, None)
         client.extended_config = {**fresh.extended_config, "ClientName": client.extended_config.get("ClientName")}
         return _update_client(self, user_pool_id, client_id, extended_config)
@@ -145,8 +145,8 @@ class Responses(CognitoIdpResponse):
 
 
 def _domain(self: CognitoIdpUserPoolDomain, extended: bool = True) -> dict[str, Any]:
-    told = _describe_domain(self, extended)
-    return {**told, "ManagedLoginVersion": getattr(self, "managed_login_version", 1)} if extended else told
+    answer = _describe_domain(self, extended)
+    return {**answer, "ManagedLoginVersion": getattr(self, "managed_login_version", 1)} if extended else answer
 
 
 def install() -> None:

@@ -1,4 +1,4 @@
-"""What moto's EC2 loses: the description of a security group rule that names another group."""
+"""Correction of moto's EC2: it loses the description of a security group rule that names another group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may use a cluster: access entries with policies, and Pod Identity for what runs in it."""
+"""Access to a cluster: access entries with policies, and Pod Identity for its pods."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Access(Clusters):
         }
 
     def add_node_entry(self, cluster: Values, role: str, kind: str) -> None:
-        """What EKS makes by itself for the role of nodes that it manages."""
+        """Create the access entry that EKS creates by itself for the role of managed nodes."""
         if role not in cluster["_entries"]:
             cluster["_entries"][role] = self._new_entry({"clusterName": cluster["name"], "principalArn": role}, kind)
 

@@ -25,7 +25,7 @@ class Backend(BaseBackend, NodeGroups, Addons, Tags):
     """One region of one account."""
 
     asked: ClassVar[list[Callable[[], ControlPlane]]] = []
-    """Tells the control plane; in a list, as a function of a class would be taken for a method."""
+    """The function that describes the control plane; in a list, as it would become a method of the class otherwise."""
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)

@@ -1,4 +1,4 @@
-"""Clusters: what EKS checks when one is made or changed, and what it fills in."""
+"""Clusters: EKS' checks when a cluster is created or changed, and its defaults."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Clusters:
     updates: dict[str, Values]
 
     def body(self) -> ControlPlane:
-        """What a new cluster consists of."""
+        """The description of a new cluster."""
         raise NotImplementedError
 
     def cluster(self, name: str) -> Values:
@@ -130,7 +130,7 @@ class Clusters:
             self.references.make_log_group(f"/aws/eks/{cluster['name']}/cluster")
 
     def _vpc(self, given: Values, old: Values) -> Values:
-        """The network settings with what is not given as it was, or as EKS has it at first."""
+        """The network settings: the given ones, else the present ones, else EKS' defaults."""
         default = {"endpointPublicAccess": True, "endpointPrivateAccess": False, "publicAccessCidrs": ["0.0.0.0/0"]}
         merged = {"securityGroupIds": [], **default, **old, **{k: v for k, v in given.items() if v is not None}}
         subnets = self.references.subnets(merged.get("subnetIds") or [])

@@ -1,4 +1,4 @@
-"""What EKS answers to requests that it refuses."""
+"""Errors of EKS' API."""
 
 from __future__ import annotations
 

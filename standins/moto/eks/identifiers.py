@@ -8,5 +8,5 @@ ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 def new_id(length: int = 17) -> str:
-    """Letters and digits that nobody can guess."""
+    """Random letters and digits."""
     return "".join(secrets.choice(ALPHABET) for _ in range(length))

@@ -141,6 +141,6 @@ def _scaling(given: Values) -> Values:
 
 
 def _is_arm(instance: str) -> bool:
-    """Whether an instance type has a Graviton processor: the letter after the generation tells."""
+    """Whether an instance type has a Graviton processor: the letter after the generation is g."""
     family = instance.partition(".")[0]
     return family == "a1" or re.fullmatch(r"[a-z]+\d+g[a-z]*", family) is not None

@@ -1,4 +1,4 @@
-"""What a request to EKS refers to has to exist in the other services. Errors carry EKS' own codes."""
+"""Checks that roles, subnets, keys and groups in a request to EKS exist in their services, with EKS' error codes."""
 
 from __future__ import annotations
 

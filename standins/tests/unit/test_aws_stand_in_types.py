@@ -16,9 +16,9 @@ from botocore.session import Session
 from pulumi import Output, _types
 
 from standins.aws import VERSION
+from standins.aws.configuration import FUNCTIONS, KINDS
 from standins.aws.constraints import compiled
 from standins.aws.engine import AwsKind
-from standins.aws.kinds import FUNCTIONS, KINDS
 from standins.provider import Property
 
 SERVICES = ("ec2", "iam", "eks", "sts", "kms", "logs", "ecr", "cognito-idp")

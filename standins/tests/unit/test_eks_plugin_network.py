@@ -145,6 +145,6 @@ def test_a_thumbprint_is_the_sha1_of_the_ca(
 
 def test_a_profile_is_an_argument_of_the_command_for_tokens() -> None:
     def arguments(profile: str | None) -> list[str]:
-        return kubeconfig("prod", "https://x", "eu-west-1", "Q0E=", profile)["users"][0]["user"]["exec"]["args"]
+        return kubeconfig("prod", "https://x", "eu-west-1", "Q0E=", profile=profile)["users"][0]["user"]["exec"]["args"]
 
     assert arguments("alice") == [*arguments(None), "--profile", "alice"]
