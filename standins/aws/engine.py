@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from standins.aws.policies import invalid_json, kept_text, same_document
 from standins.aws.session import AwsError, Session
 from standins.codec import has_unknown
-from standins.provider import UNKNOWN, Kind, Property, RefusedError, Values, refused_arguments
+from standins.provider import UNKNOWN, InitFailedError, Kind, Property, RefusedError, Values, refused_arguments
 
 MAX_TAGS = 50
 
@@ -251,8 +251,13 @@ class AwsKind(Kind):
         path = self.creates.answer
         made = value_at(answer, path) if path else self.identity.format(**{"id": "new"} | inputs)
         scope = self.scope(made, inputs)
-        self.settle(scope)
-        self.apply(scope, {**inputs, **self.born}, inputs, creating=True)
+        try:
+            self.settle(scope)
+            self.apply(scope, {**inputs, **self.born}, inputs, creating=True)
+        except RefusedError as error:
+            if (found := self.read(scope["id"], inputs)) is None:
+                raise
+            raise InitFailedError(*found, str(error)) from error
         return self.made(scope["id"], inputs)
 
     def _name_of(self, call: Call) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from moto.server import ThreadedMotoServer
 
-from standins.codec import UNKNOWN
+from standins.codec import UNKNOWN, from_struct
+from standins.provider import InitFailedError
 from standins.tests.unit.aws_stand_in import Plugin, State, emulated
 from standins.tests.unit.engine_context import AbortedError
 
@@ -428,6 +429,14 @@ def test_a_key_is_deleted_after_a_while(plugin: Plugin) -> None:
     assert (state["description"], state["enableKeyRotation"]) == ("other", False)
     plugin.delete(KEY, key[0], state)
     assert plugin.read(KEY, key[0], state)[0] == ""
+
+
+def test_a_key_is_in_the_state_although_its_rotation_was_refused(plugin: Plugin) -> None:
+    kind = plugin.servicer._stand_in.kinds[f"aws:{KEY}"]
+    inputs = from_struct(plugin.checked(KEY, {"enableKeyRotation": True, "rotationPeriodInDays": 1}))
+    with pytest.raises(InitFailedError, match="RotationPeriodInDays is 1, which has to be 90 at least") as failed:
+        kind.create(inputs)
+    assert plugin.read(KEY, failed.value.identifier, failed.value.state)[1]["enableKeyRotation"] is False
 
 
 def test_a_key_that_nobody_could_administer_is_refused(plugin: Plugin) -> None:
