@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from model.config import document, mirrors, tenants
 from model.config.network_rules import ClusterNetwork
 from model.kubernetes import manifests
-from model.kubernetes.confinement import confinement
+from model.kubernetes.tenant import isolation_objects
 from tests.platform import PRIVATE, PUBLIC
 from tests.program.recorder import Recording
 
@@ -63,7 +63,10 @@ def tenant_objects(count: int, rules: Sequence[mirrors.Mirror], given: Sequence[
     made: list[manifests.Manifest] = []
     for tenant in tenants.parse(document.parse(tenants_yaml(count), "bench"), rules):
         location = tenants.location(tenant, rules, "")
-        made += [manifests.namespace(tenant), *(manifest for _, manifest in confinement(tenant, ClusterNetwork()))]
+        made += [
+            manifests.namespace(tenant),
+            *(manifest for _, manifest in isolation_objects(tenant, ClusterNetwork())),
+        ]
         if key := by_tenant.get(tenant.name):
             made.append(
                 manifests.source_secret(

@@ -1,42 +1,34 @@
-"""What the stack is made of, one component a file.
+"""Pulumi components, one a file: inputs -> resources -> outputs.
 
-configuration   the stack's settings and tenants, checked before anything is registered
-cluster         the Kubernetes cluster and the provider that reaches it
-cloud           everything on AWS, put together:
-  aws             the provider: one region of one account, tags on everything
-  network         a VPC with subnets, NAT, endpoints and flow logs; or one that exists
-  eks, nodes      the EKS cluster and what it runs pods on; or one that exists
-  registry        ECR repositories
-  identity        Cognito: the SaaS' users, and each tenant's part of them
-  tenant_role     what a tenant may do on AWS
-  encryption      KMS keys
-github          GitHub as the platform team and the product teams use it
-repository      the infra repository and the files in it
-deploy_key      a read-only key: in GitHub and, as Flux's source secret, in the cluster
-flux            Flux: its installation, and the sync with the infra repository
-guardrails      what keeps tenants apart: the reconcilers' roles and the admission policies
-tenant          one tenant: namespace with its limits, reconciler, source and Kustomization
-advice          warnings: what is no mistake, and should be known
+configuration   the stack's settings and tenants, validated before anything is registered
+cluster         the Kubernetes provider; a cluster reached by its kubeconfig
+aws/            context (provider, region, account, prefix, tags), network (VPC), eks and nodes, registry (ECR),
+                users (Cognito), kms
+flux/           repository (GitHub), deploy_key, installation (Flux, and its sync with the infra repository)
+tenant/         guardrails (roles and admission policies), space (a namespace with everything in it), aws_role, warnings
 objects         Kubernetes objects from plain manifests
+
+`create_...` functions return None, or nothing, for parts that the settings leave out.
 """
 
-from components.aws.platform import Cloud, on_aws
+from components.aws.context import AwsContext, create_aws_context
+from components.aws.eks import create_eks_cluster
+from components.aws.network import create_network
+from components.aws.registry import create_registry
+from components.aws.users import create_tenant_users, create_user_pool
 from components.cluster import Cluster, ExistingCluster, ExistingClusterArgs
 from components.configuration import Configuration, load
-from components.flux.deploy_key import DeployKey, DeployKeyArgs
-from components.flux.github import github_providers
 from components.flux.installation import FluxInstallation, FluxInstallationArgs, FluxSync, FluxSyncArgs
-from components.flux.repository import InfraRepository, InfraRepositoryArgs
+from components.flux.repository import InfraRepository, InfraRepositoryArgs, github_providers
+from components.tenant.aws_role import create_tenant_roles
 from components.tenant.guardrails import Guardrails, GuardrailsArgs
 from components.tenant.space import TenantSpace, TenantSpaceArgs
 from components.tenant.warnings import advise
 
 __all__ = [
-    "Cloud",
+    "AwsContext",
     "Cluster",
     "Configuration",
-    "DeployKey",
-    "DeployKeyArgs",
     "ExistingCluster",
     "ExistingClusterArgs",
     "FluxInstallation",
@@ -50,7 +42,13 @@ __all__ = [
     "TenantSpace",
     "TenantSpaceArgs",
     "advise",
+    "create_aws_context",
+    "create_eks_cluster",
+    "create_network",
+    "create_registry",
+    "create_tenant_roles",
+    "create_tenant_users",
+    "create_user_pool",
     "github_providers",
     "load",
-    "on_aws",
 ]

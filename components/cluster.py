@@ -1,4 +1,4 @@
-"""The Kubernetes cluster that everything else stands on."""
+"""The Kubernetes cluster, and the provider of everything inside it."""
 
 from __future__ import annotations
 
@@ -13,32 +13,34 @@ from pathlib import Path
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from model.kubernetes.version import version_problem
+from model.kubernetes.cluster import version_problem
 
 
 class Cluster(pulumi.ComponentResource):
-    """A cluster, however it came to be."""
+    """A Kubernetes cluster, provisioned or existing."""
 
     cluster_name: str
     kubernetes_version: pulumi.Output[str]
+    kubeconfig: pulumi.Input[str]
+    """A path, or a kubeconfig's text."""
     provider: kubernetes.Provider
-    """Reaches the cluster; everything inside it is registered with this provider."""
-    capacity: Sequence[pulumi.Resource] = ()
-    """What in the cluster pods need to run on, where that is not there from the beginning."""
+    """Registers everything inside the cluster."""
+    ready: Sequence[pulumi.Resource]
+    """Nodes that can run pods, for `depends_on`."""
 
 
 @dataclass(frozen=True)
 class ExistingClusterArgs:
-    """A cluster that somebody else provisioned."""
+    """A cluster that the stack does not manage."""
 
     cluster_name: str
-    """Identifies the cluster for good: a changed kubeconfig replaces nothing as long as this name stays."""
+    """Identifies the cluster in the state: as long as it stays, a changed kubeconfig replaces nothing."""
     kubeconfig: str
-    """Path of the kubeconfig; its current context is used. The path, not the content, is what the state keeps."""
+    """Path of the kubeconfig; its current context is used. The state holds the path, not the content."""
 
 
 class ExistingCluster(Cluster):
-    """Uses a cluster through its kubeconfig, after checking that Flux runs on it."""
+    """Existing cluster, used through its kubeconfig after checking that Flux supports its version."""
 
     def __init__(self, name: str, args: ExistingClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         version = server_version(args.kubeconfig)
@@ -47,7 +49,9 @@ class ExistingCluster(Cluster):
         super().__init__("saas:cluster:ExistingCluster", name, None, opts)
         self.cluster_name = args.cluster_name
         self.kubernetes_version = pulumi.Output.from_input(version)
+        self.kubeconfig = args.kubeconfig
         self.provider = cluster_provider(name, args.cluster_name, args.kubeconfig, self)
+        self.ready = [self.provider]
         self.register_outputs({"kubernetesVersion": self.kubernetes_version})
 
 
@@ -58,16 +62,16 @@ def cluster_provider(
     parent: pulumi.Resource,
     depends_on: Sequence[pulumi.Resource] = (),
 ) -> kubernetes.Provider:
-    """The provider of what is in a cluster; `kubeconfig` is a path or a kubeconfig's text."""
+    """Provider of the objects in a cluster; `kubeconfig` is a path or a kubeconfig's text."""
     return kubernetes.Provider(
         name,
         kubeconfig=kubeconfig,
-        # Says which cluster it is for good: without it, a changed kubeconfig would replace everything in the cluster.
+        # Fixed from the first deployment on: without it, a changed kubeconfig would replace everything in the cluster.
         cluster_identifier=cluster_name,
         enable_server_side_apply=True,
-        # An update that was killed may have made objects that the state does not know: take them up, don't fail.
+        # An update that was killed may leave objects that the state does not know: adopt them instead of failing.
         upsert_existing_objects=True,
-        # A key that changes is changed in its Secret: a replacement would leave Flux without one for a moment.
+        # A changed key is updated in its Secret: a replacement would leave Flux without a key for a moment.
         enable_secret_mutable=True,
         enable_config_map_mutable=True,
         opts=pulumi.ResourceOptions(parent=parent, depends_on=list(depends_on)),
@@ -75,11 +79,11 @@ def cluster_provider(
 
 
 def server_version(kubeconfig: str) -> str:
-    """What the cluster's API server says its version is. Raises pulumi.RunError where it does not answer."""
-    # kubectl reads every kind of kubeconfig, EKS' `aws eks get-token` included.
+    """The API server's version. Raises pulumi.RunError if it does not answer."""
+    # kubectl reads every kind of kubeconfig, those with `aws eks get-token` included.
     kubectl = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or shutil.which("kubectl")
     if kubectl is None:
-        raise pulumi.RunError("kubectl is missing: install this project's requirements.txt, which brings it.")
+        raise pulumi.RunError("kubectl is missing: install this project's requirements.txt, which includes it.")
     command = [kubectl, "get", "--raw", "/version", "--kubeconfig", kubeconfig, "--request-timeout=20s"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode != 0:

@@ -19,7 +19,7 @@ from model.config.tenants import Tenant
 from model.config.unsound import UNSOUND, UnsoundError, found_by, unless_unsound
 from model.iam import tenant_policy as iam
 from model.kubernetes import flux
-from model.kubernetes.flux import Install
+from model.kubernetes.flux import FluxManifest
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ class Configuration:
     settings: Settings
     tenants: tuple[Tenant, ...]
     mirrors: tuple[Mirror, ...]
-    flux: Install
+    flux: FluxManifest
 
 
 def load(folder: Path) -> Configuration:

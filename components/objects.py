@@ -1,4 +1,4 @@
-"""Kubernetes objects from plain manifests, so that Pulumi and Git hold what one builder made."""
+"""Kubernetes objects from plain manifests: Pulumi applies and Git holds the output of the same builder."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from model.kubernetes.manifests import Manifest
 
 
 class KubernetesObject(pulumi.CustomResource):
-    """One object, under the type that the Kubernetes provider gives its kind."""
+    """One object, under the type token that the Kubernetes provider gives its kind."""
 
     spec: pulumi.Output[Any]
-    """As the API server has it, of kinds that have one."""
+    """The API server's answer, for kinds that have a spec."""
 
     def __init__(self, name: str, manifest: Manifest, opts: pulumi.ResourceOptions) -> None:
         group, _, version = manifest["apiVersion"].rpartition("/")
@@ -27,10 +27,29 @@ class KubernetesObject(pulumi.CustomResource):
 
 def children(
     manifests: Sequence[Manifest],
+    *,
     parent: pulumi.Resource,
     provider: kubernetes.Provider,
-    depends_on: Sequence[pulumi.Resource],
+    depends_on: Sequence[pulumi.Resource] = (),
 ) -> list[KubernetesObject]:
     """Objects of a component, each under its own name."""
     opts = pulumi.ResourceOptions(parent=parent, provider=provider, depends_on=list(depends_on))
     return [KubernetesObject(manifest["metadata"]["name"], manifest, opts) for manifest in manifests]
+
+
+def children_with_last(
+    manifests: Sequence[Manifest],
+    *,
+    parent: pulumi.Resource,
+    provider: kubernetes.Provider,
+    depends_on: Sequence[pulumi.Resource] = (),
+) -> KubernetesObject:
+    """Objects of a component, of which the last depends on all others; returns the last.
+
+    What needs all of them depends on this object alone: a list would be repeated in the state of every dependent, and a
+    component in `depends_on` expands to such a list.
+    """
+    *others, last = manifests
+    before = children(others, parent=parent, provider=provider, depends_on=depends_on)
+    (ready,) = children([last], parent=parent, provider=provider, depends_on=[*depends_on, *before])
+    return ready

@@ -1,30 +1,67 @@
-"""AWS, as one stack uses it."""
+"""AWS as one stack uses it: the provider, and what all of the stack's AWS resources have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+import pulumi
 import pulumi_aws as aws
 
-from model.config.aws import AwsSettings
+from model.config.settings import Settings
 
 
-def stack_tags(project: str, stack: str) -> Mapping[str, str]:
-    """The tags of everything that the stack has on AWS, nodes and their disks among it.
+@dataclass(frozen=True)
+class AwsContext:
+    """What every AWS component needs; passed whole."""
 
-    Cost Explorer groups by the tags Project, Stack and tenant once they are activated as cost allocation tags.
-    """
-    return {"Project": project, "Stack": stack, "ManagedBy": "pulumi"}
+    provider: aws.Provider
+    region: str
+    account: str
+    prefix: str
+    """Prefix of the names of the stack's AWS resources: <project>-<stack>."""
+    tags: Mapping[str, str]
+    """Tags of everything. The provider sets them, except on what AWS creates for a resource, such as nodes."""
+    protected: bool
+    """Whether resources that hold data refuse to be deleted."""
+
+    def child(
+        self,
+        parent: pulumi.Resource,
+        *,
+        depends_on: Sequence[pulumi.Resource] = (),
+        protect: bool = False,
+        retain_on_delete: bool = False,
+        ignore_changes: Sequence[str] = (),
+    ) -> pulumi.ResourceOptions:
+        """Options of an AWS resource that is part of a component."""
+        return pulumi.ResourceOptions(
+            parent=parent,
+            provider=self.provider,
+            depends_on=list(depends_on),
+            protect=protect,
+            retain_on_delete=retain_on_delete,
+            ignore_changes=list(ignore_changes),
+        )
 
 
-def aws_provider(settings: AwsSettings, tags: Mapping[str, str]) -> aws.Provider:
-    """The provider of everything on AWS: one region of one account, and tags that tell whose a resource is.
-
-    What AWS itself makes for a resource, such as the nodes of a node group, does not get them from here.
-    """
-    return aws.Provider(
-        "aws",
-        region=settings.region,
-        allowed_account_ids=[settings.account],
-        default_tags={"tags": tags},
+def create_aws_context(settings: Settings) -> AwsContext | None:
+    """The AWS provider, limited to one region of one account; None for a stack that has nothing on AWS."""
+    if settings.aws is None:
+        return None
+    project, stack = pulumi.get_project(), pulumi.get_stack()
+    # Cost Explorer groups by these tags, and by `tenant`, once they are activated as cost allocation tags.
+    tags = {"Project": project, "Stack": stack, "ManagedBy": "pulumi"}
+    return AwsContext(
+        provider=aws.Provider(
+            "aws",
+            region=settings.aws.region,
+            allowed_account_ids=[settings.aws.account],
+            default_tags={"tags": tags},
+        ),
+        region=settings.aws.region,
+        account=settings.aws.account,
+        prefix=f"{project}-{stack}",
+        tags=tags,
+        protected=settings.aws.protection,
     )

@@ -1,4 +1,4 @@
-"""The cluster's network: provisioned, or somebody else's that is used as it is."""
+"""The cluster's network: a VPC that the stack provisions, or an existing one that it leaves unchanged."""
 
 from __future__ import annotations
 
@@ -8,81 +8,76 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from components.aws.context import AwsContext
 from components.aws.kms import EncryptionKey, EncryptionKeyArgs
 from model.config.aws import ExistingNetworkSettings, NetworkSettings, private_subnet, public_subnet
 from model.config.aws_facts import GATEWAY_ENDPOINTS
+from model.config.settings import Settings
 from model.iam.documents import allow, document, logs_use_key, service_trust
 
 INTERNAL_LOAD_BALANCERS = "kubernetes.io/role/internal-elb"
 PUBLIC_LOAD_BALANCERS = "kubernetes.io/role/elb"
-"""By these tags of subnets, load balancers find where they may be put."""
+"""Subnet tags by which load balancers find the subnets they may use."""
 
 ANYWHERE = "0.0.0.0/0"
 
 
-class ClusterNetwork(pulumi.ComponentResource):
-    """A VPC with subnets for a cluster, however it came to be."""
+class VpcNetwork(pulumi.ComponentResource):
+    """VPC with subnets for a cluster, provisioned or existing."""
 
     vpc_id: pulumi.Output[str]
     private_subnet_ids: Sequence[pulumi.Output[str]]
-    """For nodes and internal load balancers, in two zones at least."""
+    """For nodes and internal load balancers, in at least two zones."""
     public_subnet_ids: Sequence[pulumi.Output[str]]
-    """For load balancers that the internet reaches; empty for none."""
+    """For internet-facing load balancers; may be empty."""
     egress_addresses: Sequence[pulumi.Output[str]] = ()
-    """The public IPv4 addresses that the nodes' connections come from, as far as this program knows them."""
+    """Public IPv4 addresses of the nodes' connections to the internet; empty where the program does not know them."""
     ready: Sequence[pulumi.Resource] = ()
-    """What has to exist before nodes can reach the internet or AWS' endpoints, and to outlive them."""
+    """Routes and endpoints that nodes need to reach the internet or AWS, for `depends_on`."""
 
 
 @dataclass(frozen=True)
 class NetworkArgs:
     """A network to provision."""
 
+    context: AwsContext
     settings: NetworkSettings
-    region: str
-    account: str
     cluster_name: str
-    """Whose network it is, for the tags by which load balancers and Karpenter find it."""
-    prefix: str
-    """What the names of its AWS resources begin with."""
-    protected: bool
-    """Whether what cannot be had again refuses to be deleted: the VPC, allow-listed addresses, logs."""
-    aws: aws.Provider
+    """For the tags by which load balancers and Karpenter find the subnets."""
 
 
-class Network(ClusterNetwork):
-    """A VPC with a private subnet in each zone and, unless there is no NAT, a public one.
+class Network(VpcNetwork):
+    """VPC with a private subnet per zone and, unless `nat` is none, a public one.
 
-    Without NAT it has neither public subnets nor an internet gateway: nothing in it reaches the internet or is
-    reached by it, only AWS' endpoints. Logical names and addresses follow the zone's letter, so that another zone, or
-    the same ones in another order, replace nothing of the network. On top of it, a node group with other subnets is
-    another one, made before its predecessor goes; and a control plane stays in the zones that it was made in.
+    Without NAT there are neither public subnets nor an internet gateway: only AWS endpoints are reachable. Logical
+    names and addresses follow the zone's letter, so adding or reordering zones replaces nothing in the network. A node
+    group with other subnets is replaced, its successor first; a control plane keeps the zones it was created with.
     """
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:network:Network", name, None, opts)
-        self._name, self._args = name, args
-        settings = args.settings
+        self._name, self._args, self._context = name, args, args.context
+        settings, context = args.settings, args.context
         vpc = aws.ec2.Vpc(
             name,
             cidr_block=settings.cidr,
-            # Both are what endpoints with private DNS and the cluster's private endpoint need.
+            # Endpoints with private DNS and the cluster's private endpoint need both.
             enable_dns_support=True,
             enable_dns_hostnames=True,
             tags=self._named("vpc"),
-            opts=self._child(protect=args.protected),
+            opts=context.child(self, protect=context.protected),
         )
         self.vpc_id = vpc.id
-        # Without rules, what is put into it by omission reaches nothing.
-        aws.ec2.DefaultSecurityGroup(name, vpc_id=vpc.id, tags=self._named("default"), opts=self._child())
-        public, exits = ({}, {}) if settings.nat == "none" else self._internet()
-        private, tables, routed = self._private(exits)
+        # Without rules, whatever gets this group by default reaches nothing.
+        aws.ec2.DefaultSecurityGroup(name, vpc_id=vpc.id, tags=self._named("default"), opts=self._context.child(self))
+        public, nat_gateways = ({}, {}) if settings.nat == "none" else self._internet()
+        private, tables, routes = self._private(nat_gateways)
         endpoints = [*self._gateway_endpoints(tables), *self._interface_endpoints(private)]
         if settings.flow_log_days:
             self._flow_logs(settings.flow_log_days)
         self.private_subnet_ids = [subnet.id for subnet in private.values()]
         self.public_subnet_ids = [subnet.id for subnet, _ in public.values()]
-        self.ready = [*(association for _, association in public.values()), *routed, *endpoints]
+        self.ready = [*(association for _, association in public.values()), *routes, *endpoints]
         self.register_outputs(
             {
                 "vpcId": self.vpc_id,
@@ -97,31 +92,31 @@ class Network(ClusterNetwork):
         return aws.ec2.Subnet(
             f"{self._name}-{kind}-{zone}",
             vpc_id=self.vpc_id,
-            availability_zone=f"{self._args.region}{zone}",
+            availability_zone=f"{self._context.region}{zone}",
             cidr_block=cidr,
-            # Load balancers bring public addresses of their own; nothing else is to have one.
+            # Load balancers bring their own public addresses; nothing else may have one.
             map_public_ip_on_launch=False,
             tags=self._named(f"{kind}-{zone}") | own,
-            opts=self._child(),
+            opts=self._context.child(self),
         )
 
     def _internet(
         self,
     ) -> tuple[Mapping[str, tuple[aws.ec2.Subnet, aws.ec2.RouteTableAssociation]], Mapping[str, aws.ec2.NatGateway]]:
-        """Each zone's public subnet, and by which NAT gateway each zone's private one leaves."""
+        """Each zone's public subnet, and the NAT gateway of each zone's private subnet."""
         settings = self._args.settings
         gateway = aws.ec2.InternetGateway(
-            self._name, vpc_id=self.vpc_id, tags=self._named("internet"), opts=self._child()
+            self._name, vpc_id=self.vpc_id, tags=self._named("internet"), opts=self._context.child(self)
         )
         table = aws.ec2.RouteTable(
-            f"{self._name}-public", vpc_id=self.vpc_id, tags=self._named("public"), opts=self._child()
+            f"{self._name}-public", vpc_id=self.vpc_id, tags=self._named("public"), opts=self._context.child(self)
         )
         route = aws.ec2.Route(
             f"{self._name}-public",
             route_table_id=table.id,
             destination_cidr_block=ANYWHERE,
             gateway_id=gateway.id,
-            opts=self._child(),
+            opts=self._context.child(self),
         )
         public: dict[str, tuple[aws.ec2.Subnet, aws.ec2.RouteTableAssociation]] = {}
         for zone in settings.zones:
@@ -130,7 +125,7 @@ class Network(ClusterNetwork):
                 f"{self._name}-public-{zone}",
                 subnet_id=subnet.id,
                 route_table_id=table.id,
-                opts=self._child(depends_on=[route]),
+                opts=self._context.child(self, depends_on=[route]),
             )
             public[zone] = subnet, association
         first = settings.zones[0]
@@ -143,7 +138,7 @@ class Network(ClusterNetwork):
                 domain="vpc",
                 tags=self._named(f"nat-{zone}"),
                 # Others may have allow-listed it, and AWS never gives the same one twice.
-                opts=self._child(protect=self._args.protected, depends_on=[gateway]),
+                opts=self._context.child(self, protect=self._context.protected, depends_on=[gateway]),
             )
             addresses.append(address.public_ip)
             nats[zone] = aws.ec2.NatGateway(
@@ -152,50 +147,52 @@ class Network(ClusterNetwork):
                 subnet_id=subnet.id,
                 tags=self._named(f"nat-{zone}"),
                 # AWS detaches no internet gateway while addresses are mapped through it.
-                opts=self._child(depends_on=[association]),
+                opts=self._context.child(self, depends_on=[association]),
             )
         self.egress_addresses = addresses
         return public, {zone: nats.get(zone, nats[first]) for zone in settings.zones}
 
     def _private(
-        self, exits: Mapping[str, aws.ec2.NatGateway]
+        self, nat_gateways: Mapping[str, aws.ec2.NatGateway]
     ) -> tuple[Mapping[str, aws.ec2.Subnet], Sequence[aws.ec2.RouteTable], Sequence[pulumi.Resource]]:
-        """Each zone's private subnet, the route tables, and what makes them routed."""
+        """Each zone's private subnet, the route tables, and their routes and associations."""
         settings, cluster = self._args.settings, self._args.cluster_name
         subnets: dict[str, aws.ec2.Subnet] = {}
         tables: list[aws.ec2.RouteTable] = []
-        routed: list[pulumi.Resource] = []
+        routes: list[pulumi.Resource] = []
         for zone in settings.zones:
             own = f"{self._name}-private-{zone}"
             tags = {INTERNAL_LOAD_BALANCERS: "1", "karpenter.sh/discovery": cluster}
             subnets[zone] = self._subnet("private", zone, private_subnet(settings, zone), tags)
-            table = aws.ec2.RouteTable(own, vpc_id=self.vpc_id, tags=self._named(f"private-{zone}"), opts=self._child())
+            table = aws.ec2.RouteTable(
+                own, vpc_id=self.vpc_id, tags=self._named(f"private-{zone}"), opts=self._context.child(self)
+            )
             association = aws.ec2.RouteTableAssociation(
-                own, subnet_id=subnets[zone].id, route_table_id=table.id, opts=self._child()
+                own, subnet_id=subnets[zone].id, route_table_id=table.id, opts=self._context.child(self)
             )
             tables.append(table)
-            routed.append(association)
-            if zone in exits:
+            routes.append(association)
+            if zone in nat_gateways:
                 route = aws.ec2.Route(
                     own,
                     route_table_id=table.id,
                     destination_cidr_block=ANYWHERE,
-                    nat_gateway_id=exits[zone].id,
-                    opts=self._child(),
+                    nat_gateway_id=nat_gateways[zone].id,
+                    opts=self._context.child(self),
                 )
-                routed.append(route)
-        return subnets, tables, routed
+                routes.append(route)
+        return subnets, tables, routes
 
     def _gateway_endpoints(self, tables: Sequence[aws.ec2.RouteTable]) -> Sequence[pulumi.Resource]:
         return [
             aws.ec2.VpcEndpoint(
                 f"{self._name}-{service}",
                 vpc_id=self.vpc_id,
-                service_name=f"com.amazonaws.{self._args.region}.{service}",
+                service_name=f"com.amazonaws.{self._context.region}.{service}",
                 vpc_endpoint_type="Gateway",
                 route_table_ids=[table.id for table in tables],
                 tags=self._named(service),
-                opts=self._child(),
+                opts=self._context.child(self),
             )
             for service in self._args.settings.endpoints
             if service in GATEWAY_ENDPOINTS
@@ -207,11 +204,11 @@ class Network(ClusterNetwork):
             return []
         group = aws.ec2.SecurityGroup(
             f"{self._name}-endpoints",
-            name=f"{self._args.prefix}-endpoints",
+            name=f"{self._context.prefix}-endpoints",
             description="AWS' services, for everything in the VPC",
             vpc_id=self.vpc_id,
             tags=self._named("endpoints"),
-            opts=self._child(),
+            opts=self._context.child(self),
         )
         rule = aws.vpc.SecurityGroupIngressRule(
             f"{self._name}-endpoints",
@@ -222,37 +219,35 @@ class Network(ClusterNetwork):
             to_port=443,
             cidr_ipv4=self._args.settings.cidr,
             tags=self._named("endpoints"),
-            opts=self._child(),
+            opts=self._context.child(self),
         )
         return [
             aws.ec2.VpcEndpoint(
                 f"{self._name}-{service}",
                 vpc_id=self.vpc_id,
-                service_name=f"com.amazonaws.{self._args.region}.{service}",
+                service_name=f"com.amazonaws.{self._context.region}.{service}",
                 vpc_endpoint_type="Interface",
                 subnet_ids=[subnet.id for subnet in private.values()],
                 security_group_ids=[group.id],
                 # So that clients use it under the service's usual name, without configuration.
                 private_dns_enabled=True,
                 tags=self._named(service),
-                opts=self._child(depends_on=[rule]),
+                opts=self._context.child(self, depends_on=[rule]),
             )
             for service in services
         ]
 
     def _flow_logs(self, days: int) -> None:
-        args = self._args
-        group_name = f"/aws/vpc-flow-log/{args.prefix}"
+        args, context = self._args, self._context
+        group_name = f"/aws/vpc-flow-log/{context.prefix}"
         own = f"{self._name}-flow-logs"
         key = EncryptionKey(
             own,
             EncryptionKeyArgs(
-                alias=f"{args.prefix}-flow-logs",
+                context=context,
+                purpose="flow-logs",
                 description=f"Flow logs of the VPC of the EKS cluster {args.cluster_name}",
-                account=args.account,
-                protected=args.protected,
-                aws=args.aws,
-                services=[logs_use_key(args.region, args.account, group_name)],
+                services=[logs_use_key(context.region, context.account, group_name)],
             ),
             pulumi.ResourceOptions(parent=self),
         )
@@ -261,15 +256,15 @@ class Network(ClusterNetwork):
             name=group_name,
             retention_in_days=days,
             kms_key_id=key.arn,
-            opts=self._child(protect=args.protected),
+            opts=context.child(self, protect=context.protected),
         )
         role = aws.iam.Role(
             own,
-            name=f"{args.prefix}-flow-logs",
-            assume_role_policy=service_trust("vpc-flow-logs.amazonaws.com", args.account),
-            opts=self._child(),
+            name=f"{context.prefix}-flow-logs",
+            assume_role_policy=service_trust("vpc-flow-logs.amazonaws.com", context.account),
+            opts=context.child(self),
         )
-        group_arn = f"arn:aws:logs:{args.region}:{args.account}:log-group:{group_name}"
+        group_arn = f"arn:aws:logs:{context.region}:{context.account}:log-group:{group_name}"
         policy = aws.iam.RolePolicy(
             own,
             role=role.name,
@@ -279,7 +274,7 @@ class Network(ClusterNetwork):
                 # Lists the account's groups; AWS documents no narrower resource for flow logs.
                 allow(["logs:DescribeLogGroups"], ["*"]),
             ),
-            opts=self._child(),
+            opts=context.child(self),
         )
         aws.ec2.FlowLog(
             own,
@@ -289,44 +284,41 @@ class Network(ClusterNetwork):
             log_destination=group.arn,
             iam_role_arn=role.arn,
             tags=self._named("flow-logs"),
-            opts=self._child(depends_on=[policy]),
+            opts=context.child(self, depends_on=[policy]),
         )
 
     def _named(self, role: str) -> dict[str, str]:
-        """The tag that the AWS console shows as a resource's name."""
-        return {"Name": f"{self._args.prefix}-{role}"}
-
-    def _child(self, *, protect: bool = False, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(
-            parent=self, provider=self._args.aws, protect=protect or None, depends_on=list(depends_on)
-        )
+        """Tag that the AWS console shows as a resource's name."""
+        return {"Name": f"{self._context.prefix}-{role}"}
 
 
 @dataclass(frozen=True)
 class ExistingNetworkArgs:
-    """A network that somebody else provisioned."""
+    """A network that the stack does not manage."""
 
+    context: AwsContext
     settings: ExistingNetworkSettings
-    aws: aws.Provider
 
 
-class ExistingNetwork(ClusterNetwork):
-    """Uses a VPC and its subnets by their ids, after checking that a cluster can live there; changes nothing."""
+class ExistingNetwork(VpcNetwork):
+    """Existing VPC and subnets, used by their ids after checking that a cluster can run there; never changed."""
 
     def __init__(self, name: str, args: ExistingNetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:network:ExistingNetwork", name, None, opts)
         settings = args.settings
-        look_up = pulumi.InvokeOutputOptions(parent=self, provider=args.aws)
+        lookup = pulumi.InvokeOutputOptions(parent=self, provider=args.context.provider)
         private, public = settings.private_subnets, settings.public_subnets
-        vpc = aws.ec2.get_vpc_output(id=settings.vpc, opts=look_up)
-        subnets = {one: aws.ec2.get_subnet_output(id=one, opts=look_up) for one in dict.fromkeys([*private, *public])}
-        # Everything that uses the network waits for the checks, so nothing is made in one that cannot work.
+        vpc = aws.ec2.get_vpc_output(id=settings.vpc, opts=lookup)
+        subnets = {
+            subnet: aws.ec2.get_subnet_output(id=subnet, opts=lookup) for subnet in dict.fromkeys([*private, *public])
+        }
+        # Ids are known after the checks only, so nothing is created in a network that cannot work.
         checked = pulumi.Output.all(vpc=vpc, subnets=subnets).apply(
-            lambda found: _usable(settings, found["vpc"], found["subnets"])
+            lambda found: _check_usable(settings, found["vpc"], found["subnets"])
         )
         self.vpc_id = checked.apply(lambda _: settings.vpc)
-        self.private_subnet_ids = [_after(checked, one) for one in private]
-        self.public_subnet_ids = [_after(checked, one) for one in public]
+        self.private_subnet_ids = [_after(checked, subnet) for subnet in private]
+        self.public_subnet_ids = [_after(checked, subnet) for subnet in public]
         self.register_outputs(
             {
                 "vpcId": self.vpc_id,
@@ -340,32 +332,44 @@ def _after(checked: pulumi.Output[None], value: str) -> pulumi.Output[str]:
     return checked.apply(lambda _: value)
 
 
-def _usable(
+def _check_usable(
     settings: ExistingNetworkSettings, vpc: aws.ec2.GetVpcResult, subnets: Mapping[str, aws.ec2.GetSubnetResult]
 ) -> None:
-    """Raise pulumi.RunError with everything that keeps a cluster from living there."""
+    """Raise pulumi.RunError with every reason why a cluster cannot run in this network."""
     problems: list[str] = []
     if not (vpc.enable_dns_support and vpc.enable_dns_hostnames):
         problems.append(
-            f"{settings.vpc} resolves no private names, so nodes would not find the cluster's private endpoint: "
-            "enable its DNS resolution and DNS hostnames."
+            f"DNS resolution or DNS hostnames are disabled in {settings.vpc}, so nodes cannot resolve the cluster's "
+            "private endpoint: enable both."
         )
-    for one, subnet in subnets.items():
+    for subnet_id, subnet in subnets.items():
         if subnet.vpc_id != settings.vpc:
-            problems.append(f"{one} is in {subnet.vpc_id}, not in {settings.vpc}: name a subnet of {settings.vpc}.")
-    zones = {subnets[one].availability_zone for one in settings.private_subnets}
+            problems.append(
+                f"{subnet_id} is in {subnet.vpc_id}, not in {settings.vpc}: name a subnet of {settings.vpc}."
+            )
+    zones = {subnets[subnet].availability_zone for subnet in settings.private_subnets}
     if len(zones) < 2:
         problems.append(
-            f"All private subnets are in {', '.join(zones)}: EKS needs two zones at least, so name one of another zone."
+            f"All private subnets are in {', '.join(zones)}: EKS needs at least two zones, so add one of another zone."
         )
     if problems:
         raise pulumi.RunError(
             "\n    ".join(["The existing network of saas-in-eks:aws cannot be used; nothing was changed.", *problems])
         )
-    for kind, wanted in (
+    for subnet_ids, tag in (
         (settings.private_subnets, INTERNAL_LOAD_BALANCERS),
         (settings.public_subnets, PUBLIC_LOAD_BALANCERS),
     ):
-        for one in kind:
-            if subnets[one].tags.get(wanted) != "1":
-                pulumi.log.warn(f"{one} lacks the tag {wanted}=1: load balancers will not find it. Add the tag.")
+        for subnet_id in subnet_ids:
+            if subnets[subnet_id].tags.get(tag) != "1":
+                pulumi.log.warn(f"{subnet_id} lacks the tag {tag}=1: load balancers will not find it. Add the tag.")
+
+
+def create_network(settings: Settings, context: AwsContext | None) -> VpcNetwork | None:
+    """The network of the stack's cluster; None where the cluster exists already and has its own."""
+    if settings.aws is None or context is None or settings.aws.cluster.adopt:
+        return None
+    network = settings.aws.network
+    if network.existing:
+        return ExistingNetwork(settings.cluster, ExistingNetworkArgs(context=context, settings=network.existing))
+    return Network(settings.cluster, NetworkArgs(context=context, settings=network, cluster_name=settings.cluster))

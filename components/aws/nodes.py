@@ -1,4 +1,4 @@
-"""What an EKS cluster runs pods on: a managed node group with add-ons, or EKS Auto Mode."""
+"""Nodes of an EKS cluster: a managed node group with add-ons, or EKS Auto Mode."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pulumi_aws as aws
 import pulumi_eks as eks
 import pulumi_kubernetes as kubernetes
 
+from components.aws.context import AwsContext
 from components.objects import KubernetesObject
 from model.config.aws import ClusterSettings, processor
 from model.iam.documents import pod_identity_trust, service_trust
@@ -23,71 +24,66 @@ ADDON_ROLES: Mapping[str, tuple[str, str]] = {
     "vpc-cni": ("aws-node", f"{POLICY}AmazonEKS_CNI_Policy"),
     "aws-ebs-csi-driver": ("ebs-csi-controller-sa", f"{POLICY}service-role/AmazonEBSCSIDriverPolicy"),
 }
-"""Which service account of an add-on acts on AWS, and with which policy: the nodes themselves may not."""
+"""Service account and policy of each add-on that acts on AWS, in place of permissions of the nodes."""
 ADDON_VALUES: Mapping[str, object] = {"vpc-cni": {"enableNetworkPolicy": "true"}}
-STARTED = ("instance", "volume", "network-interface")
-"""What is made from a launch template."""
+TAGGED_TYPES = ("instance", "volume", "network-interface")
+"""Resources that EC2 creates from a launch template, and tags only as it says."""
 
 
 @dataclass(frozen=True)
 class NodesArgs:
-    """The cluster that needs nodes, and where they live."""
+    """The cluster that needs nodes, and their subnets."""
 
+    context: AwsContext
     cluster_name: str
-    prefix: str
-    """What the names of their AWS resources begin with."""
     settings: ClusterSettings
-    account: str
     cluster: eks.Cluster
     private_subnet_ids: Sequence[pulumi.Input[str]]
-    network_ready: Sequence[pulumi.Resource]
-    """What nodes need to reach the internet or AWS' endpoints."""
-    tags: Mapping[str, str]
-    """What nodes, their disks and network interfaces carry; the tags of the provider do not reach them."""
-    aws: aws.Provider
+    depends_on: Sequence[pulumi.Resource] = ()
+    """Routes and endpoints by which nodes reach the internet or AWS."""
 
 
 class Nodes(pulumi.ComponentResource):
-    """What both kinds have: a role that lets a node join and pull images, and add-ons with roles of their own."""
+    """Node role that can join the cluster and pull images, and add-ons with roles of their own."""
 
     role_arn: pulumi.Output[str]
     ready: Sequence[pulumi.Resource]
-    """What has to be there before anything is put into the cluster, and until it has gone."""
+    """Nodes and add-ons that everything in the cluster depends on."""
 
     def __init__(
         self, kind: str, name: str, args: NodesArgs, policy: str, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__(f"saas:cluster:{kind}", name, None, opts)
-        self._name, self._args = name, args
-        self._cluster = args.cluster.eks_cluster.apply(lambda one: one.name)
-        self._arn = args.cluster.eks_cluster.apply(lambda one: one.arn)
+        self._name, self._args, self._context = name, args, args.context
+        self._cluster = args.cluster.eks_cluster.apply(lambda cluster: cluster.name)
+        self._arn = args.cluster.eks_cluster.apply(lambda cluster: cluster.arn)
         self._role = aws.iam.Role(
             f"{name}-node",
-            name=f"{args.prefix}-node",
-            assume_role_policy=service_trust("ec2.amazonaws.com", args.account),
-            opts=self._child(),
+            name=f"{self._context.prefix}-node",
+            assume_role_policy=service_trust("ec2.amazonaws.com", self._context.account),
+            opts=self._context.child(self),
         )
-        # What add-ons and tenants do on AWS is theirs, by Pod Identity: a node joins and pulls images, no more.
-        self._joins = [
+        # Add-ons and tenants get their AWS rights by Pod Identity: a node joins and pulls images, nothing else.
+        self._node_policies = [
             aws.iam.RolePolicyAttachment(
                 f"{name}-node-{attached}",
                 role=self._role.name,
                 policy_arn=f"{POLICY}{attached}",
-                opts=self._child(),
+                opts=self._context.child(self),
             )
             for attached in (policy, "AmazonEC2ContainerRegistryPullOnly")
         ]
         self.role_arn = self._role.arn
 
-    def _addon(self, addon: str, *needed: pulumi.Resource) -> aws.eks.Addon:
+    def _addon(self, addon: str, *depends_on: pulumi.Resource) -> aws.eks.Addon:
         account, policy = ADDON_ROLES.get(addon, ("", ""))
         values = ADDON_VALUES.get(addon)
-        needed = (self._args.cluster, *needed)
+        depends_on = (self._args.cluster, *depends_on)
         identities = None
         if account:
             role, attachment = self._addon_role(addon, account, policy)
             identities = [aws.eks.AddonPodIdentityAssociationArgs(service_account=account, role_arn=role.arn)]
-            needed = (*needed, attachment)
+            depends_on = (*depends_on, attachment)
         return aws.eks.Addon(
             f"{self._name}-{addon}",
             cluster_name=self._cluster,
@@ -96,27 +92,23 @@ class Nodes(pulumi.ComponentResource):
             configuration_values=json.dumps(values) if values else None,
             pod_identity_associations=identities,
             resolve_conflicts_on_create="OVERWRITE",
-            # What a team tuned in CoreDNS (its Corefile, its replicas) survives an upgrade.
+            # A tuned CoreDNS (Corefile, replicas) survives an upgrade.
             resolve_conflicts_on_update="PRESERVE" if addon == "coredns" else "OVERWRITE",
-            opts=self._child(*needed),
+            opts=self._context.child(self, depends_on=depends_on),
         )
 
     def _addon_role(self, addon: str, account: str, policy: str) -> tuple[aws.iam.Role, pulumi.Resource]:
-        trust = self._arn.apply(lambda arn: pod_identity_trust(self._args.account, arn, "kube-system", account))
+        trust = self._arn.apply(lambda arn: pod_identity_trust(self._context.account, arn, "kube-system", account))
         role = aws.iam.Role(
             f"{self._name}-{addon}",
-            name=f"{self._args.prefix}-{addon}",
+            name=f"{self._context.prefix}-{addon}",
             assume_role_policy=trust,
-            opts=self._child(),
+            opts=self._context.child(self),
         )
         attachment = aws.iam.RolePolicyAttachment(
-            f"{self._name}-{addon}", role=role.name, policy_arn=policy, opts=self._child()
+            f"{self._name}-{addon}", role=role.name, policy_arn=policy, opts=self._context.child(self)
         )
         return role, attachment
-
-    def _child(self, *needed: pulumi.Resource, **more: object) -> pulumi.ResourceOptions:
-        opts = pulumi.ResourceOptions(parent=self, provider=self._args.aws, depends_on=list(needed))
-        return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(**more))  # pyright: ignore[reportArgumentType]
 
 
 class ManagedNodes(Nodes):
@@ -137,7 +129,7 @@ class ManagedNodes(Nodes):
         return aws.eks.NodeGroup(
             self._name,
             cluster_name=self._cluster,
-            # A prefix, so that a group that has to be replaced (other instance types) has its successor first.
+            # A prefix, so that a replaced group (other instance types) gets its successor first.
             node_group_name_prefix=f"{args.cluster_name}-",
             node_role_arn=self._role.arn,
             subnet_ids=list(args.private_subnet_ids),
@@ -149,18 +141,16 @@ class ManagedNodes(Nodes):
             launch_template={"id": template.id, "version": template.latest_version.apply(str)},
             scaling_config={"min_size": nodes.minimum, "max_size": nodes.maximum, "desired_size": nodes.minimum},
             update_config={"max_unavailable_percentage": 33},
-            opts=self._child(
-                args.cluster,
-                *self._joins,
-                *early,
-                *args.network_ready,
+            opts=self._context.child(
+                self,
+                depends_on=[args.cluster, *self._node_policies, *early, *args.depends_on],
                 # An autoscaler's business once the group exists.
                 ignore_changes=["scalingConfig.desiredSize"],
             ),
         )
 
     def _launch_template(self) -> aws.ec2.LaunchTemplate:
-        name = f"{self._args.prefix}-node"
+        name = f"{self._context.prefix}-node"
         disk = {
             "volume_type": "gp3",
             "volume_size": self._args.settings.nodes.disk_gib,
@@ -178,13 +168,15 @@ class ManagedNodes(Nodes):
                 "http_put_response_hop_limit": 1,
             },
             block_device_mappings=[{"device_name": "/dev/xvda", "ebs": disk}],  # pyright: ignore[reportArgumentType]
-            tag_specifications=[{"resource_type": kind, "tags": {**self._args.tags, "Name": name}} for kind in STARTED],
-            opts=self._child(),
+            tag_specifications=[
+                {"resource_type": kind, "tags": {**self._context.tags, "Name": name}} for kind in TAGGED_TYPES
+            ],
+            opts=self._context.child(self),
         )
 
 
 class AutoNodes(Nodes):
-    """EKS Auto Mode, which brings its own add-ons, with nodes of a class that enforces network policies."""
+    """EKS Auto Mode with its built-in add-ons, and a node class that enforces network policies."""
 
     def __init__(self, name: str, args: NodesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("AutoNodes", name, args, "AmazonEKSWorkerNodeMinimalPolicy", opts)
@@ -193,39 +185,41 @@ class AutoNodes(Nodes):
             cluster_name=self._cluster,
             principal_arn=self._role.arn,
             type="EC2",
-            opts=self._child(args.cluster),
+            opts=self._context.child(self, depends_on=[args.cluster]),
         )
-        leave_to_join = aws.eks.AccessPolicyAssociation(
+        node_access = aws.eks.AccessPolicyAssociation(
             f"{name}-node",
             cluster_name=self._cluster,
             principal_arn=self._role.arn,
             policy_arn="arn:aws:eks::aws:cluster-access-policy/AmazonEKSAutoNodePolicy",
             access_scope={"type": "cluster"},
-            opts=self._child(entry),
+            opts=self._context.child(self, depends_on=[entry]),
         )
-        leave_to_tag = aws.iam.RolePolicy(
+        tagging_policy = aws.iam.RolePolicy(
             f"{name}-tags",
             name="tags",
-            # The control plane's, which the component made.
-            role=args.cluster.eks_cluster.apply(lambda one: one.role_arn.apply(lambda arn: arn.rpartition("/")[2])),
-            policy=auto_mode.tagging(args.account),
-            opts=self._child(args.cluster),
+            # The control plane's role, which pulumi-eks creates.
+            role=args.cluster.eks_cluster.apply(
+                lambda cluster: cluster.role_arn.apply(lambda arn: arn.rpartition("/")[2])
+            ),
+            policy=auto_mode.tagging(self._context.account),
+            opts=self._context.child(self, depends_on=[args.cluster]),
         )
-        self.ready = [leave_to_join, leave_to_tag, *self._joins, *args.network_ready]
+        self.ready = [node_access, tagging_policy, *self._node_policies, *args.depends_on]
         self.register_outputs({"roleArn": self.role_arn})
 
     def pool(self, provider: kubernetes.Provider) -> Sequence[pulumi.Resource]:
-        """Define the nodes inside the cluster, and the add-ons that run on them: all that workloads need."""
+        """The node class and pool inside the cluster, and the add-ons that run on these nodes."""
         args, nodes = self._args, self._args.settings.nodes
         security_group = args.cluster.eks_cluster.apply(
-            lambda one: one.vpc_config.apply(lambda it: it.cluster_security_group_id or "")
+            lambda cluster: cluster.vpc_config.apply(lambda vpc: vpc.cluster_security_group_id or "")
         )
         inside = pulumi.ResourceOptions(parent=self, provider=provider)
         switch = KubernetesObject("network-policies", auto_mode.network_policy_switch(), inside)
         subnets = list(args.private_subnet_ids)
-        wanted = auto_mode.node_class(nodes, self._role.name, subnets, security_group, args.tags)
-        node_class = KubernetesObject("nodes", wanted, inside)
+        manifest = auto_mode.node_class(nodes, self._role.name, subnets, security_group, self._context.tags)
+        node_class = KubernetesObject("nodes", manifest, inside)
         after = pulumi.ResourceOptions(parent=self, provider=provider, depends_on=[node_class, switch])
         pool = KubernetesObject("nodes", auto_mode.node_pool(nodes), after)
-        # Auto Mode has what nodes need to become ready; every other add-on needs nodes first.
+        # Add-ons that nodes need to become ready are built into Auto Mode; all others need nodes first.
         return [pool, *(self._addon(addon, pool) for addon in args.settings.addons)]

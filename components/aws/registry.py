@@ -1,4 +1,4 @@
-"""Where the products' images are: ECR repositories that nodes and Flux's image scanner pull from."""
+"""ECR repositories of the products' images, which nodes and Flux's image scanner pull from."""
 
 from __future__ import annotations
 
@@ -9,67 +9,64 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from components.aws.context import AwsContext
+from components.aws.eks import AdoptedEksCluster, EksCluster
 from components.aws.kms import EncryptionKey, EncryptionKeyArgs
+from components.cluster import Cluster
 from model.config.aws import RegistrySettings
 from model.config.names import FLUX_NAMESPACE
+from model.config.settings import Settings
 from model.iam.documents import allow, document, pod_identity_trust
 
 IMAGE_SCANNER = "image-reflector-controller"
-"""The controller of Flux that looks for new tags, and its service account."""
+"""Flux controller that looks for new tags, and the name of its service account."""
 KEPT = "keep-*"
-"""Images with such a tag never expire: for what runs longer than the newest releases are kept."""
+"""Images with such a tag never expire: for releases that run longer than the newest ones are kept."""
 PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 SCAN = ("ecr:BatchGetImage", "ecr:ListImages")
-"""Tags and their digests, which is all that the image scanner reads; no layers."""
+"""Tags and their digests: the image scanner reads no layers."""
 
 
 @dataclass(frozen=True)
 class RegistryArgs:
-    """The repositories, and who reads them."""
+    """The repositories, and the roles that read them."""
 
+    context: AwsContext
     settings: RegistrySettings
     cluster_name: str
-    """The repositories' names begin with it, so that clusters of one account keep apart."""
+    """Prefix of the repositories' names, which keeps clusters of one account apart."""
     cluster_arn: pulumi.Input[str]
-    prefix: str
-    """What the names of its other AWS resources begin with."""
-    account: str
     pull_roles: Sequence[pulumi.Input[str]]
-    """ARNs of the roles that pull: the nodes'. They have to exist, or ECR refuses the policy that names them."""
+    """ARNs of the nodes' roles. They have to exist: ECR refuses a policy that names a missing role."""
     image_scanner: bool
     """Whether Flux has its image-reflector-controller."""
-    protected: bool
-    """Whether the images refuse to be deleted."""
-    aws: aws.Provider
 
 
 class Registry(pulumi.ComponentResource):
-    """Repositories whose tags stay where they are, scanned on push, encrypted with a key of the stack's own."""
+    """ECR repositories with immutable tags, scanned on push, encrypted with a key of the stack's own."""
 
     repository_urls: Mapping[str, pulumi.Output[str]]
-    """What to put before a tag in an image's reference, by the names in the settings."""
+    """Image references without their tags, by the names in the settings."""
     ready: Sequence[pulumi.Resource]
-    """What Flux needs before it starts: a pod that is older than its Pod Identity association goes without it."""
+    """Pod Identity of the image scanner: a pod that started before its association gets no credentials."""
 
     def __init__(self, name: str, args: RegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:registry:Registry", name, None, opts)
-        self._name, self._args = name, args
+        self._name, self._args, self._context = name, args, args.context
         key = EncryptionKey(
             f"{name}-images",
             EncryptionKeyArgs(
-                alias=f"{args.prefix}-images",
+                context=args.context,
+                purpose="images",
                 description=f"Images of the EKS cluster {args.cluster_name}",
-                account=args.account,
-                protected=args.protected,
-                aws=args.aws,
             ),
             pulumi.ResourceOptions(parent=self),
         )
-        repositories = {one: self._repository(one, key) for one in args.settings.repositories}
+        repositories = {image: self._repository(image, key) for image in args.settings.repositories}
         scanner, self.ready = self._image_scanner(repositories) if args.image_scanner else (None, ())
-        for one, repository in repositories.items():
-            self._policies(one, repository, scanner)
-        self.repository_urls = {one: repository.repository_url for one, repository in repositories.items()}
+        for image, repository in repositories.items():
+            self._policies(image, repository, scanner)
+        self.repository_urls = {image: repository.repository_url for image, repository in repositories.items()}
         self.register_outputs({"repositoryUrls": self.repository_urls})
 
     def _repository(self, repository: str, key: EncryptionKey) -> aws.ecr.Repository:
@@ -82,8 +79,8 @@ class Registry(pulumi.ComponentResource):
             or None,
             image_scanning_configuration={"scan_on_push": True},
             encryption_configurations=[{"encryption_type": "KMS", "kms_key": key.arn}],
-            force_delete=not args.protected,
-            opts=self._child(protect=args.protected),
+            force_delete=not self._context.protected,
+            opts=self._context.child(self, protect=self._context.protected),
         )
 
     def _policies(self, name: str, repository: aws.ecr.Repository, scanner: aws.iam.Role | None) -> None:
@@ -92,7 +89,7 @@ class Registry(pulumi.ComponentResource):
             f"{self._name}-{name}",
             repository=repository.name,
             policy=lifecycle_policy(args.settings),
-            opts=self._child(),
+            opts=self._context.child(self),
         )
         if args.pull_roles or scanner:
             aws.ecr.RepositoryPolicy(
@@ -101,46 +98,43 @@ class Registry(pulumi.ComponentResource):
                 policy=pulumi.Output.all(pull=list(args.pull_roles), scan=[scanner.arn] if scanner else []).apply(
                     lambda roles: _readers(roles["pull"], roles["scan"])
                 ),
-                opts=self._child(),
+                opts=self._context.child(self),
             )
 
     def _image_scanner(
         self, repositories: Mapping[str, aws.ecr.Repository]
     ) -> tuple[aws.iam.Role, Sequence[pulumi.Resource]]:
-        """Who Flux's image scanner is on AWS, and what it needs before it starts."""
-        args, own = self._args, f"{self._name}-image-scanner"
+        """The image scanner's role, and the association by which its pods get it."""
+        args, context, own = self._args, self._context, f"{self._name}-image-scanner"
         role = aws.iam.Role(
             own,
-            name=f"{args.prefix}-image-scanner",
+            name=f"{context.prefix}-image-scanner",
             assume_role_policy=pulumi.Output.from_input(args.cluster_arn).apply(
-                lambda arn: pod_identity_trust(args.account, arn, FLUX_NAMESPACE, IMAGE_SCANNER)
+                lambda arn: pod_identity_trust(context.account, arn, FLUX_NAMESPACE, IMAGE_SCANNER)
             ),
-            opts=self._child(),
+            opts=self._context.child(self),
         )
         policy = aws.iam.RolePolicy(
             own,
             name="scan",
             role=role.name,
-            policy=pulumi.Output.all(*(one.arn for one in repositories.values())).apply(_scanning),
-            opts=self._child(),
+            policy=pulumi.Output.all(*(repository.arn for repository in repositories.values())).apply(_scanning),
+            opts=self._context.child(self),
         )
         association = aws.eks.PodIdentityAssociation(
             own,
-            # Waits for the cluster, whose name alone would not tell that it exists.
+            # From the ARN rather than the settings, so that it waits for the cluster.
             cluster_name=pulumi.Output.from_input(args.cluster_arn).apply(lambda arn: arn.rpartition("/")[2]),
             namespace=FLUX_NAMESPACE,
             service_account=IMAGE_SCANNER,
             role_arn=role.arn,
-            opts=self._child(),
+            opts=self._context.child(self, depends_on=[policy]),
         )
-        return role, [policy, association]
-
-    def _child(self, protect: bool = False) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(parent=self, provider=self._args.aws, protect=protect)
+        return role, [association]
 
 
 def lifecycle_policy(settings: RegistrySettings) -> str:
-    """Which images ECR deletes by itself. An image that matches one rule is out of reach of the rules after it."""
+    """Images that ECR deletes by itself. An image that matches one rule is not considered by later ones."""
     return json.dumps(
         {
             "rules": [
@@ -183,7 +177,7 @@ def _expire(priority: int, description: str, **selection: object) -> Mapping[str
 
 
 def _readers(pull: Sequence[str], scan: Sequence[str]) -> str:
-    """A repository's policy, which ECR attaches to the repository: so it names no resource."""
+    """Resource policy of a repository; it names no resource, since ECR attaches it to the repository."""
     statements = [
         {"Sid": sid, "Effect": "Allow", "Principal": {"AWS": list(roles)}, "Action": list(actions)}
         for sid, roles, actions in (("NodesPull", pull, PULL), ("FluxScans", scan, SCAN))
@@ -193,6 +187,23 @@ def _readers(pull: Sequence[str], scan: Sequence[str]) -> str:
 
 
 def _scanning(repositories: Sequence[str]) -> str:
-    # The token is the registry's, not a repository's: AWS knows no narrower resource for it.
+    # The token is the registry's, not a repository's: AWS has no narrower resource for it.
     token = allow(["ecr:GetAuthorizationToken"], ["*"])
     return document(token, *([allow(SCAN, repositories)] if repositories else []))
+
+
+def create_registry(settings: Settings, context: AwsContext | None, cluster: Cluster) -> Registry | None:
+    """The stack's registry; None where the settings ask for none."""
+    if not (settings.aws and settings.aws.registry and context and isinstance(cluster, EksCluster | AdoptedEksCluster)):
+        return None
+    return Registry(
+        settings.cluster,
+        RegistryArgs(
+            context=context,
+            settings=settings.aws.registry,
+            cluster_name=settings.cluster,
+            cluster_arn=cluster.arn,
+            pull_roles=[cluster.node_role_arn] if isinstance(cluster, EksCluster) else [],
+            image_scanner=IMAGE_SCANNER in settings.flux_components,
+        ),
+    )

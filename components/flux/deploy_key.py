@@ -1,4 +1,4 @@
-"""A read-only key for one repository."""
+"""Read-only deploy key for one repository."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from model.kubernetes import manifests
 
 @dataclass(frozen=True)
 class DeployKeyArgs:
-    """Whose key it is, and where both halves go."""
+    """The repository, and the Secret that gets the private key."""
 
     title: str
-    """How the key is called on GitHub."""
+    """Title shown on GitHub."""
     secret: str
     namespace: str
     known_hosts: str
     kubernetes_provider: kubernetes.Provider
     repository: pulumi.Input[str] | None = None
-    """The repository on GitHub; None where the source is elsewhere and its owner registers the key by hand."""
+    """The repository on GitHub; None for a source elsewhere, whose owner registers the key by hand."""
     github_provider: github.Provider | None = None
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     depends_on: Sequence[pulumi.Resource] = ()
-    """What the Secret needs, its namespace at least."""
+    """The Secret's namespace."""
 
 
 class DeployKey(pulumi.ComponentResource):
-    """An ECDSA P-384 key pair: the public half on GitHub, read-only, the private one as Flux's source secret."""
+    """ECDSA P-384 key pair: the public key on GitHub, read-only, the private key in a Secret that Flux reads."""
 
     public_key: pulumi.Output[str]
-    ready: list[pulumi.Resource]
-    """What whoever reads with the key has to wait for."""
+    ready: pulumi.Resource
+    """The Secret, for `depends_on`. It follows the key on GitHub, so Flux never has a key that GitHub does not know."""
 
     def __init__(self, name: str, args: DeployKeyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:repository:DeployKey", name, None, opts)
         key = tls.PrivateKey(name, algorithm="ECDSA", ecdsa_curve="P384", opts=pulumi.ResourceOptions(parent=self))
         self.public_key = key.public_key_openssh.apply(str.strip)
-        self.ready = []
+        depends_on = list(args.depends_on)
         if args.repository is not None:
-            self.ready.append(
+            depends_on.append(
                 github.RepositoryDeployKey(
                     name,
                     repository=args.repository,
@@ -63,6 +63,9 @@ class DeployKey(pulumi.ComponentResource):
             known_hosts=args.known_hosts,
             labels=args.labels,
         )
-        opts = pulumi.ResourceOptions(parent=self, provider=args.kubernetes_provider, depends_on=list(args.depends_on))
-        self.ready.append(KubernetesObject(name, secret, opts))
+        self.ready = KubernetesObject(
+            name,
+            secret,
+            pulumi.ResourceOptions(parent=self, provider=args.kubernetes_provider, depends_on=depends_on),
+        )
         self.register_outputs({"publicKey": self.public_key})

@@ -6,115 +6,122 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_github as github
 import pulumi_kubernetes as kubernetes
 import pulumi_tls as tls
 
+from components.configuration import Configuration
 from components.flux.deploy_key import DeployKey, DeployKeyArgs
 from components.flux.repository import InfraRepository
-from components.objects import KubernetesObject, children
-from model.config.mirrors import Location
+from components.objects import KubernetesObject, children, children_with_last
+from model.config.mirrors import locate
 from model.config.names import FLUX_NAMESPACE, cluster_path, deploy_key_title, secret_name
 from model.kubernetes import manifests
-from model.kubernetes.flux import Install, reading_artifacts_at
+from model.kubernetes.flux import FluxManifest, with_secret_artifact_host
 from model.kubernetes.manifests import Manifest
 
 
 @dataclass(frozen=True)
 class FluxInstallationArgs:
-    """What to install, where."""
+    """The manifest to install, and the cluster."""
 
-    install: Install
+    manifest: FluxManifest
     provider: kubernetes.Provider
-    needs: Sequence[pulumi.Resource] = ()
-    """What the controllers need beside this: there before them, and until they have gone."""
+    depends_on: Sequence[pulumi.Resource] = ()
+    """Needed by the controllers: nodes, and the image scanner's AWS role."""
 
 
 class FluxInstallation(pulumi.ComponentResource):
-    """Definitions first, then permissions, then the controllers, which have to become healthy."""
+    """Flux's definitions, then permissions, then controllers, which have to become healthy."""
 
     namespace: KubernetesObject
-    controllers: Sequence[pulumi.Resource]
-    """The Deployments. What Flux reconciles depends on them: created after them, deleted before them."""
+    ready: pulumi.Resource
+    """The last controller, for `depends_on`: what Flux reconciles comes after all controllers and goes before them."""
 
     def __init__(self, name: str, args: FluxInstallationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:flux:FluxInstallation", name, None, opts)
-        definitions = children(args.install.definitions, self, args.provider, [])
-        permissions = children(args.install.permissions, self, args.provider, definitions)
-        needed = [*permissions, *args.needs]
-        services, deployments = (
-            [one for one in args.install.controllers if one["kind"] == kind] for kind in ("Service", "Deployment")
+        manifest, provider = args.manifest, args.provider
+        definitions = children(manifest.definitions, parent=self, provider=provider)
+        permissions = children(manifest.permissions, parent=self, provider=provider, depends_on=definitions)
+        depends_on = [*permissions, *args.depends_on]
+        services = dict(
+            zip(
+                (service["metadata"]["name"] for service in manifest.services),
+                children(manifest.services, parent=self, provider=provider, depends_on=depends_on),
+                strict=True,
+            )
         )
-        names = [service["metadata"]["name"] for service in services]
-        serving = dict(zip(names, children(services, self, args.provider, needed), strict=True))
-        if args.install.lockdown:
-            deployments = [self._reading_apart(one, serving) for one in deployments]
-        self.controllers = children(deployments, self, args.provider, needed)
+        # kustomize-controller comes last: its Deployment waits for source-controller's address anyway.
+        deployments = sorted(manifest.deployments, key=_is_kustomize_controller)
+        if manifest.lockdown:
+            deployments[-1] = self._hide_artifact_host(deployments[-1], services)
+        self.ready = children_with_last(deployments, parent=self, provider=provider, depends_on=depends_on)
         self.namespace = definitions[0]
-        self.register_outputs({"version": args.install.version})
+        self.register_outputs({"version": manifest.version})
 
-    def _reading_apart(self, deployment: Manifest, services: Mapping[str, KubernetesObject]) -> Manifest:
-        if deployment["metadata"]["name"] != "kustomize-controller":
-            return deployment
+    def _hide_artifact_host(self, kustomize_controller: Manifest, services: Mapping[str, KubernetesObject]) -> Manifest:
+        """The Deployment with a secret host name for artifacts, which tenants cannot ask for."""
         key = tls.PrivateKey("artifacts", algorithm="ED25519", opts=pulumi.ResourceOptions(parent=self))
         host = pulumi.Output.secret(key.private_key_pem).apply(lambda pem: secret_name("artifacts", pem))
-        # A preview that cannot ask the API server knows of no address yet.
+        # Unknown in a preview that cannot ask the API server.
         address = services["source-controller"].spec.apply(lambda spec: spec.get("clusterIP", ""))
-        return reading_artifacts_at(deployment, host, address)
+        return with_secret_artifact_host(kustomize_controller, host, address)
+
+
+def _is_kustomize_controller(deployment: Manifest) -> bool:
+    return deployment["metadata"]["name"] == "kustomize-controller"
 
 
 @dataclass(frozen=True)
 class FluxSyncArgs:
-    """What Flux watches."""
+    """The infra repository, and the installation that watches it."""
 
-    cluster: str
-    branch: str
-    location: Location
-    """Where Flux reads the infra repository from."""
-    install: Install
+    configuration: Configuration
     installation: FluxInstallation
     repository: InfraRepository
-    github_provider: github.Provider
     provider: kubernetes.Provider
 
 
 class FluxSync(pulumi.ComponentResource):
-    """The cluster's folder in the infra repository, the key to read it, and Flux's watch on it."""
+    """The cluster's folder in the infra repository, the deploy key, and the objects by which Flux watches it."""
 
     def __init__(self, name: str, args: FluxSyncArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:flux:FluxSync", name, None, opts)
-        git_repository = manifests.sync_git_repository(args.location.url, args.branch)
-        kustomization = manifests.sync_kustomization(args.cluster)
+        settings = args.configuration.settings
+        url = f"ssh://git@github.com/{settings.owner}/{settings.repository}"
+        location = locate(url, args.configuration.mirrors)
+        git_repository = manifests.sync_git_repository(location.url, settings.branch)
+        kustomization = manifests.sync_kustomization(settings.cluster)
         self._commit(args, [git_repository, kustomization])
         key = DeployKey(
             name,
             DeployKeyArgs(
-                title=deploy_key_title(args.branch, cluster_path(args.cluster)),
+                title=deploy_key_title(settings.branch, cluster_path(settings.cluster)),
                 secret=FLUX_NAMESPACE,
                 namespace=FLUX_NAMESPACE,
-                known_hosts=args.location.known_hosts,
+                known_hosts=location.known_hosts or settings.github_known_hosts,
                 kubernetes_provider=args.provider,
                 repository=args.repository.repository_name,
-                github_provider=args.github_provider,
+                github_provider=args.repository.provider,
                 depends_on=[args.installation.namespace],
             ),
             pulumi.ResourceOptions(parent=self),
         )
-        needed = [*args.installation.controllers, *key.ready, args.repository.last_file]
+        depends_on: list[pulumi.Resource] = [args.installation.ready, key.ready, args.repository.ready]
         for manifest in (git_repository, kustomization):
-            watched = manifests.annotated(manifest, manifests.WAIT_UNTIL_READY)
-            needed = children([watched], self, args.provider, needed)
-        self.register_outputs({"path": cluster_path(args.cluster)})
+            awaited = manifests.annotated(manifest, manifests.WAIT_UNTIL_READY)
+            depends_on = [*children([awaited], parent=self, provider=args.provider, depends_on=depends_on)]
+        self.register_outputs({"path": cluster_path(settings.cluster)})
 
     @staticmethod
-    def _commit(args: FluxSyncArgs, sync: list[manifests.Manifest]) -> None:
-        folder = f"clusters/{args.cluster}/{FLUX_NAMESPACE}"
+    def _commit(args: FluxSyncArgs, sync: list[Manifest]) -> None:
+        cluster, manifest = args.configuration.settings.cluster, args.configuration.flux
+        folder = f"clusters/{cluster}/{FLUX_NAMESPACE}"
         comment = "Applied by Pulumi; Flux leaves these objects alone. Change the stack, not this file."
         files = {
-            "gotk-components.yaml": manifests.to_yaml(args.install.objects, comment),
+            "gotk-components.yaml": manifests.to_yaml(manifest.objects, comment),
             "gotk-sync.yaml": manifests.to_yaml(sync, comment),
         }
         files["kustomization.yaml"] = manifests.folder_kustomization(list(files))
-        version = f" {args.install.version}" if args.install.version else ""
+        version = f" {manifest.version}" if manifest.version else ""
         for file, content in files.items():
-            args.repository.add_file(f"{folder}/{file}", content, f"Flux{version} for {args.cluster}: {file}")
+            args.repository.add_file(f"{folder}/{file}", content, f"Flux{version} for {cluster}: {file}")

@@ -1,76 +1,94 @@
-"""The platform team's infra repository."""
+"""GitHub: its providers, and the platform team's infra repository."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_github as github
 
+from model.config.settings import Settings
+from model.config.tenants import Tenant
+
+
+def github_providers(owner: str, tenants: Sequence[Tenant]) -> dict[str, github.Provider]:
+    """A provider for each owner of a repository that gets a deploy key: the platform's, and the private products'.
+
+    The token comes from the environment (GITHUB_TOKEN), as the provider reads it. The state holds it encrypted.
+    """
+    products = {
+        tenant.source.github_repository[0]
+        for tenant in tenants
+        if tenant.source.private and tenant.source.github_repository
+    }
+    return {name: github.Provider(f"github-{name}", owner=name) for name in sorted({owner, *products})}
+
 
 @dataclass(frozen=True)
 class InfraRepositoryArgs:
-    """Where the repository is."""
+    """The repository on GitHub."""
 
-    owner: str
-    name: str
-    branch: str
+    settings: Settings
     provider: github.Provider
 
 
 class InfraRepository(pulumi.ComponentResource):
-    """Created where it does not exist, adopted where it does, and never deleted: `pulumi destroy` leaves it."""
+    """Infra repository: created if missing, adopted if it exists, never deleted, not even by `pulumi destroy`."""
 
     repository_name: pulumi.Output[str]
     html_url: pulumi.Output[str]
     repository: github.Repository
-    last_file: pulumi.Resource
-    """What a further file, or whoever reads the repository, has to wait for."""
+    provider: github.Provider
+    ready: pulumi.Resource
+    """The repository with all files so far, for `depends_on`."""
 
     def __init__(self, name: str, args: InfraRepositoryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:repository:InfraRepository", name, None, opts)
-        self._args = args
-        full_name = f"{args.owner}/{args.name}"
+        self.provider = args.provider
+        self._branch = args.settings.branch
+        repository = args.settings.repository
+        full_name = f"{args.settings.owner}/{repository}"
         existing = github.get_repository(full_name=full_name, opts=pulumi.InvokeOptions(provider=args.provider))
-        adopted = bool(existing.node_id)  # a repository that is missing is no error, and has no id
+        adopted = bool(existing.node_id)  # a missing repository is not an error, it has no id
         if adopted and existing.visibility == "public":
             raise pulumi.RunError(
                 f"github.com/{full_name} is public. Make it private: it describes the whole platform."
             )
-        if adopted and existing.default_branch != args.branch:
+        if adopted and existing.default_branch != self._branch:
             raise pulumi.RunError(
-                f"The default branch of github.com/{full_name} is {existing.default_branch}, not {args.branch}. "
+                f"The default branch of github.com/{full_name} is {existing.default_branch}, not {self._branch}. "
                 f"Set this stack's `branch` to it, or rename it on GitHub."
             )
         self.repository = github.Repository(
-            args.name,
-            name=args.name,
+            repository,
+            name=repository,
             description="Clusters of the SaaS platform, watched by Flux",
             visibility="private",
             auto_init=True,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 provider=args.provider,
-                import_=args.name if adopted else None,
-                # Whoever owned it before may have chosen otherwise; only its name and visibility are ours.
+                import_=repository if adopted else None,
+                # The previous owner may have chosen otherwise; only name and visibility are the stack's.
                 ignore_changes=["autoInit", "description"],
                 retain_on_delete=True,
             ),
         )
-        self.last_file = self.repository
+        self.ready = self.repository
         self.repository_name = self.repository.name
         self.html_url = self.repository.html_url
         self.register_outputs({"htmlUrl": self.html_url})
 
     def add_file(self, path: str, content: str, message: str) -> None:
-        """Commit a file. One after the other: GitHub refuses a commit to a branch that moved meanwhile."""
-        self.last_file = github.RepositoryFile(
+        """Commit a file, after those before: GitHub refuses a commit to a branch that has moved meanwhile."""
+        self.ready = github.RepositoryFile(
             path,
             repository=self.repository.name,
-            branch=self._args.branch,
+            branch=self._branch,
             file=path,
             content=content,
             commit_message=message,
             overwrite_on_create=True,
-            opts=pulumi.ResourceOptions(parent=self, provider=self._args.provider, depends_on=[self.last_file]),
+            opts=pulumi.ResourceOptions(parent=self, provider=self.provider, depends_on=[self.ready]),
         )

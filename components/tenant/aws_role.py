@@ -1,14 +1,19 @@
-"""A tenant's identity on AWS: what its pods may do there, and what they never may."""
+"""A tenant's IAM role, and the permissions boundary of all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 
+from components.aws.context import AwsContext
+from components.aws.eks import AdoptedEksCluster, EksCluster
+from components.cluster import Cluster
 from model.config.aws_access import AwsAccess
+from model.config.settings import Settings
+from model.config.tenants import Tenant
 from model.iam.boundary import JUSTIFIED, REACH_TAG, TENANT_TAG, boundary
 from model.iam.documents import pod_identity_trust
 from model.iam.tenant_policy import inline_policy, role_name
@@ -18,16 +23,13 @@ SESSION_SECONDS = 3600
 
 @dataclass(frozen=True)
 class TenantBoundaryArgs:
-    """The account that the tenants' roles live in."""
+    """The account of the tenants' roles."""
 
-    prefix: str
-    """What the names of the stack's AWS resources begin with."""
-    account: str
-    aws: aws.Provider
+    context: AwsContext
 
 
 class TenantBoundary(pulumi.ComponentResource):
-    """The permissions boundary of all tenants' roles, one policy for the stack."""
+    """Permissions boundary of all tenants' roles, one policy for the stack."""
 
     arn: pulumi.Output[str]
 
@@ -35,10 +37,10 @@ class TenantBoundary(pulumi.ComponentResource):
         super().__init__("saas:tenant:TenantBoundary", name, None, opts)
         policy = aws.iam.Policy(
             name,
-            name=f"{args.prefix}-tenant-boundary",
+            name=f"{args.context.prefix}-tenant-boundary",
             description="What no tenant may do, whatever its role's policies say",
-            policy=boundary(args.account),
-            opts=pulumi.ResourceOptions(parent=self, provider=args.aws),
+            policy=boundary(args.context.account),
+            opts=args.context.child(self),
         )
         self.arn = policy.arn
         self.register_outputs({"arn": self.arn})
@@ -46,43 +48,40 @@ class TenantBoundary(pulumi.ComponentResource):
 
 @dataclass(frozen=True)
 class TenantRoleArgs:
-    """Who gets the role, and for what."""
+    """The tenant that gets the role, and its permissions."""
 
+    context: AwsContext
     tenant: str
     access: AwsAccess
-    account: str
     cluster_name: pulumi.Input[str]
     cluster_arn: pulumi.Input[str]
     boundary_arn: pulumi.Input[str]
-    prefix: str
-    """What the names of the stack's AWS resources begin with."""
-    aws: aws.Provider
-    needs: Sequence[pulumi.Resource] = ()
-    """What gives pods their credentials: the cluster with its Pod Identity agent."""
+    depends_on: Sequence[pulumi.Resource] = ()
+    """The cluster with its Pod Identity agent, which gives pods their credentials."""
 
 
 class TenantRole(pulumi.ComponentResource):
-    """An IAM role that only pods of one service account in the tenant's namespace get, by EKS Pod Identity.
+    """IAM role for the pods of one service account in the tenant's namespace, by EKS Pod Identity.
 
     The association comes last and goes first: no pod ever runs as a role that lacks a permission or its boundary.
     """
 
     arn: pulumi.Output[str]
     service_account: str
-    ready: Sequence[pulumi.Resource]
-    """What has to be there before the product's pods: EKS gives credentials only to pods that start afterwards."""
+    ready: pulumi.Resource
+    """The association, for `depends_on`: EKS gives credentials only to pods that start after it exists."""
 
     def __init__(self, name: str, args: TenantRoleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:tenant:TenantRole", name, None, opts)
-        own = pulumi.ResourceOptions(parent=self, provider=args.aws)
+        context, own = args.context, args.context.child(self)
         self.service_account = args.access.service_account or args.tenant
         tags = {TENANT_TAG: args.tenant}
         role = aws.iam.Role(
             name,
-            name=role_name(args.prefix, args.tenant),
+            name=role_name(context.prefix, args.tenant),
             description=f"Pods of {args.tenant}/{self.service_account}",
             assume_role_policy=pulumi.Output.from_input(args.cluster_arn).apply(
-                lambda arn: pod_identity_trust(args.account, arn, args.tenant, self.service_account)
+                lambda arn: pod_identity_trust(context.account, arn, args.tenant, self.service_account)
             ),
             permissions_boundary=args.boundary_arn,
             max_session_duration=SESSION_SECONDS,
@@ -101,15 +100,42 @@ class TenantRole(pulumi.ComponentResource):
                     name, name="tenant", role=role.name, policy=inline_policy(args.access, args.tenant), opts=own
                 )
             )
-        association = aws.eks.PodIdentityAssociation(
+        self.ready = aws.eks.PodIdentityAssociation(
             name,
             cluster_name=args.cluster_name,
             namespace=args.tenant,
             service_account=self.service_account,
             role_arn=role.arn,
             tags=tags,
-            opts=pulumi.ResourceOptions.merge(own, pulumi.ResourceOptions(depends_on=[*policies, *args.needs])),
+            opts=context.child(self, depends_on=[*policies, *args.depends_on]),
         )
         self.arn = role.arn
-        self.ready = [association]
         self.register_outputs({"arn": self.arn, "serviceAccount": self.service_account})
+
+
+def create_tenant_roles(
+    settings: Settings,
+    context: AwsContext | None,
+    cluster: Cluster,
+    tenants: Sequence[Tenant],
+) -> Mapping[str, TenantRole]:
+    """Roles of the tenants that use AWS, within one boundary, by the tenants' names."""
+    access = {tenant.name: tenant.aws for tenant in tenants if tenant.aws}
+    if not (access and context and isinstance(cluster, EksCluster | AdoptedEksCluster)):
+        return {}
+    tenants_boundary = TenantBoundary("tenants", TenantBoundaryArgs(context=context))
+    return {
+        name: TenantRole(
+            name,
+            TenantRoleArgs(
+                context=context,
+                tenant=name,
+                access=tenant_access,
+                cluster_name=settings.cluster,
+                cluster_arn=cluster.arn,
+                boundary_arn=tenants_boundary.arn,
+                depends_on=cluster.ready,
+            ),
+        )
+        for name, tenant_access in access.items()
+    }

@@ -1,31 +1,31 @@
-"""What keeps tenants apart, once for the whole cluster."""
+"""Cluster-wide isolation of tenants: the reconcilers' roles and the admission policies."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.objects import KubernetesObject, children
+from components.objects import children_with_last
 from model.kubernetes.admission import guardrails
 
 
 @dataclass(frozen=True)
 class GuardrailsArgs:
-    """Where they hold."""
+    """The cluster that gets them."""
 
     provider: kubernetes.Provider
 
 
 class Guardrails(pulumi.ComponentResource):
-    """The roles of reconcilers, and the admission policies that hold in every tenant's namespace."""
+    """Roles of the reconcilers, and admission policies for every tenant's namespace."""
 
-    objects: Sequence[KubernetesObject]
-    """What tenants depend on: there before the first of them, and until the last has gone."""
+    ready: pulumi.Resource
+    """The last of them, for `depends_on`: tenants come after all guard rails and go before them."""
 
     def __init__(self, name: str, args: GuardrailsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:tenant:Guardrails", name, None, opts)
-        self.objects = children(guardrails(), self, args.provider, [])
-        self.register_outputs({"policies": [one["metadata"]["name"] for one in guardrails()]})
+        manifests = guardrails()
+        self.ready = children_with_last(manifests, parent=self, provider=args.provider)
+        self.register_outputs({"policies": [manifest["metadata"]["name"] for manifest in manifests]})

@@ -1,94 +1,105 @@
-"""One tenant of the SaaS."""
+"""One tenant of the SaaS: its namespace with everything in it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pulumi
 import pulumi_github as github
 import pulumi_kubernetes as kubernetes
 
+from components.aws.users import TenantUsers
 from components.flux.deploy_key import DeployKey, DeployKeyArgs
 from components.objects import KubernetesObject
+from components.tenant.aws_role import TenantRole
 from model.config.identity import config_map
-from model.config.mirrors import Location
+from model.config.mirrors import Location, Mirror
 from model.config.names import tenant_key_title
-from model.config.network_rules import ClusterNetwork
-from model.config.tenants import Tenant
+from model.config.network_rules import cluster_network
+from model.config.settings import Settings
+from model.config.tenants import Tenant, location
 from model.kubernetes import manifests
-from model.kubernetes.confinement import confinement
+from model.kubernetes.manifests import Manifest
+from model.kubernetes.tenant import isolation_objects
 
 
 @dataclass(frozen=True)
 class TenantSpaceArgs:
-    """What the tenant is, and what it lives on."""
+    """The tenant, and its part of the platform."""
 
     tenant: Tenant
-    location: Location
-    """Where Flux reads the product from."""
-    cluster: str
+    settings: Settings
+    mirrors: Sequence[Mirror]
     provider: kubernetes.Provider
     github_providers: Mapping[str, github.Provider]
-    reconciled_by: Sequence[pulumi.Resource]
-    """Flux's controllers: they have to outlive what they finalize."""
-    guarded_by: Sequence[pulumi.Resource] = ()
-    """The reconcilers' roles and the admission policies: there before the tenant, and until it has gone."""
-    network: ClusterNetwork = field(default_factory=ClusterNetwork)
-    """The cluster's own addresses, which tenants' network rules are about."""
-    identity: Mapping[str, pulumi.Input[str]] | None = None
-    """What the product has to know about its users' tokens; None where the stack has no users."""
-    needs: Sequence[pulumi.Resource] = ()
-    """What the product's pods need before they start: those that are older than their role go without it."""
+    depends_on: Sequence[pulumi.Resource]
+    """Flux's controllers, which have to finalize what they reconcile, and the guard rails."""
+    users: TenantUsers | None = None
+    """Tells the product how to verify its users' tokens; None for a stack without users."""
+    role: TenantRole | None = None
+    """AWS role of the product's pods."""
 
 
 class TenantSpace(pulumi.ComponentResource):
-    """A namespace with its limits, who reconciles it with which rights, the product's repository, and what applies it.
+    """Namespace with its limits, the reconciler with its rights, and the product's source and Kustomization.
 
-    Nothing of the product is applied before all that confines it is there. Removal runs backwards, one step after the
-    other: the Kustomization, whose controller still has the rights to prune; the GitRepository; then the namespace with
+    All that isolates the tenant exists before anything of the product is applied. Removal runs in reverse: first the
+    Kustomization, whose controller still has the rights to prune; then the GitRepository; then the namespace with
     everything left in it, its limits included.
     """
 
     public_key: pulumi.Output[str] | None
-    """A private source's deploy key, where its owner has to register it by hand."""
+    """Deploy key of a private source that its owner has to register by hand."""
+    summary: Mapping[str, str]
+    """Namespace and source, for the stack's outputs."""
 
     def __init__(self, name: str, args: TenantSpaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:tenant:TenantSpace", name, None, opts)
-        tenant = args.tenant
+        tenant, settings = args.tenant, args.settings
+        source_location = location(tenant, args.mirrors, settings.github_known_hosts)
 
-        def place(
-            manifest: manifests.Manifest,
-            *needed: pulumi.Resource,
-            within: pulumi.Resource | None = None,
+        def child(
+            manifest: Manifest,
+            *,
+            depends_on: Sequence[pulumi.Resource],
             logical_name: str = name,
+            deleted_with: pulumi.Resource | None = None,
         ) -> KubernetesObject:
-            opts = pulumi.ResourceOptions(parent=self, provider=args.provider, depends_on=needed, deleted_with=within)
+            opts = pulumi.ResourceOptions(
+                parent=self, provider=args.provider, depends_on=list(depends_on), deleted_with=deleted_with
+            )
             return KubernetesObject(logical_name, manifest, opts)
 
-        namespace = place(manifests.namespace(tenant), *args.guarded_by)
+        namespace = child(manifests.namespace(tenant), depends_on=args.depends_on)
 
         # A slash is in no tenant's name: with a hyphen, shop's egress-cache could be shop-egress's cache.
-        confined = [
-            place(manifest, namespace, within=namespace, logical_name=f"{name}/{part}" if part else name)
-            for part, manifest in confinement(tenant, args.network)
+        isolation = [
+            child(
+                manifest,
+                logical_name=f"{name}/{part}" if part else name,
+                depends_on=[namespace],
+                deleted_with=namespace,
+            )
+            for part, manifest in isolation_objects(tenant, cluster_network(settings.aws, settings.network))
         ]
-        if args.identity is not None:
-            told = manifests.owned(config_map(tenant, args.identity), tenant)
-            confined.append(place(told, namespace, within=namespace))
-        key = self._deploy_key(name, args, namespace)
-        source = place(
-            manifests.git_repository(tenant, args.location),
-            namespace,
-            *args.reconciled_by,
-            *(key.ready if key else ()),
+        if args.users:
+            users = manifests.owned(config_map(tenant, args.users.config_map_data), tenant)
+            isolation.append(child(users, depends_on=[namespace], deleted_with=namespace))
+        key = self._deploy_key(name, args, source_location, namespace)
+        source = child(
+            manifests.git_repository(tenant, source_location), depends_on=[namespace, *([key.ready] if key else [])]
         )
-        place(manifests.kustomization(tenant), source, *confined, *args.needs)
+        role = [args.role.ready] if args.role else []
+        child(manifests.kustomization(tenant), depends_on=[source, *isolation, *role])
         by_hand = key is not None and tenant.source.github_repository is None
         self.public_key = key.public_key if key and by_hand else None
+        self.summary = {"namespace": tenant.name, "source": tenant.source.url, **tenant.source.reference}
         self.register_outputs({"namespace": tenant.name})
 
-    def _deploy_key(self, name: str, args: TenantSpaceArgs, namespace: KubernetesObject) -> DeployKey | None:
+    def _deploy_key(
+        self, name: str, args: TenantSpaceArgs, source_location: Location, namespace: KubernetesObject
+    ) -> DeployKey | None:
         source = args.tenant.source
         if not source.private:
             return None
@@ -96,10 +107,10 @@ class TenantSpace(pulumi.ComponentResource):
         return DeployKey(
             name,
             DeployKeyArgs(
-                title=tenant_key_title(args.cluster, args.tenant.name),
+                title=tenant_key_title(args.settings.cluster, args.tenant.name),
                 secret=args.tenant.name,
                 namespace=args.tenant.name,
-                known_hosts=args.location.known_hosts,
+                known_hosts=source_location.known_hosts,
                 kubernetes_provider=args.provider,
                 repository=repository,
                 github_provider=args.github_providers[owner] if owner else None,

@@ -1,4 +1,4 @@
-"""Flux's install manifest: fetched and verified, reduced to what was selected, locked down, put in order."""
+"""Flux's install manifest: fetched, verified, reduced to the selected controllers, locked down, put in order."""
 
 from __future__ import annotations
 
@@ -22,58 +22,67 @@ from model.kubernetes.network_policies import with_closed_network
 COMPONENT_LABEL = "app.kubernetes.io/component"
 VERSION_LABEL = "app.kubernetes.io/version"
 
-AT_ITS_OWN_ADDRESS = "--metrics-addr=[$(POD_IP)]:8080"
-"""Not at localhost, where no proxy is asked: a tenant's base there could have the controller profile itself for days,
-and all tenants wait for it."""
+METRICS_AT_POD_IP = "--metrics-addr=[$(POD_IP)]:8080"
+"""Not at localhost, which Go's HTTP client reaches without a proxy: a tenant's remote base there could have the
+controller profile itself for days, while all tenants wait."""
 NO_CROSS_NAMESPACE = "--no-cross-namespace-refs=true"
 DEFAULT_SERVICE_ACCOUNT = "--default-service-account=default"
 LOCKDOWN = {
-    # Flux's documented multi-tenancy lockdown: a tenant's objects refer to nothing outside its namespace,
-    # fetch no base from elsewhere, and act as an account without rights where they name none.
+    # Flux's documented multi-tenancy lockdown: a tenant's objects refer to nothing outside their namespace, fetch no
+    # remote bases, and act as an account without rights unless they name another.
     "kustomize-controller": (
         NO_CROSS_NAMESPACE,
         "--no-remote-bases=true",
         DEFAULT_SERVICE_ACCOUNT,
-        AT_ITS_OWN_ADDRESS,
+        METRICS_AT_POD_IP,
     ),
-    "source-controller": (AT_ITS_OWN_ADDRESS, "--storage-addr=[$(POD_IP)]:9090"),
+    "source-controller": (METRICS_AT_POD_IP, "--storage-addr=[$(POD_IP)]:9090"),
     "helm-controller": (NO_CROSS_NAMESPACE, DEFAULT_SERVICE_ACCOUNT),
     "notification-controller": (NO_CROSS_NAMESPACE,),
     "image-reflector-controller": (NO_CROSS_NAMESPACE,),
     "image-automation-controller": (NO_CROSS_NAMESPACE,),
 }
 ALWAYS = {
-    # An account without `bind` can make a RoleBinding once its Role exists: they may come by the same commit.
+    # An account without `bind` can create a RoleBinding once its Role exists; one commit may bring both.
     "kustomize-controller": ("--custom-apply-stage-kinds=rbac.authorization.k8s.io/Role",),
 }
 
-NOWHERE = "http://127.0.0.1:9"
-"""A proxy that is not there: port 9 discards, and in a pod nothing listens on it."""
+BLACKHOLE_PROXY = "http://127.0.0.1:9"
+"""A closed port: in a pod nothing listens on the discard port."""
 EVENTS_AND_API_SERVER = (
     f"notification-controller.{FLUX_NAMESPACE}.svc.cluster.local.",
     f"notification-controller.{FLUX_NAMESPACE}.svc.cluster.local",
     "$(KUBERNETES_SERVICE_HOST)",
 )
-"""What a controller has to reach, as NO_PROXY takes it; kubelets fill in the API server's address."""
+"""Hosts that a controller has to reach, for NO_PROXY; the kubelet fills in the API server's address."""
 ARTIFACT_HOST = "SOURCE_CONTROLLER_LOCALHOST"
-"""Under which host kustomize-controller asks source-controller for artifacts, instead of under the one that everybody
-knows; a variable that Flux's controllers understand."""
+"""Environment variable of Flux's controllers: the host to fetch artifacts from, in place of the well-known one."""
 
 
 @dataclass(frozen=True)
-class Install:
-    """Flux's objects in the order in which they have to exist."""
+class FluxManifest:
+    """Flux's objects, in the order in which they have to exist."""
 
     version: str
-    """Flux's release, as the manifest's labels tell it; empty where they do not."""
+    """Flux's release, from the manifest's labels; empty if they have none."""
     definitions: tuple[Manifest, ...]
     """The namespace and the CustomResourceDefinitions."""
     permissions: tuple[Manifest, ...]
     """Service accounts, roles, bindings, network policies, quotas."""
     controllers: tuple[Manifest, ...]
-    """The Deployments, and the Services: those are waited for until a controller stands behind them."""
+    """Deployments and Services."""
     lockdown: bool
-    """Whether tenants are kept out: then artifacts are read as `reading_artifacts_at` says."""
+    """Whether tenants are locked out; then `with_secret_artifact_host` applies too."""
+
+    @property
+    def services(self) -> tuple[Manifest, ...]:
+        """Services; each becomes ready with a pod of its controller."""
+        return tuple(manifest for manifest in self.controllers if manifest["kind"] == "Service")
+
+    @property
+    def deployments(self) -> tuple[Manifest, ...]:
+        """Deployments of the controllers."""
+        return tuple(manifest for manifest in self.controllers if manifest["kind"] == "Deployment")
 
     @property
     def objects(self) -> tuple[Manifest, ...]:
@@ -82,9 +91,9 @@ class Install:
 
 
 def fetch(location: str, sha256: str, folder: Path, setting: str) -> str:
-    """The manifest's text from an https URL or a file (relative to `folder`), verified where a digest is given.
+    """The manifest's text from an https URL or a file (relative to `folder`), verified if a digest is given.
 
-    `setting` is the file that messages send the reader to. Raises MistakesError.
+    `setting` is the file that messages name. Raises MistakesError.
     """
 
     def stop(message: str, remedy: str) -> MistakesError:
@@ -121,12 +130,11 @@ def parse(
     lockdown: bool,
     network: NetworkSettings | None = None,
     plain_http: Sequence[str] = (),
-) -> Install:
-    """The objects of a manifest that the selected components need, closed to tenants as far as `lockdown` says.
+) -> FluxManifest:
+    """The manifest's objects for the selected controllers; with `lockdown`, closed to tenants.
 
-    `plain_http` are the hosts from which sources are read without encryption, such as mirrors.
-
-    Raises MistakesError where it is not Flux's.
+    `plain_http` are hosts whose sources are read without encryption, such as mirrors. Raises MistakesError for a
+    manifest that is not Flux's.
     """
     try:
         documents = [document for document in yaml.load_all(text, Loader=_Loader) if document]
@@ -136,7 +144,11 @@ def parse(
         isinstance(document, dict) and {"apiVersion", "kind", "metadata"} <= document.keys() for document in documents
     ):
         raise MistakesError(
-            [Mistake(name, 0, "", "holds something that is no Kubernetes object", "Use a release's install.yaml.")]
+            [
+                Mistake(
+                    name, 0, "", "contains a document that is not a Kubernetes object", "Use a release's install.yaml."
+                )
+            ]
         )
     objects = [_ours(manifest) for manifest in documents if _component(manifest) in (None, *components)]
     deployed = {manifest["metadata"]["name"] for manifest in objects if manifest["kind"] == "Deployment"}
@@ -150,8 +162,8 @@ def parse(
         allowed = network or NetworkSettings()
         closed = (with_closed_network(manifest, allowed.monitoring, allowed.webhooks) for manifest in objects)
         reachable = {"kustomize-controller": allowed.kustomize_reaches, "source-controller": plain_http}
-        objects = [_cut_off(_with_arguments(manifest, LOCKDOWN), reachable) for manifest in closed]
-    return Install(
+        objects = [_block_egress(_with_arguments(manifest, LOCKDOWN), reachable) for manifest in closed]
+    return FluxManifest(
         version=next(_versions(objects), ""),
         definitions=tuple(sorted((m for m in objects if m["kind"] in DEFINITIONS), key=_definition_order)),
         permissions=tuple(m for m in objects if m["kind"] not in (*DEFINITIONS, *WORKLOADS)),
@@ -169,7 +181,7 @@ def _definition_order(manifest: Manifest) -> int:
 
 
 def _component(manifest: Manifest) -> str | None:
-    """The controller that an object belongs to; None where it is everybody's."""
+    """The controller that an object belongs to; None if all share it."""
     return manifest["metadata"].get("labels", {}).get(COMPONENT_LABEL)
 
 
@@ -195,53 +207,51 @@ def _with_arguments(manifest: Manifest, by_controller: Mapping[str, Sequence[str
     return locked
 
 
-def _cut_off(manifest: Manifest, reachable: Mapping[str, Sequence[str]]) -> Manifest:
-    """Keeps the controllers that ask for what tenants name off the web and off the cluster.
+def _block_egress(manifest: Manifest, reachable: Mapping[str, Sequence[str]]) -> Manifest:
+    """The Deployment with HTTP(S)_PROXY set to a closed port, so that only NO_PROXY hosts are reachable.
 
-    --no-remote-bases keeps away repositories only. Kustomize itself still fetches single files by HTTP, from inside the
-    cluster, and waits for a server that never answers, with all tenants behind it. A chart's index and its dependencies
-    lead source-controller as far, though what it fetches by HTTPS has to come from whom a certificate names. What they
-    ask is told to a proxy that is not there.
+    For controllers that fetch URLs from tenants' repositories. --no-remote-bases covers repositories only: Kustomize
+    still fetches single files by HTTP, from inside the cluster too, and waits for a server that never answers while all
+    tenants wait. A chart's index and dependencies lead source-controller as far; only its HTTPS has certificates.
     """
     controller = manifest["metadata"]["name"]
     if manifest["kind"] != "Deployment" or controller not in reachable:
         return manifest
-    apart = deepcopy(manifest)
-    container: dict[str, Any] = apart["spec"]["template"]["spec"]["containers"][0]
-    proxies = {"HTTP_PROXY": NOWHERE}
-    beside = [*EVENTS_AND_API_SERVER, *reachable[controller]]
+    blocked = deepcopy(manifest)
+    container: dict[str, Any] = blocked["spec"]["template"]["spec"]["containers"][0]
+    proxies = {"HTTP_PROXY": BLACKHOLE_PROXY}
+    no_proxy = [*EVENTS_AND_API_SERVER, *reachable[controller]]
     if controller == "kustomize-controller":
-        proxies["HTTPS_PROXY"] = NOWHERE
-        beside.append(f"$({ARTIFACT_HOST})")
+        proxies["HTTPS_PROXY"] = BLACKHOLE_PROXY
+        no_proxy.append(f"$({ARTIFACT_HOST})")
     ours: dict[str, Any] = {
         "POD_IP": {"valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
         **{name: {"value": value} for name, value in proxies.items()},
-        "NO_PROXY": {"value": ",".join(beside)},
+        "NO_PROXY": {"value": ",".join(no_proxy)},
     }
     kept = [variable for variable in container.get("env", []) if variable["name"] not in ours]
     container["env"] = [*kept, *({"name": name, **value} for name, value in ours.items())]
-    return apart
+    return blocked
 
 
-def reading_artifacts_at(manifest: Manifest, host: Any, address: Any) -> Manifest:
-    """The Deployment of kustomize-controller, for which artifacts are at a host that only it knows.
+def with_secret_artifact_host(manifest: Manifest, host: Any, address: Any) -> Manifest:
+    """kustomize-controller's Deployment, with artifacts at a host name that only it knows.
 
-    source-controller gives every artifact to whoever asks, and lists them: it relies on tenants not being able to ask.
-    But what kustomize-controller can fetch, a tenant's kustomization can have it fetch, by the same URL. So the name
-    under which it is allowed to ask is a secret. It leads to `address` by the pod's hosts file, because whatever DNS
-    knows, tenants can look up. Both may be outputs.
+    source-controller serves every artifact to every client, and lists them. What kustomize-controller can fetch, a
+    tenant's kustomization can make it fetch by the same URL. So the one host name that bypasses the closed proxy is a
+    secret. The pod's hosts file resolves it to `address`: tenants could look up any name in DNS. Both may be outputs.
     """
-    apart = deepcopy(manifest)
-    pod: dict[str, Any] = apart["spec"]["template"]["spec"]
+    deployment = deepcopy(manifest)
+    pod: dict[str, Any] = deployment["spec"]["template"]["spec"]
     pod["hostAliases"] = [*pod.get("hostAliases", []), {"ip": address, "hostnames": [host]}]
     container = pod["containers"][0]
-    # Before the others, which refer to it.
+    # Before the variables that refer to it.
     container["env"] = [{"name": ARTIFACT_HOST, "value": host}, *container.get("env", [])]
-    return apart
+    return deployment
 
 
 class _Loader(yaml.CSafeLoader):  # libyaml reads Flux's 270 kB in a tenth of the time
-    """YAML as Kubernetes reads it: a date is text."""
+    """YAML as Kubernetes reads it: dates are text."""
 
 
 _Loader.yaml_implicit_resolvers = {

@@ -22,8 +22,8 @@ from model.config.mirrors import Location
 from model.config.network_rules import ClusterNetwork
 from model.kubernetes import flux, manifests
 from model.kubernetes.admission import guardrails
-from model.kubernetes.confinement import confinement
 from model.kubernetes.manifests import Manifest
+from model.kubernetes.tenant import isolation_objects
 from tests.isolation.actors import Actor, Answer
 from tests.isolation.attack import Attack
 from tests.isolation.attacks import ATTACKS
@@ -162,7 +162,7 @@ def objects_of(tenant: tenants.Tenant) -> list[Manifest]:
     """What the program makes for a tenant in Kubernetes."""
     return [
         manifests.namespace(tenant),
-        *(manifest for _, manifest in confinement(tenant, ClusterNetwork())),
+        *(manifest for _, manifest in isolation_objects(tenant, ClusterNetwork())),
         manifests.git_repository(tenant, Location(tenant.source.url, "")),
         manifests.kustomization(tenant),
     ]

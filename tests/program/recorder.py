@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pulumi
+import pulumi_aws as aws
 import yaml
 from pulumi.runtime import config as pulumi_config
 from pulumi.runtime import mocks, rpc, stack
 from pulumi.runtime.proto import resource_pb2
+
+from components.aws.context import AwsContext
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -223,6 +226,21 @@ def record(
             raise ProgramError(str(error)) from error
         raise error
     return Recording(monitor.registrations, monitor.outputs)
+
+
+TAGS = {"Project": "saas", "Stack": "prod-eu"}
+
+
+def aws_context(*, prefix: str = "saas-prod-eu", protected: bool = True) -> AwsContext:
+    """A context for components that are tried by themselves; to be called in a running program."""
+    return AwsContext(
+        provider=aws.Provider("aws", region="eu-west-1"),
+        region="eu-west-1",
+        account="123456789012",
+        prefix=prefix,
+        tags=TAGS,
+        protected=protected,
+    )
 
 
 def defaults() -> dict[str, Any]:

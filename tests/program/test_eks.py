@@ -6,16 +6,14 @@ import json
 from typing import Any
 
 import pulumi
-import pulumi_aws as aws
 import pytest
 
 from components.aws.eks import AdoptedEksCluster, AdoptedEksClusterArgs, EksCluster, EksClusterArgs
 from model.config.aws import ClusterSettings
 from tests.iam_lint import findings
-from tests.program.recorder import ProgramError, Recording, record
+from tests.program.recorder import TAGS, ProgramError, Recording, aws_context, record
 
 ROLE = "arn:aws:iam::123456789012:role/platform-engineer"
-TAGS = {"Project": "saas", "Stack": "prod-eu"}
 ADDONS = dict.fromkeys(("vpc-cni", "coredns", "kube-proxy", "eks-pod-identity-agent"), "v1.2.3-eksbuild.1")
 CLUSTER = "eks:index:Cluster"
 ADDON = "aws:eks/addon:Addon"
@@ -26,21 +24,14 @@ NODE_POOL = "kubernetes:karpenter.sh/v1:NodePool"
 
 def provision(preview: bool = False, *, protected: bool = True, **settings: Any) -> Recording:
     def program() -> None:
-        provider = aws.Provider("aws", region="eu-west-1")
         args = EksClusterArgs(
+            context=aws_context(protected=protected),
             cluster_name="prod-eu",
-            prefix="saas-prod-eu",
             settings=ClusterSettings.model_validate({"addons": ADDONS, "administrators": [ROLE], **settings}),
-            region="eu-west-1",
-            account="123456789012",
             vpc_id="vpc-0123456789abcdef0",
             private_subnet_ids=["subnet-a", "subnet-b"],
             public_subnet_ids=[],
-            network_ready=[],
             service_cidr="172.20.0.0/16",
-            tags=TAGS,
-            protected=protected,
-            aws=provider,
         )
         cluster = EksCluster("prod-eu", args)
         pulumi.export("kubeconfig", cluster.kubeconfig)
@@ -245,8 +236,7 @@ def adopt(version: str) -> Recording:
     }
 
     def program() -> None:
-        provider = aws.Provider("aws", region="eu-west-1")
-        args = AdoptedEksClusterArgs(cluster_name="prod-eu", region="eu-west-1", aws=provider)
+        args = AdoptedEksClusterArgs(context=aws_context(), cluster_name="prod-eu")
         pulumi.export("kubeconfig", AdoptedEksCluster("prod-eu", args).kubeconfig)
 
     return record(program, answers={"aws:eks/getCluster:getCluster": found})

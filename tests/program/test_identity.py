@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pulumi
-import pulumi_aws as aws
 import pulumi_kubernetes as kubernetes
 import pytest
 
-from components.aws.identity import Identity, IdentityArgs, TenantIdentity, TenantIdentityArgs
+from components.aws.users import TenantUsers, TenantUsersArgs, UserPool, UserPoolArgs
 from components.tenant.space import TenantSpace, TenantSpaceArgs
 from model.config.aws import IdentitySettings
-from model.config.mirrors import Location
+from model.config.settings import Settings
 from model.config.tenants import Tenant
 from tests.program import service_model
-from tests.program.recorder import Recording, record
+from tests.program.recorder import Recording, aws_context, defaults, record
 
 POOL = "aws:cognito/userPool:UserPool"
 CLIENT = "aws:cognito/userPoolClient:UserPoolClient"
@@ -38,32 +37,28 @@ def users(*identities: str, preview: bool = False, protected: bool = True, **set
     """A stack with the shared pool and, for each of `identities`, the tenant alpha."""
 
     def program() -> None:
-        shared = Identity(
+        shared = UserPool(
             "prod-eu",
-            IdentityArgs(
+            UserPoolArgs(
+                context=aws_context(protected=protected),
                 settings=IdentitySettings.model_validate({**SETTINGS, **settings}),
-                region="eu-west-1",
-                prefix="saas-prod-eu",
-                protected=protected,
-                aws=aws.Provider("aws", region="eu-west-1"),
             ),
         )
         cluster = kubernetes.Provider("prod-eu", kubeconfig="{}")
-        for one in map(tenant, identities):
-            identity = TenantIdentity(one.name, TenantIdentityArgs(one, shared))
-            pulumi.export("data", dict(identity.config_map_data))
-            TenantSpace(
-                one.name,
-                TenantSpaceArgs(
-                    tenant=one,
-                    location=Location(one.source.url, ""),
-                    cluster="prod-eu",
-                    provider=cluster,
-                    github_providers={},
-                    reconciled_by=[],
-                    identity=identity.config_map_data,
-                ),
+        stack = Settings.model_validate({**defaults(), "owner": "acme", "aws": None, "network": None})
+        for alpha in map(tenant, identities):
+            members = TenantUsers("alpha", TenantUsersArgs(tenant=alpha, shared=shared))
+            pulumi.export("data", dict(members.config_map_data))
+            args = TenantSpaceArgs(
+                tenant=alpha,
+                settings=stack,
+                mirrors=[],
+                provider=cluster,
+                github_providers={},
+                depends_on=[],
+                users=members,
             )
+            TenantSpace("alpha", args)
 
     return record(program, preview=preview)
 

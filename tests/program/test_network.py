@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pulumi
-import pulumi_aws as aws
 import pytest
 
-from components.aws.network import ClusterNetwork, ExistingNetwork, ExistingNetworkArgs, Network, NetworkArgs
+from components.aws.context import AwsContext
+from components.aws.network import ExistingNetwork, ExistingNetworkArgs, Network, NetworkArgs, VpcNetwork
 from model.config.aws import ExistingNetworkSettings, NetworkSettings
 from tests.iam_lint import findings
-from tests.program.recorder import ProgramError, Recording, Registration, record
+from tests.program.recorder import ProgramError, Recording, Registration, aws_context, record
 
 VPC = "aws:ec2/vpc:Vpc"
 SUBNET = "aws:ec2/subnet:Subnet"
@@ -47,11 +47,11 @@ def look_up(args: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": args["id"], "tags": {}} | OUTSIDE[args["id"]]
 
 
-def program_of(build: Callable[[aws.Provider], ClusterNetwork], preview: bool) -> Recording:
+def program_of(build: Callable[[AwsContext], VpcNetwork], *, preview: bool, protected: bool = True) -> Recording:
     """What a program registers that consists of one network, and the network's outputs."""
 
     def program() -> None:
-        network = build(aws.Provider("aws", region="eu-west-1"))
+        network = build(aws_context(prefix="saas-in-eks-test", protected=protected))
         pulumi.export("vpc", network.vpc_id)
         pulumi.export("private", network.private_subnet_ids)
         pulumi.export("public", network.public_subnet_ids)
@@ -69,25 +69,20 @@ def network(*, preview: bool = False, protected: bool = True, **settings: Any) -
     """A provisioned network; settings by their keys in the configuration."""
     given = NetworkSettings.model_validate(settings)
 
-    def build(provider: aws.Provider) -> ClusterNetwork:
-        args = NetworkArgs(
-            settings=given,
-            region="eu-west-1",
-            account="123456789012",
-            cluster_name="eu",
-            prefix="saas-in-eks-test",
-            protected=protected,
-            aws=provider,
-        )
-        return Network("eu", args)
+    def build(context: AwsContext) -> VpcNetwork:
+        return Network("eu", NetworkArgs(context=context, settings=given, cluster_name="eu"))
 
-    return program_of(build, preview)
+    return program_of(build, preview=preview, protected=protected)
 
 
 def existing(vpc: str, private: list[str], public: list[str] | None = None, *, preview: bool = False) -> Recording:
     values = {"vpc": vpc, "privateSubnets": private, "publicSubnets": public or []}
     given = ExistingNetworkSettings.model_validate(values)
-    return program_of(lambda provider: ExistingNetwork("eu", ExistingNetworkArgs(given, provider)), preview)
+
+    def build(context: AwsContext) -> VpcNetwork:
+        return ExistingNetwork("eu", ExistingNetworkArgs(context=context, settings=given))
+
+    return program_of(build, preview=preview)
 
 
 def names(registrations: list[Registration]) -> set[str]:
@@ -339,7 +334,7 @@ def test_an_existing_network_is_used_and_left_as_it_is(preview: bool) -> None:
 
 NOT_IN_IT = "subnet-0000000c is in vpc-0000000c, not in vpc-0000000a"
 ONE_ZONE = "All private subnets are in eu-west-1a"
-NO_NAMES = "enable its DNS resolution and DNS hostnames"
+NO_NAMES = "DNS resolution or DNS hostnames are disabled in vpc-0000000b"
 REFUSED: Mapping[str, tuple[str, list[str], list[str], set[str]]] = {
     "a subnet of another VPC": ("vpc-0000000a", ["subnet-0000000a", "subnet-0000000c"], [], {NOT_IN_IT}),
     "a public subnet of another VPC": (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from model.kubernetes.flux import ARTIFACT_HOST, reading_artifacts_at
+from model.kubernetes.flux import ARTIFACT_HOST, with_secret_artifact_host
 from tests.program.conftest import TENANTS, Run
 from tests.program.recorder import Github, ProgramError, Registration
 
@@ -176,7 +176,7 @@ def test_git_holds_what_pulumi_applies(run: Run) -> None:
     told = [one for one in committed if one not in applied]
     assert [_identity(one) for one in told] == [("Deployment", "kustomize-controller")]
     host = _environment(recording.one(DEPLOYMENT, "kustomize-controller"))[ARTIFACT_HOST]
-    assert reading_artifacts_at(told[0], host, "10.0.0.17") in applied
+    assert with_secret_artifact_host(told[0], host, "10.0.0.17") in applied
     assert yaml.safe_load(files[f"{folder}/kustomization.yaml"])["resources"] == [
         "gotk-components.yaml",
         "gotk-sync.yaml",

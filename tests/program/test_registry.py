@@ -6,14 +6,13 @@ import json
 from typing import Any
 
 import pulumi
-import pulumi_aws as aws
 import pytest
 
 from components.aws.registry import Registry, RegistryArgs
 from model.config.aws import RegistrySettings
 from tests.iam_lint import findings
 from tests.program import service_model
-from tests.program.recorder import Recording, record
+from tests.program.recorder import Recording, aws_context, record
 
 NODES = "arn:aws:iam::123456789012:role/saas-prod-eu-node"
 CLUSTER = "arn:aws:eks:eu-west-1:123456789012:cluster/prod-eu"
@@ -25,15 +24,12 @@ def registry(
 ) -> Recording:
     def program() -> None:
         args = RegistryArgs(
+            context=aws_context(protected=protected),
             settings=RegistrySettings.model_validate({"repositories": ["product", "team/worker"], **settings}),
             cluster_name="prod-eu",
             cluster_arn=pulumi.Output.from_input(CLUSTER),
-            prefix="saas-prod-eu",
-            account="123456789012",
             pull_roles=[pulumi.Output.from_input(NODES)] if nodes else [],
             image_scanner=image_scanner,
-            protected=protected,
-            aws=aws.Provider("aws", region="eu-west-1"),
         )
         pulumi.export("urls", dict(Registry("prod-eu", args).repository_urls))
 

@@ -13,7 +13,7 @@ from components.tenant.aws_role import TenantBoundary, TenantBoundaryArgs, Tenan
 from model.config.aws_access import AwsAccess
 from tests.iam_decisions import Attempt, Session, assume
 from tests.iam_lint import findings
-from tests.program.recorder import Recording, record
+from tests.program.recorder import Recording, aws_context, record
 
 ACCOUNT = "123456789012"
 CLUSTER = f"arn:aws:eks:eu-west-1:{ACCOUNT}:cluster/prod-eu"
@@ -32,24 +32,22 @@ def roles(*tenants: str, preview: bool = False, cluster_arn: Any = CLUSTER, **ac
     given = AwsAccess.model_validate({"statements": [STATEMENT], **access})
 
     def program() -> None:
-        provider = aws.Provider("aws", region="eu-west-1")
-        boundary = TenantBoundary("tenants", TenantBoundaryArgs(prefix="saas-prod-eu", account=ACCOUNT, aws=provider))
+        context = aws_context()
+        boundary = TenantBoundary("tenants", TenantBoundaryArgs(context=context))
         vpc = aws.ec2.Vpc("network", cidr_block="10.0.0.0/16")
         for tenant in tenants:
             args = TenantRoleArgs(
+                context=context,
                 tenant=tenant,
                 access=given,
-                account=ACCOUNT,
                 cluster_name="prod-eu",
                 cluster_arn=vpc.arn if cluster_arn is None else cluster_arn,
                 boundary_arn=boundary.arn,
-                prefix="saas-prod-eu",
-                aws=provider,
-                needs=[vpc],
+                depends_on=[vpc],
             )
             role = TenantRole(tenant, args)
             export(f"{tenant}-arn", role.arn)
-            export(f"{tenant}-ready", [resource.urn for resource in role.ready])
+            export(f"{tenant}-ready", role.ready.urn)
         export("boundary", Output.from_input(boundary.arn))
 
     return record(program, preview=preview)
@@ -89,7 +87,7 @@ def test_the_association_is_the_last_to_come_and_the_first_to_go() -> None:
     before = recording.needs(association)
     for type_ in (ROLE, POLICY, INLINE, ATTACHMENT, "aws:ec2/vpc:Vpc"):
         assert {one.urn for one in recording.of(type_)} <= before
-    assert recording.outputs["shop-ready"] == [association.urn]
+    assert recording.outputs["shop-ready"] == association.urn
 
 
 def test_the_programs_documents_keep_tenants_apart() -> None:

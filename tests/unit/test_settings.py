@@ -14,7 +14,7 @@ from model.config import document, settings
 from model.config.document import Document
 from model.config.mistakes import MistakesError
 from model.config.unsound import UNSOUND, UnsoundError, sound
-from model.kubernetes.version import version_problem
+from model.kubernetes.cluster import version_problem
 from tests.program.recorder import CHECKOUT, defaults
 
 GOOD = {"owner": "acme", "fluxManifest": "install.yaml"}

@@ -1,4 +1,4 @@
-"""The SaaS' users: a Cognito user pool that speaks OpenID Connect, and each tenant's part in it."""
+"""The SaaS' users: a Cognito user pool with OpenID Connect, and each tenant's group, client or pool."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from components.aws.context import AwsContext
 from model.config.aws import IdentitySettings
 from model.config.identity import (
     TENANT_ATTRIBUTE,
@@ -19,53 +20,49 @@ from model.config.identity import (
     tenant_domain,
     tenant_urls,
 )
+from model.config.settings import Settings
 from model.config.tenants import Tenant
 
 MINIMUM_PASSWORD = 14
 INVITATION_DAYS = 3
-"""How long the password of an invitation works."""
+"""Validity of an invitation's password."""
 TOKEN_MINUTES = 30
-"""How long a stolen or outdated token works, since products verify it without asking Cognito."""
+"""How long a stolen or outdated token works: products verify tokens without asking Cognito."""
 SESSION_DAYS = 7
-"""How long somebody who does not come back stays signed in."""
+"""How long an inactive user stays signed in."""
 RETRY_SECONDS = 30
-"""How long a refresh token that was exchanged still works, for an answer that got lost."""
+"""How long a refresh token still works after its exchange, in case the answer got lost."""
 
 
 @dataclass(frozen=True)
-class IdentityArgs:
+class UserPoolArgs:
     """A user pool."""
 
+    context: AwsContext
     settings: IdentitySettings
-    region: str
-    prefix: str
-    """What the names of its AWS resources begin with; also what the API's scopes begin with."""
-    protected: bool
-    """Whether users refuse to be deleted."""
-    aws: aws.Provider
     tenant: str | None = None
-    """Whose pool it is; None for the one that tenants share."""
+    """The tenant that the pool belongs to; None for the shared pool."""
 
 
-class Identity(pulumi.ComponentResource):
-    """Users who are invited, sign in by e-mail on Cognito's pages, and get tokens that any OIDC library verifies.
+class UserPool(pulumi.ComponentResource):
+    """Cognito user pool: users are invited, sign in by e-mail on Cognito's pages and get standard OIDC tokens.
 
-    The shared pool refuses to be deleted. A tenant's own leaves the program with its tenant and stays on AWS.
+    The shared pool refuses to be deleted. A tenant's own pool leaves the stack with its tenant and stays on AWS.
     """
 
     issuer: pulumi.Output[str]
     jwks_url: pulumi.Output[str]
     client_id: pulumi.Output[str]
-    """The audience of the tokens: their claim client_id, in ID tokens aud."""
+    """Audience of the tokens: claim `client_id` of access tokens, `aud` of ID tokens."""
     endpoints: Mapping[str, str]
     scopes: Sequence[str]
-    """What a client may ask for."""
+    """OAuth scopes that a client may request."""
     pool_id: pulumi.Output[str]
 
-    def __init__(self, name: str, args: IdentityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: UserPoolArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:identity:Identity", name, None, opts)
         self.args = args
-        settings, tenant = args.settings, args.tenant
+        settings, tenant, context = args.settings, args.tenant, args.context
         domain = tenant_domain(settings, tenant) if tenant else settings.domain
         callbacks, logouts = settings.callback_urls, settings.logout_urls
         if tenant:
@@ -78,34 +75,35 @@ class Identity(pulumi.ComponentResource):
             domain=domain,
             user_pool_id=pool.id,
             managed_login_version=2 if settings.login_pages == "managed" else 1,
-            opts=self._child(),
+            opts=context.child(self),
         )
         self._server = self._resource_server(name) if settings.scopes else None
-        self.scopes = allowed_scopes(args.prefix, settings)
+        self.scopes = allowed_scopes(context.prefix, settings)
         self.client_id = self.client(name, self._own_name, callbacks, logouts, self).id
-        self.issuer = pool.id.apply(lambda pool: issuer(args.region, pool))
+        self.issuer = pool.id.apply(lambda pool: issuer(context.region, pool))
         self.jwks_url = self.issuer.apply(jwks_url)
-        self.endpoints = endpoints(args.region, domain)
+        self.endpoints = endpoints(context.region, domain)
         self.register_outputs({"issuer": self.issuer, "jwksUrl": self.jwks_url, "clientId": self.client_id})
 
     @property
     def _own_name(self) -> str:
-        return f"{self.args.prefix}-{self.args.tenant}" if self.args.tenant else self.args.prefix
+        prefix = self.args.context.prefix
+        return f"{prefix}-{self.args.tenant}" if self.args.tenant else prefix
 
     def _pool(self, name: str) -> aws.cognito.UserPool:
-        settings, tenant, protected = self.args.settings, self.args.tenant, self.args.protected
+        settings, tenant, context = self.args.settings, self.args.tenant, self.args.context
         return aws.cognito.UserPool(
             name,
             name=self._own_name,
             user_pool_tier=settings.plan,
-            deletion_protection="ACTIVE" if protected else "INACTIVE",
-            # People sign in with their address. Neither can be changed later, so a pool begins with both.
+            deletion_protection="ACTIVE" if context.protected else "INACTIVE",
+            # Sign-in by e-mail address. Cognito can change neither setting later.
             username_attributes=["email"],
             username_configuration={"case_sensitive": False},
             auto_verified_attributes=["email"],
-            # Else whoever takes over a session takes over the account, with an address of his own.
+            # Otherwise a stolen session becomes a stolen account, by a changed address.
             user_attribute_update_settings={"attributes_require_verification_before_updates": ["email"]},
-            # Who signs up by himself would choose his tenant by himself.
+            # Self-registered users would choose their own tenant.
             admin_create_user_config={"allow_admin_create_user_only": True},
             account_recovery_setting={"recovery_mechanisms": [{"name": "verified_email", "priority": 1}]},
             password_policy={
@@ -126,7 +124,7 @@ class Identity(pulumi.ComponentResource):
                     "mutable": False,
                     "developer_only_attribute": False,
                     "required": False,
-                    # Written out, since Cognito answers with its own and a pool's schema can never be changed.
+                    # Spelled out: Cognito fills in its own defaults, and a pool's schema can never be changed.
                     "string_attribute_constraints": {"min_length": "2", "max_length": "63"},
                 }
             ],
@@ -138,35 +136,37 @@ class Identity(pulumi.ComponentResource):
             if settings.email
             else {"email_sending_account": "COGNITO_DEFAULT"},
             tags={"Name": self._own_name} | ({"tenant": tenant} if tenant else {}),
-            opts=self._child(protect=protected and not tenant, retain_on_delete=protected and bool(tenant)),
+            opts=context.child(
+                self, protect=context.protected and not tenant, retain_on_delete=context.protected and bool(tenant)
+            ),
         )
 
     def _resource_server(self, name: str) -> aws.cognito.ResourceServer:
         return aws.cognito.ResourceServer(
             name,
-            identifier=self.args.prefix,
+            identifier=self.args.context.prefix,
             name=self._own_name,
             user_pool_id=self.pool_id,
             scopes=[
-                {"scope_name": scope, "scope_description": meaning}
-                for scope, meaning in sorted(self.args.settings.scopes.items())
+                {"scope_name": scope, "scope_description": description}
+                for scope, description in sorted(self.args.settings.scopes.items())
             ],
-            opts=self._child(),
+            opts=self.args.context.child(self),
         )
 
     def client(
         self, name: str, own_name: str, callbacks: Sequence[str], logouts: Sequence[str], parent: pulumi.Resource
     ) -> aws.cognito.UserPoolClient:
-        """An application whose users sign in on Cognito's pages (authorization code; PKCE in place of a secret)."""
+        """Application whose users sign in on Cognito's pages (authorization code flow with PKCE, no client secret)."""
         args = self.args
         rotates = args.settings.plan != "LITE"
-        needed = [self._server] if self._server else []
-        opts = pulumi.ResourceOptions(parent=parent, provider=args.aws, depends_on=needed)
+        # Cognito refuses a client whose scopes do not exist yet.
+        opts = args.context.child(parent, depends_on=[self._server] if self._server else [])
         client = aws.cognito.UserPoolClient(
             name,
             name=own_name,
             user_pool_id=self.pool_id,
-            # It would be in the hands of every tenant's product, and in browsers: no secret at all.
+            # Every tenant's product and every browser would have it.
             generate_secret=False,
             allowed_oauth_flows_user_pool_client=True,
             allowed_oauth_flows=["code"],
@@ -174,7 +174,7 @@ class Identity(pulumi.ComponentResource):
             supported_identity_providers=["COGNITO"],
             callback_urls=list(callbacks),
             logout_urls=list(logouts),
-            # Rotation takes the place of REFRESH_TOKEN_AUTH: Cognito refuses both together, and the plan LITE has none.
+            # Cognito refuses rotation together with REFRESH_TOKEN_AUTH; the plan LITE has no rotation.
             explicit_auth_flows=["ALLOW_USER_SRP_AUTH", *([] if rotates else ["ALLOW_REFRESH_TOKEN_AUTH"])],
             refresh_token_rotation={"feature": "ENABLED", "retry_grace_period_seconds": RETRY_SECONDS}
             if rotates
@@ -190,83 +190,85 @@ class Identity(pulumi.ComponentResource):
             opts=opts,
         )
         if args.settings.login_pages == "managed":
-            # Managed pages are blank for a client without a style; classic ones need none.
+            # Managed pages are blank for a client without a branding; classic ones need none.
             aws.cognito.ManagedLoginBranding(
                 name,
                 user_pool_id=self.pool_id,
                 client_id=client.id,
                 use_cognito_provided_values=True,
-                opts=pulumi.ResourceOptions(parent=parent, provider=args.aws),
+                opts=args.context.child(parent),
             )
         return client
 
-    def _child(self, protect: bool = False, retain_on_delete: bool = False) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(
-            parent=self, provider=self.args.aws, protect=protect, retain_on_delete=retain_on_delete
-        )
-
 
 @dataclass(frozen=True)
-class TenantIdentityArgs:
-    """A tenant, and the pool that tenants share."""
+class TenantUsersArgs:
+    """A tenant, and the shared pool."""
 
     tenant: Tenant
-    identity: Identity
+    shared: UserPool
 
 
-class TenantIdentity(pulumi.ComponentResource):
-    """A group of the shared pool; by the tenant's choice also a client of its own there, or a pool of its own.
+class TenantUsers(pulumi.ComponentResource):
+    """The tenant's group of the shared pool; by its choice also a client there, or a pool of its own.
 
-    The group is there in every case. Any user of a pool can sign in at any of its clients, so that a client proves
-    nothing; and a tenant that moves from one model to another keeps who belongs to it.
+    Every tenant has the group: users of a pool can sign in at any of its clients, so a client proves nothing, and a
+    tenant that moves from one model to another keeps its members.
     """
 
     config_map_data: Mapping[str, pulumi.Input[str]]
-    """What the tenant's product has to know; see `model.config.identity.config_map`."""
+    """Issuer, client and endpoints, for the tenant's product; see `model.config.identity.config_map`."""
 
-    def __init__(self, name: str, args: TenantIdentityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: TenantUsersArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:identity:TenantIdentity", name, None, opts)
-        tenant, shared = args.tenant, args.identity
+        tenant, shared = args.tenant, args.shared
+        settings, context = shared.args.settings, shared.args.context
         self._group(name, tenant, shared, self)
-        identity, client_id = shared, shared.client_id
+        pool, client_id = shared, shared.client_id
         if tenant.identity == "client":
-            settings = shared.args.settings
             client_id = shared.client(
                 name,
-                f"{shared.args.prefix}-{tenant.name}",
+                f"{context.prefix}-{tenant.name}",
                 tenant_urls(settings.tenant_callback_urls, settings.callback_urls, tenant.name),
                 tenant_urls(settings.tenant_logout_urls, settings.logout_urls, tenant.name),
                 self,
             ).id
         elif tenant.identity == "pool":
-            own = IdentityArgs(
-                settings=shared.args.settings,
-                region=shared.args.region,
-                prefix=shared.args.prefix,
-                protected=shared.args.protected,
-                aws=shared.args.aws,
-                tenant=tenant.name,
-            )
-            identity = Identity(name, own, pulumi.ResourceOptions(parent=self))
-            client_id = identity.client_id
-            self._group(name, tenant, identity, identity)
+            own = UserPoolArgs(context=context, settings=settings, tenant=tenant.name)
+            pool = UserPool(name, own, pulumi.ResourceOptions(parent=self))
+            client_id = pool.client_id
+            self._group(name, tenant, pool, pool)
         self.config_map_data = {
-            "OIDC_ISSUER": identity.issuer,
-            "OIDC_JWKS_URI": identity.jwks_url,
+            "OIDC_ISSUER": pool.issuer,
+            "OIDC_JWKS_URI": pool.jwks_url,
             "OIDC_CLIENT_ID": client_id,
             "OIDC_TOKEN_USE": "access",
-            "OIDC_SCOPES": " ".join(identity.scopes),
+            "OIDC_SCOPES": " ".join(pool.scopes),
             "OIDC_TENANT_CLAIM": TENANT_CLAIM,
             "OIDC_TENANT": tenant.name,
-            **identity.endpoints,
+            **pool.endpoints,
         }
-        self.register_outputs({"issuer": identity.issuer, "clientId": client_id})
+        self.register_outputs({"issuer": pool.issuer, "clientId": client_id})
 
-    def _group(self, name: str, tenant: Tenant, identity: Identity, parent: pulumi.Resource) -> None:
+    def _group(self, name: str, tenant: Tenant, pool: UserPool, parent: pulumi.Resource) -> None:
         aws.cognito.UserGroup(
             name,
             name=tenant.name,
             description=f"Users of the tenant {tenant.name}",
-            user_pool_id=identity.pool_id,
-            opts=pulumi.ResourceOptions(parent=parent, provider=identity.args.aws),
+            user_pool_id=pool.pool_id,
+            opts=pool.args.context.child(parent),
         )
+
+
+def create_user_pool(settings: Settings, context: AwsContext | None) -> UserPool | None:
+    """The shared user pool; None where the settings ask for none."""
+    if not (settings.aws and settings.aws.identity and context):
+        return None
+    return UserPool(settings.cluster, UserPoolArgs(context=context, settings=settings.aws.identity))
+
+
+def create_tenant_users(shared: UserPool | None, tenants: Sequence[Tenant]) -> Mapping[str, TenantUsers]:
+    """Each tenant's part of the user pool, by the tenants' names; empty without a pool."""
+    if shared is None:
+        return {}
+    return {tenant.name: TenantUsers(tenant.name, TenantUsersArgs(tenant=tenant, shared=shared)) for tenant in tenants}
