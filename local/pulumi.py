@@ -1,4 +1,4 @@
-"""The `pulumi` command for one platform: its own home, plugins, backend and environment; nothing of the user's."""
+"""The `pulumi` command of one platform: with its own home, plugins, backend and environment."""
 
 from __future__ import annotations
 
@@ -18,31 +18,25 @@ from typing import Any
 import psutil
 
 from local.home import PROJECT, Home
+from local.toolchain import LANGUAGE_HOST
 
 PASSPHRASE = "local"  # noqa: S105 - well known, see environment()
 
-_STAND_INS = {
-    "kubernetes": "pulumi-kubernetes",
-    "tls": "pulumi-tls",
-    "github": "pulumi-github",
-    "aws": "pulumi-aws",
-    "eks": "pulumi-eks",
-}
-"""Plugin -> the Python package whose version it has to have."""
+_STAND_INS = ("tls", "github", "aws", "eks")
+"""Plugins that are Python programs of this project. Each has the version of the SDK package, pulumi-NAME."""
 
 _OF_THE_PLATFORM = ("github", "aws", "eks")
 """Plugins for what the platform itself stands in for, whatever Pulumi runs on it: the Git server, and AWS in a
 rehearsal."""
 
-_LANGUAGE_HOST = "pulumi-language-python"
+_PROVIDER = "pulumi-resource-kubernetes"
 _MARK = "# stand-in of this project"
 
-_FORGOTTEN = ("PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_STACK", "PULUMI_API", "GITHUB_TOKEN")
-"""The user's own, that would lead a command elsewhere, or be kept in this platform's state."""
+_UNSET = ("PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_STACK", "PULUMI_API", "GITHUB_TOKEN")
+"""Variables of the user that would lead a command to another backend or stack, or be kept in this platform's state."""
 
-
-THROWN_AWAY = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
-"""For stacks that nobody keeps: their state is written once, when a command ends, instead of at each step. A command
+EPHEMERAL_STATE = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
+"""Environment for throw-away stacks: the state is written once, when a command ends, instead of at each step. A command
 that is killed loses it."""
 
 
@@ -54,33 +48,45 @@ def install(home: Home, tools: Mapping[str, Path]) -> None:
     """Put `pulumi`, its plugins and the other programs in place, and write the env file. Idempotent.
 
     A Pulumi that brings its own language host is an official distribution, which downloads official plugins by itself.
-    It only gets stand-ins for github, aws and eks, because GitHub and AWS are not there either. Any other Pulumi gets
-    stand-ins for all plugins.
+    It only gets stand-ins for github, aws and eks, because GitHub and AWS are not there either. Our own build gets the
+    Kubernetes provider that was built with it, and stand-ins for the rest.
     """
     home.create()
     for name, program in tools.items():
-        _link(home.bin / name, program)
+        if name != _PROVIDER:
+            _link(home.bin / name, program)
     kubectl = Path(sys.executable).with_name("kubectl")
-    if "kubectl" not in tools and kubectl.exists():
+    if kubectl.exists():
         _link(home.bin / "kubectl", kubectl)
-    official = (tools["pulumi"].resolve().with_name(_LANGUAGE_HOST)).exists()
-    for plugin, package in _STAND_INS.items():
-        # Under its exact version, so that the engine neither looks for another nor warns about one found on PATH.
-        folder = home.pulumi_home / "plugins" / f"resource-{plugin}-v{metadata.version(package)}"
+    official = tools["pulumi"].resolve().with_name(LANGUAGE_HOST).exists()
+    provider = _plugin_folder(home, "kubernetes") / _PROVIDER
+    if not official:
+        provider.parent.mkdir(parents=True, exist_ok=True)
+        _link(provider, tools[_PROVIDER])
+    elif provider.is_symlink():
+        shutil.rmtree(provider.parent)
+    for plugin in _STAND_INS:
         _stand_in(
-            folder, f"pulumi-resource-{plugin}", f"standins.{plugin}", official and plugin not in _OF_THE_PLATFORM
+            _plugin_folder(home, plugin) / f"pulumi-resource-{plugin}",
+            f"standins.{plugin}",
+            wanted=not official or plugin in _OF_THE_PLATFORM,
         )
-    _stand_in(_language_folder(home), _LANGUAGE_HOST, "standins.python.language_host", official)
+    _stand_in(_language_folder(home) / LANGUAGE_HOST, "standins.python.language_host", wanted=not official)
     home.backend.mkdir(exist_ok=True)
     _write_env(home)
 
 
-def _stand_in(folder: Path, name: str, module: str, official: bool) -> None:
-    """Have the plugin, unless the official one is to be used: then what an earlier Pulumi needed goes."""
-    if not official:
-        script(folder / name, module)
-    elif (folder / name).exists() and _MARK.encode() in (folder / name).read_bytes()[:200]:
-        shutil.rmtree(folder)
+def _plugin_folder(home: Home, plugin: str) -> Path:
+    # Under its exact version, so that the engine neither looks for another nor warns about one found on PATH.
+    return home.pulumi_home / "plugins" / f"resource-{plugin}-v{metadata.version(f'pulumi-{plugin}')}"
+
+
+def _stand_in(path: Path, module: str, *, wanted: bool) -> None:
+    """Have the stand-in, or remove the one that an earlier Pulumi needed, but never an official plugin."""
+    if wanted:
+        script(path, module)
+    elif path.exists() and _MARK.encode() in path.read_bytes()[:200]:
+        shutil.rmtree(path.parent)
 
 
 def _language_folder(home: Home) -> Path:
@@ -93,7 +99,7 @@ def environment(home: Home) -> dict[str, str]:
     The passphrase is well known on purpose: it makes the stack's settings file, which is in Git, work in every clone.
     What it encrypts is the state, in a folder that only its owner can read.
     """
-    variables = {key: value for key, value in os.environ.items() if key not in _FORGOTTEN}
+    variables = {key: value for key, value in os.environ.items() if key not in _UNSET}
     variables |= _variables(home)
     variables["PATH"] = f"{home.bin}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     return variables
@@ -119,7 +125,7 @@ def _write_env(home: Home) -> None:
     folder = shlex.quote(str(home.bin))
     lines = [
         "# Makes `pulumi`, `kubectl` and `git` work on the embedded platform: source this file.",
-        *(f"unset {name}" for name in _FORGOTTEN),
+        *(f"unset {name}" for name in _UNSET),
         *(f"export {name}={shlex.quote(value)}" for name, value in _variables(home).items()),
         *(f"export {name}={shlex.quote(value)}" for name, value in _git_variables(home).items()),
         f'case ":$PATH:" in *:{folder}:*) ;; *) export PATH={folder}:"$PATH" ;; esac',

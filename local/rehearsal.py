@@ -113,7 +113,7 @@ class Rehearsal:
         log = self.home.path / f"events-{time.monotonic_ns()}.json"
         command = [*arguments, "--stack", self.stack, "--event-log", str(log)]
         # Makes the command know --event-log, which the Automation API uses too.
-        extra = {**self.extra, **pulumi.THROWN_AWAY, "PULUMI_DEBUG_COMMANDS": "true"}
+        extra = {**self.extra, **pulumi.EPHEMERAL_STATE, "PULUMI_DEBUG_COMMANDS": "true"}
         pulumi.run(self.home, command, cwd=self.project, stream=False, extra=extra)
         return list(_changes(log))
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf import struct_pb2
-
-Path = tuple[str | int, ...]
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the protocol's marker of a secret, itself no secret
@@ -143,104 +140,3 @@ def mark_secrets(item: Any, like: Any) -> Any:
         rest = [None] * (len(item) - len(like))
         return [mark_secrets(value, pattern) for value, pattern in zip(item, [*like, *rest], strict=False)]
     return item
-
-
-def secret_texts(item: Any) -> Iterator[str]:
-    """Every string below a secret mark."""
-    if isinstance(item, Secret):
-        yield from _texts(item.value)
-    elif isinstance(item, dict):
-        for value in item.values():
-            yield from secret_texts(value)
-    elif isinstance(item, list):
-        for value in item:
-            yield from secret_texts(value)
-
-
-def _texts(item: Any) -> Iterator[str]:
-    if isinstance(item, Secret):
-        yield from _texts(item.value)
-    elif isinstance(item, dict):
-        for value in item.values():
-            yield from _texts(value)
-    elif isinstance(item, list):
-        for value in item:
-            yield from _texts(value)
-    elif isinstance(item, str) and item:
-        yield item
-
-
-def redact(text: str, secrets: Iterable[str]) -> str:
-    """The text with every secret of four characters or more made unreadable."""
-    for secret in sorted(set(secrets), key=len, reverse=True):
-        # Shorter ones ("1", "yes") are part of ordinary words and would only make the text unreadable.
-        if len(secret) >= 4:
-            text = text.replace(secret, "[secret]")
-    return text
-
-
-def get(item: Any, *path: str | int) -> Any:
-    """The value at a path below dicts and lists, seen through secret marks; None where there is none."""
-    for step in path:
-        if isinstance(item, Secret):
-            item = item.value
-        if isinstance(item, dict) and isinstance(step, str):
-            item = item.get(step)
-        elif isinstance(item, list) and isinstance(step, int) and step < len(item):
-            item = item[step]
-        else:
-            return None
-    return item
-
-
-def text_field(struct: struct_pb2.Struct, key: str) -> str:
-    """A top-level string of a struct, empty if there is none. (Indexing `fields` would add what is missing.)"""
-    return struct.fields[key].string_value if key in struct.fields else ""
-
-
-def path_text(path: Path) -> str:
-    """A path as Pulumi writes it: `spec.containers[0]`, `metadata.labels["app.kubernetes.io/name"]`."""
-    text = ""
-    for step in path:
-        if isinstance(step, int):
-            text += f"[{step}]"
-        elif step and not set(step) & set('.[]"'):
-            text += f".{step}" if text else step
-        else:
-            quoted = step.replace("\\", "\\\\").replace('"', '\\"')
-            text += f'["{quoted}"]'
-    return text
-
-
-def parse_path(text: str) -> Path:
-    """The inverse of `path_text`; `*` stays a step that matches every index or key."""
-    path: list[str | int] = []
-    position = 0
-    while position < len(text):
-        if text[position] == "[":
-            if text[position + 1 : position + 2] == '"':
-                end = position + 2
-                step = ""
-                while end < len(text) and text[end] != '"':
-                    end += text[end] == "\\"
-                    step += text[end : end + 1]
-                    end += 1
-                path.append(step)
-                position = end + 2
-            else:
-                end = text.index("]", position)
-                index = text[position + 1 : end]
-                path.append(int(index) if index.isdigit() else index)
-                position = end + 1
-        elif text[position] == ".":
-            position += 1
-        else:
-            end = min((at for at in (text.find(".", position), text.find("[", position)) if at >= 0), default=len(text))
-            path.append(text[position:end])
-            position = end
-    return tuple(path)
-
-
-def covers(pattern: Path, path: Path) -> bool:
-    """Whether the path is at or below the pattern, in which `*` matches any one step."""
-    return len(pattern) <= len(path) and all(p in ("*", s) for p, s in zip(pattern, path, strict=False))

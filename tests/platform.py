@@ -165,7 +165,7 @@ class Stack:
         home, project = self.platform.home, self.platform.project
         extra = {"PULUMI_DEBUG_COMMANDS": "true"}  # knows --event-log, as the Automation API uses it
         if not self.kept:
-            extra |= pulumi.THROWN_AWAY
+            extra |= pulumi.EPHEMERAL_STATE
         command = [*arguments, "--stack", self.name]
         done = pulumi.run(home, command, cwd=project, stream=False, check=False, extra=extra)
         if check and done.returncode:

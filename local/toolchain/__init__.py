@@ -1,60 +1,53 @@
-"""Programs that no package registry ships, built from pinned Go modules into a cache that all checkouts share.
-
-`ensure()` answers with a path for each program: the one on PATH if its version is good, else the one in the
-cache, else one that it builds. Nothing is started, Go least of all, when everything is already there.
-"""
+"""Programs that no package registry ships, built from pinned Go modules into a cache that all checkouts share."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local.toolchain import cache, installed
-from local.toolchain.catalogue import ALL, GROUPS, PLATFORM, Group, versions
-from local.toolchain.errors import ToolchainError
+from local.toolchain.catalogue import ALL, MODULES, OFFICIAL, PLATFORM, ToolchainError, versions
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["ALL", "PLATFORM", "ToolchainError", "ensure", "missing", "versions"]
+__all__ = ["ALL", "LANGUAGE_HOST", "PLATFORM", "ToolchainError", "ensure", "versions"]
+
+LANGUAGE_HOST = "pulumi-language-python"
 
 
 def ensure(names: Iterable[str] = ALL, *, console: Console | None = None) -> dict[str, Path]:
-    """Program name -> executable, for each of `names`; builds what is neither on PATH nor in the cache.
+    """Program name -> executable; builds what is not in the cache. Go is not started when everything is there.
 
-    A cold build of everything takes about a quarter of an hour on two cores; `console` (standard error if
-    none is given) then shows what is being built and what is left. An interrupted build carries on where it
-    was: groups that are complete stay, and Go remembers the packages that it has compiled.
+    An official Pulumi on PATH, recognised by the language host beside it, is used instead of ours. It downloads its
+    plugins itself, so `pulumi-resource-kubernetes` is then not in the answer. A cold build of everything takes some 20
+    minutes on two cores. An interrupted build carries on: finished modules stay, and Go remembers compiled packages.
 
-    Raises ToolchainError, which says what to do, if a program cannot be built; ValueError for an unknown name.
+    Raises ToolchainError, which says what to do, if a program can't be built; ValueError for an unknown name.
     """
-    wanted = _known(names)
-    if lacking := missing(wanted):
-        # Imported only here: showing progress and locking cost more than finding programs does.
-        from local.toolchain import build
-
-        build.build(lacking, console)
-    found = {name: path for group in GROUPS for name, path in _find(group, wanted).items() if path is not None}
-    return {name: found[name] for name in wanted}
-
-
-def missing(names: Iterable[str] = ALL) -> list[Group]:
-    """The groups of programs that `ensure(names)` would build."""
-    wanted = _known(names)
-    return [group for group in GROUPS if None in _find(group, wanted).values()]
-
-
-def _known(names: Iterable[str]) -> list[str]:
     wanted = list(names)
     if unknown := sorted(set(wanted) - set(ALL)):
         raise ValueError(f"unknown programs: {', '.join(unknown)}; known are {', '.join(ALL)}")
-    return wanted
+    official = _official_pulumi()
+    modules = [
+        module
+        for module in MODULES
+        if not module.programs.keys().isdisjoint(wanted) and not (official and module.name in OFFICIAL)
+    ]
+    if missing := [module for module in modules if not module.built.is_dir()]:
+        # Imported here: `make up` with tools built need not load what builds them.
+        from local.toolchain import build
+
+        build.build(missing, console)
+    found = {name: module.built / name for module in modules for name in module.programs if name in wanted}
+    return found | ({"pulumi": official} if official and "pulumi" in wanted else {})
 
 
-def _find(group: Group, wanted: Iterable[str]) -> dict[str, Path | None]:
-    return {
-        program.name: installed.find(group, program) or cache.find(group, program)
-        for program in group.programs
-        if program.name in wanted
-    }
+def _official_pulumi() -> Path | None:
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        program = shutil.which("pulumi", path=folder) if os.path.isabs(folder) else None
+        if program and os.access(Path(program).resolve().with_name(LANGUAGE_HOST), os.X_OK):
+            return Path(program)
+    return None

@@ -1,22 +1,19 @@
-"""`python -m local.toolchain`: have every program and Flux's install manifest ready, and say where they are."""
+"""`python -m local.toolchain`: build every program and Flux's install manifest, and list them."""
 
 from __future__ import annotations
 
-import json
 import sys
-import time
 
 from rich.console import Console
 from rich.table import Table
 
-from local.toolchain import ToolchainError, cache, ensure, manifest
-from local.toolchain.catalogue import GROUPS
+from local.toolchain import ToolchainError, ensure, manifest, versions
+from local.toolchain.catalogue import cache
 
 
 def main() -> int:
-    """Build what lacks and print a table; 1 if something can't be built."""
+    """Build what is missing and print a table; 1 if something can't be built."""
     console = Console(stderr=True)
-    began = time.monotonic()
     try:
         paths = ensure(console=console)
         install = manifest.install_manifest(console=console)
@@ -26,21 +23,11 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("interrupted: run this again and it carries on")
         return 130
-    table = Table("program", "version", "from", "seconds", "path")
-    for group in GROUPS:
-        for program in group.programs:
-            path = paths[program.name]
-            if path.is_relative_to(cache.root()):
-                record = json.loads((cache.folder(group) / cache.RECORD).read_text())
-                # The seconds are the group's: its programs are built together.
-                seconds = str(record["seconds"]) if program is group.programs[0] else ""
-                table.add_row(program.name, group.version(program), record["go"], seconds, str(path))
-            else:
-                table.add_row(program.name, "", "PATH", "", str(path))
-    table.add_row("Flux's install manifest", manifest.version(), "Go modules", "", str(install))
-    out = Console(width=None if sys.stdout.isatty() else 200)
-    out.print(table)
-    out.print(f"ready after {time.monotonic() - began:.2f} s")
+    table = Table("program", "version", "path")
+    for name, path in paths.items():
+        table.add_row(name, versions()[name] if path.is_relative_to(cache()) else "on PATH", str(path))
+    table.add_row("Flux's install manifest", manifest.version(), str(install))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
     return 0
 
 

@@ -1,202 +1,159 @@
-"""Which programs there are, where they come from and how they are built.
+"""Which programs there are, and which Go module in local/tools builds them.
 
-A group is one Go module in local/tools: programs of one module are built together, because they share packages.
-Versions are those of the module's own go.mod; they stand nowhere else.
+Programs of one module are built together, because they share packages. Versions are only in the modules' go.mod files.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 
-MODULES = Path(__file__).resolve().parent.parent / "tools"
+TOOLS = Path(__file__).resolve().parent.parent / "tools"
 
-Version = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class Program:
-    """A program, the Go module that has it, and its package's folder in that module."""
-
-    name: str
-    module: str
-    folder: str = ""
-
-    @property
-    def package(self) -> str:
-        """The import path that `go build` takes."""
-        return f"{self.module}/{self.folder}" if self.folder else self.module
+PROVIDER = "github.com/pulumi/pulumi-kubernetes/provider/v4"
 
 
-@dataclass(frozen=True)
-class Installed:
-    """How to tell whether a program that is on PATH already will do."""
-
-    arguments: tuple[str, ...]
-    """What makes it print its version."""
-    accepts: Callable[[Version, Version], bool]
-    """(version found, version that would be built) -> whether the one found will do."""
+class ToolchainError(Exception):
+    """A program can't be built. The message says why, and what to do."""
 
 
-def _no_stamps(_: str) -> dict[str, str]:
+def cache() -> Path:
+    """Built programs of all checkouts: `saas-in-eks/tools` in the user's cache folder (XDG_CACHE_HOME, ~/.cache)."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification: a relative path is invalid and to be ignored.
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "saas-in-eks" / "tools"
+
+
+def _nothing(_: dict[str, str]) -> dict[str, str]:
     return {}
 
 
 @dataclass(frozen=True)
-class Group:
-    """Programs that one Go module builds."""
+class Module:
+    """A folder of local/tools with a go.mod, and the programs that it builds."""
 
     name: str
-    """The module's folder in local/tools."""
-    programs: tuple[Program, ...]
-    seconds: int
-    """How long a cold build takes on two cores after the groups before it: weighs the progress bar."""
-    gigabytes: float
-    """What a cold build writes, Go's own caches included."""
-    stamps: Callable[[str], dict[str, str]] = _no_stamps
-    """Version -> Go variables to set at link time, where a program does not know its version by itself."""
-    installed: Installed | None = None
+    packages: tuple[str, ...]
+    """Import paths of the programs, which are named after the last element."""
+    stamps: Callable[[dict[str, str]], dict[str, str]] = _nothing
+    """Required modules' versions -> Go variables to set at link time, for programs that don't know their version."""
+    gcflags: str = ""
+    program: str = ""
+    """The name of the only program, where its package has another."""
     for_tests: bool = False
-    """Whether only tests need it: `make up` does without."""
+    """Only tests need it: `make up` does without."""
 
     @property
     def folder(self) -> Path:
         """Where go.mod and go.sum are."""
-        return MODULES / self.name
+        return TOOLS / self.name
 
     @cached_property
     def requirements(self) -> dict[str, str]:
-        """Module -> version, as go.mod requires them."""
-        return requirements(self.folder / "go.mod")
-
-    def version(self, program: Program) -> str:
-        """The version that go.mod pins, with its v."""
-        return self.requirements[program.module]
+        """Go module -> version, as go.mod requires them."""
+        return requirements(self.folder)
 
     @property
-    def flags(self) -> list[str]:
-        """What `go list` and `go build` are both given, so that they speak of the same compiled packages."""
-        stamps = self.stamps(self.version(self.programs[0]))
-        ldflags = ["-s", "-w", *(f"-X {variable}={value}" for variable, value in stamps.items())]
-        return ["-trimpath", "-buildvcs=false", "-ldflags", " ".join(ldflags)]
+    def programs(self) -> dict[str, str]:
+        """Program -> the package that it is built from."""
+        return {self.program or package.rpartition("/")[2]: package for package in self.packages}
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Program -> version, with its v."""
+        return {name: self._version(package) for name, package in self.programs.items()}
+
+    def _version(self, package: str) -> str:
+        if package.startswith("./"):
+            return self.requirements[PROVIDER]
+        return max((len(name), version) for name, version in self.requirements.items() if package.startswith(name))[1]
 
     @cached_property
-    def key(self) -> str:
-        """Names the result in the cache: changes with whatever decides what is built, save Go's own version.
+    def flags(self) -> list[str]:
+        """Flags of `go build`."""
+        stamps = [f"-X {variable}={value}" for variable, value in self.stamps(self.requirements).items()]
+        compiler = [f"-gcflags={self.gcflags}"] if self.gcflags else []
+        return ["-trimpath", "-buildvcs=false", *compiler, "-ldflags", " ".join(["-s", "-w", *stamps])]
 
-        Go is left out on purpose. Sources are fixed by go.sum, and every Go that can build them builds programs
-        that do the same; so an upgraded Go does not cost a new build, and a machine whose cache is filled needs
-        none. Which Go it was is recorded beside the programs.
+    @cached_property
+    def built(self) -> Path:
+        """The folder of the built programs, which appears complete or not at all.
+
+        Its name changes with everything that decides what is built, except Go's own version: sources are fixed by
+        go.sum, so an upgrade of Go does not cost a new build, and a machine whose cache is filled needs no Go.
         """
-        recipe = hashlib.sha256()
-        for part in (
-            (self.folder / "go.mod").read_bytes(),
-            (self.folder / "go.sum").read_bytes(),
-            "\n".join([*self.flags, *(f"{program.name} {program.package}" for program in self.programs)]).encode(),
-            f"{platform.system()} {platform.machine()}".encode(),
-        ):
-            recipe.update(hashlib.sha256(part).digest())
-        versions = {self.version(program) for program in self.programs}
-        return "-".join([self.name, *(versions if len(versions) == 1 else ()), recipe.hexdigest()[:12]])
+        recipe = hashlib.sha256(f"{platform.system()} {platform.machine()} {self.flags} {self.programs}".encode())
+        for file in sorted(path for path in self.folder.rglob("*") if path.is_file()):
+            recipe.update(hashlib.sha256(file.read_bytes()).digest())
+        return cache() / f"{self.name}-{recipe.hexdigest()[:12]}"
 
 
-def requirements(go_mod: Path) -> dict[str, str]:
-    """Module -> version of every `require` line of a go.mod."""
-    return dict(re.findall(r"^(?:require )?\s*([\w.\-~/]+\.[\w.\-~/]+) (v\S+)", go_mod.read_text(), re.MULTILINE))
+def requirements(folder: Path) -> dict[str, str]:
+    """Module -> version of each `require` line of a folder's go.mod."""
+    text = (folder / "go.mod").read_text()
+    return dict(re.findall(r"^(?:require )?\s*([\w.\-~/]+\.[\w.\-~/]+) (v\S+)", text, re.MULTILINE))
 
 
-def _pulumi_stamps(version: str) -> dict[str, str]:
+def _pulumi_stamps(required: dict[str, str]) -> dict[str, str]:
     # Without it the CLI has no version, and the Automation API refuses it.
-    return {"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version": version}
+    return {"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version": required["github.com/pulumi/pulumi/pkg/v3"]}
 
 
-def _kubernetes_stamps(version: str) -> dict[str, str]:
+def _provider_stamps(_: dict[str, str]) -> dict[str, str]:
+    # The engine asks for the provider in the version of the program's SDK.
+    return {f"{PROVIDER}/pkg/version.Version": metadata.version("pulumi-kubernetes")}
+
+
+def _kubernetes_stamps(required: dict[str, str]) -> dict[str, str]:
+    version = required["k8s.io/kubernetes"]
     major, minor, _ = version.removeprefix("v").split(".")
     values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
     return {f"k8s.io/component-base/version.{name}": value for name, value in values.items()}
 
 
-def _same_minor(found: Version, wanted: Version) -> bool:
-    return found[:2] == wanted[:2]
-
-
-def _program(module: str) -> Program:
-    return Program(module.rpartition("/")[2], module)
-
-
-GROUPS = (
-    Group(
-        "pulumi",
-        (Program("pulumi", "github.com/pulumi/pulumi/pkg/v3", "cmd/pulumi"),),
-        seconds=224,
-        gigabytes=3.0,
-        stamps=_pulumi_stamps,
-        # Pulumi.yaml's requiredPulumiVersion.
-        installed=Installed(("version",), lambda found, _: (3, 200, 0) <= found < (4, 0, 0)),
+MODULES = (
+    Module("pulumi", ("github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",), stamps=_pulumi_stamps),
+    Module(
+        "kubernetes-provider",
+        ("./pulumi-resource-kubernetes",),
+        stamps=_provider_stamps,
+        # Pulumi's SDK for Kubernetes is half a million generated lines of which the provider needs few: optimising
+        # them would double what they cost to compile.
+        gcflags="github.com/pulumi/pulumi-kubernetes/sdk/v4/...=-l -dwarf=false",
     ),
-    Group(
-        "etcd",
-        (Program("etcd", "go.etcd.io/etcd/server/v3"),),
-        seconds=26,
-        gigabytes=0.5,
-        installed=Installed(("--version",), lambda found, _: (3, 5, 0) <= found < (4, 0, 0)),
-    ),
-    Group(
+    Module("etcd", ("go.etcd.io/etcd/server/v3",), program="etcd"),
+    Module(
         "kubernetes",
         tuple(
-            Program(name, "k8s.io/kubernetes", f"cmd/{name}")
-            for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+            f"k8s.io/kubernetes/cmd/{name}" for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
         ),
-        seconds=268,
-        gigabytes=2.5,
         stamps=_kubernetes_stamps,
-        installed=Installed(("--version",), _same_minor),
     ),
-    Group(
-        "kwok",
-        (Program("kwok", "sigs.k8s.io/kwok", "cmd/kwok"),),
-        seconds=20,
-        gigabytes=0.5,
-        installed=Installed(("--version",), lambda found, wanted: found == wanted),
-    ),
-    Group(
+    Module("kwok", ("sigs.k8s.io/kwok/cmd/kwok",)),
+    Module(
         "flux",
-        # A controller does not tell its version, so one on PATH can't be judged: always ours.
-        tuple(
-            _program(f"github.com/fluxcd/{name}-controller") for name in ("source", "kustomize", "helm", "notification")
-        ),
-        seconds=190,
-        gigabytes=4.0,
+        tuple(f"github.com/fluxcd/{name}-controller" for name in ("source", "kustomize", "helm", "notification")),
     ),
-    Group(
-        "actionlint",
-        (Program("actionlint", "github.com/rhysd/actionlint", "cmd/actionlint"),),
-        seconds=14,
-        gigabytes=0.2,
-        installed=Installed(("-version",), lambda found, wanted: found >= wanted),
-        for_tests=True,
-    ),
-    Group(
-        "cyclonus",
-        # It does not know its version, so one on PATH can't be judged: always ours.
-        (Program("cyclonus", "github.com/mattfenwick/cyclonus", "cmd/cyclonus"),),
-        seconds=10,
-        gigabytes=0.5,
-        for_tests=True,
-    ),
+    Module("actionlint", ("github.com/rhysd/actionlint/cmd/actionlint",), for_tests=True),
+    Module("cyclonus", ("github.com/mattfenwick/cyclonus/cmd/cyclonus",), for_tests=True),
 )
 
-ALL = tuple(program.name for group in GROUPS for program in group.programs)
+OFFICIAL = ("pulumi", "kubernetes-provider")
+"""Modules that an official Pulumi on PATH makes unnecessary: it downloads its plugins itself."""
 
-PLATFORM = tuple(program.name for group in GROUPS if not group.for_tests for program in group.programs)
-"""What `make up` needs."""
+ALL = tuple(name for module in MODULES for name in module.programs)
+
+PLATFORM = tuple(name for module in MODULES if not module.for_tests for name in module.programs)
+"""Programs that `make up` needs."""
 
 
 def versions() -> dict[str, str]:
     """Program -> the version that is built, with its v."""
-    return {program.name: group.version(program) for group in GROUPS for program in group.programs}
+    return {name: version for module in MODULES for name, version in module.versions.items()}

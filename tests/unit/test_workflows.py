@@ -228,7 +228,7 @@ SETTINGS: ENTRY = {
         },
     },
 }
-"""Deployment settings in the Pulumi CLI (apitype.DeploymentSettings in 3.250), without secrets."""
+"""Deployment settings in the Pulumi CLI (apitype.DeploymentSettings in 3.274), without secrets."""
 
 
 def unknown_settings(settings: ENTRY, known: ENTRY) -> list[str]:

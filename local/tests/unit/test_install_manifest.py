@@ -51,4 +51,4 @@ def test_a_controller_that_the_flux_release_does_not_ship_is_refused(tmp_path: P
     download = "https://github.com/fluxcd/source-controller/releases/download/v0.0.1/source-controller"
     (base / "kustomization.yaml").write_text(f"resources:\n- {download}.crds.yaml\n- {download}.deployment.yaml\n")
     with pytest.raises(ToolchainError, match="does not ship source-controller v"):
-        manifest._replace_downloads(base, "source-controller", config)
+        manifest.replace_downloads(base, "source-controller", tmp_path)

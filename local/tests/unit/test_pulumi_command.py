@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 from datetime import UTC, datetime, timedelta
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -27,33 +28,43 @@ def make_program(path: Path) -> Path:
     return path
 
 
-def stand_ins(home: Home) -> set[str]:
+def built(tmp_path: Path) -> dict[str, Path]:
+    return {name: make_program(tmp_path / "built" / name) for name in ("pulumi", "pulumi-resource-kubernetes")}
+
+
+def plugins(home: Home) -> set[str]:
     return {path.name for path in home.pulumi_home.glob("plugins/*/pulumi-*")}
 
 
-def test_a_built_pulumi_gets_stand_ins_for_everything(home: Home, tmp_path: Path) -> None:
-    pulumi.install(home, {"pulumi": make_program(tmp_path / "built" / "pulumi")})
-    plugins = {f"pulumi-resource-{name}" for name in ("aws", "eks", "github", "kubernetes", "tls")}
-    assert stand_ins(home) == {*plugins, "pulumi-language-python"}
+def test_a_built_pulumi_gets_the_built_provider_and_stand_ins_for_the_rest(home: Home, tmp_path: Path) -> None:
+    programs = built(tmp_path)
+    pulumi.install(home, programs)
+    assert plugins(home) == {
+        *(f"pulumi-resource-{name}" for name in ("aws", "eks", "github", "kubernetes", "tls")),
+        "pulumi-language-python",
+    }
+    (provider,) = home.pulumi_home.glob("plugins/*/pulumi-resource-kubernetes")
+    assert provider.parent.name == f"resource-kubernetes-v{metadata.version('pulumi-kubernetes')}"
+    assert provider.resolve() == programs["pulumi-resource-kubernetes"]
     assert pulumi.environment(home)["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] == "true"
 
 
-def test_an_official_pulumi_gets_stand_ins_only_for_what_the_platform_stands_in_for(home: Home, tmp_path: Path) -> None:
-    pulumi.install(home, {"pulumi": make_program(tmp_path / "built" / "pulumi")})
+def test_an_official_pulumi_gets_stand_ins_only_for_github_and_aws(home: Home, tmp_path: Path) -> None:
+    pulumi.install(home, built(tmp_path))
     official = make_program(tmp_path / "official" / "pulumi")
     make_program(tmp_path / "official" / "pulumi-language-python")
     link = tmp_path / "bin" / "pulumi"
     link.parent.mkdir()
     link.symlink_to(official)
     pulumi.install(home, {"pulumi": link})
-    assert stand_ins(home) == {f"pulumi-resource-{name}" for name in ("aws", "eks", "github")}
+    assert plugins(home) == {f"pulumi-resource-{name}" for name in ("aws", "eks", "github")}
     assert "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION" not in pulumi.environment(home)
 
 
 def test_the_env_file_says_the_same_as_environment(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PULUMI_ACCESS_TOKEN", "GITHUB_TOKEN"):
         monkeypatch.setenv(name, "the user's own")
-    pulumi.install(home, {"pulumi": make_program(tmp_path / "built" / "pulumi")})
+    pulumi.install(home, built(tmp_path))
     command = ["sh", "-c", f". '{home.env}' && env -0"]
     listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     sourced = dict(line.split("=", 1) for line in listing.split("\0") if line)
@@ -66,7 +77,7 @@ def test_the_env_file_says_the_same_as_environment(home: Home, tmp_path: Path, m
 @pytest.fixture
 def locked(home: Home, tmp_path: Path) -> tuple[Path, Path]:
     """A project whose stack is locked, and the lock."""
-    pulumi.install(home, {"pulumi": make_program(tmp_path / "built" / "pulumi")})
+    pulumi.install(home, built(tmp_path))
     (tmp_path / "Pulumi.yaml").write_text("name: sample # the project\nruntime: python\n")
     lock = home.backend / ".pulumi/locks/organization/sample/local/id.json"
     lock.parent.mkdir(parents=True)

@@ -1,8 +1,9 @@
-"""Programs are found or built, against a Go that is a shell script: what it was asked can then be read."""
+"""Programs come from the cache or are built, against a Go that is a shell script which records how it was called."""
 
 from __future__ import annotations
 
 import io
+import json
 import multiprocessing
 import os
 import re
@@ -15,24 +16,24 @@ import pytest
 from rich.console import Console
 
 import local.toolchain
-from local.toolchain import ToolchainError, cache, catalogue, ensure
-from local.toolchain.catalogue import GROUPS, Group, Installed, Program
+from local.toolchain import ToolchainError, catalogue, ensure
+from local.toolchain.catalogue import MODULES, PROVIDER, Module
 
 GO = """#!/bin/sh
 echo "$@ GOFLAGS=$GOFLAGS GOWORK=$GOWORK" >>"$FAKE/calls"
 case $1 in
-env) cat "$FAKE/version"; echo "$FAKE/gocache"; echo "$FAKE/modcache" ;;
-list)
-    [ -e "$FAKE/no-network" ] && { echo "go: example.com/tool@v1.2.3: 403 Forbidden" >&2; exit 1; }
-    echo "go: downloading example.com/tool v1.2.3" >&2
-    echo example.com/tool ;;
+env) cat "$FAKE/version" ;;
+list) [ -e "$FAKE/no-network" ] && { echo "go: example.com/tool@v1.2.3: 403 Forbidden" >&2; exit 1; } ;;
+mod) echo '{"Path": "github.com/pulumi/pulumi-kubernetes/provider/v4", "Dir": "/modules/provider"}' ;;
 build)
     echo example.com/tool >&2
+    while [ "$1" != -o ]; do [ "$1" = -overlay ] && cp "$2" "$FAKE/overlay.json"; shift; done
     while [ -e "$FAKE/hang" ]; do sleep 0.02; done
     [ -e "$FAKE/broken" ] && { echo "tool.go:1: syntax error" >&2; exit 1; }
-    while [ "$1" != -o ]; do shift; done
+    case $2 in */) set -- "$1" "$2${3##*/}" ;; esac
     printf '#!/bin/sh\\necho built\\n' >"$2" && chmod +x "$2" ;;
 esac
+exit 0
 """
 
 
@@ -55,15 +56,6 @@ class Bench:
         calls = self.path / "calls"
         return [line for line in calls.read_text().splitlines() if line.split()[0] == command] if calls.exists() else []
 
-    def install(self, folder: str, version: str) -> Path:
-        """Put a `tool` of that version on PATH, after Go."""
-        program = self.path / folder / "tool"
-        program.parent.mkdir()
-        program.write_text(f'#!/bin/sh\necho asked >>"{self.path}/asked"\necho "tool version v{version} (linux)"\n')
-        program.chmod(0o755)
-        os.environ["PATH"] += f"{os.pathsep}{program.parent}"
-        return program
-
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
@@ -72,27 +64,24 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     (bench.bin / "go").write_text(GO)
     (bench.bin / "go").chmod(0o755)
     (tmp_path / "version").write_text("go1.26.1\n")
-    module = tmp_path / "modules" / "group"
-    module.mkdir(parents=True)
-    (module / "go.mod").write_text("module x\n\nrequire (\n\texample.com/tool v1.2.3 // indirect\n)\n")
-    (module / "go.sum").write_text("example.com/tool v1.2.3 h1:x=\n")
+    folder = tmp_path / "modules" / "module"
+    folder.mkdir(parents=True)
+    (folder / "go.mod").write_text(
+        f"module x\n\nrequire (\n\texample.com/tool v1.2.3 // indirect\n\t{PROVIDER} v4.5.6\n)\n"
+    )
+    (folder / "go.sum").write_text("example.com/tool v1.2.3 h1:x=\n")
     monkeypatch.setenv("FAKE", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", os.pathsep.join([str(bench.bin), "/usr/bin", "/bin"]))
-    monkeypatch.setattr(catalogue, "MODULES", tmp_path / "modules")
-    monkeypatch.setattr(local.toolchain, "GROUPS", (group(),))
-    monkeypatch.setattr(local.toolchain, "ALL", ("tool",))
+    monkeypatch.setattr(catalogue, "TOOLS", tmp_path / "modules")
+    monkeypatch.setattr(local.toolchain, "MODULES", (module(),))
+    monkeypatch.setattr(local.toolchain, "ALL", ("tool", "another", "pulumi"))
     return bench
 
 
-def group() -> Group:
-    return Group(
-        "group",
-        (Program("tool", "example.com/tool"),),
-        seconds=10,
-        gigabytes=0.001,
-        stamps=lambda version: {"main.version": version},
-        installed=Installed(("version",), lambda found, wanted: found[:2] == wanted[:2]),
+def module() -> Module:
+    return Module(
+        "module", ("example.com/tool",), stamps=lambda required: {"main.version": required["example.com/tool"]}
     )
 
 
@@ -101,31 +90,36 @@ def quiet() -> Console:
 
 
 def entries() -> set[str]:
-    return {path.name for path in cache.root().glob("*") if path.is_dir()}
+    return {path.name for path in catalogue.cache().glob("*") if path.is_dir()}
 
 
-def test_what_is_in_the_cache_needs_no_go(bench: Bench):
+def test_a_program_in_the_cache_needs_no_go(bench: Bench):
     built = ensure(["tool"], console=quiet())
     (bench.bin / "go").unlink()
-    assert ensure(["tool"], console=quiet()) == built == {"tool": cache.root() / group().key / "bin" / "tool"}
+    assert ensure(["tool"], console=quiet()) == built == {"tool": module().built / "tool"}
     assert len(bench.calls("build")) == 1
 
 
-def test_the_version_is_that_of_go_mod_and_is_stamped_into_the_program(bench: Bench):
+def test_the_version_of_go_mod_is_stamped_into_the_program(bench: Bench):
     ensure(["tool"], console=quiet())
-    assert group().key.startswith("group-v1.2.3-")
+    assert module().versions == {"tool": "v1.2.3"}
     assert "-ldflags -s -w -X main.version=v1.2.3" in bench.calls("build")[0]
+
+
+def test_a_program_can_have_another_name_than_its_package(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(local.toolchain, "MODULES", (replace(module(), program="another"),))
+    assert [path.name for path in ensure(["another"], console=quiet()).values()] == ["another"]
 
 
 def test_a_changed_module_is_built_anew_and_the_old_build_stays_for_other_checkouts(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ):
     ensure(["tool"], console=quiet())
-    (bench.path / "modules" / "group" / "go.sum").write_text("example.com/tool v1.2.3 h1:y=\n")
-    monkeypatch.setattr(local.toolchain, "GROUPS", (group(),))
+    (bench.path / "modules" / "module" / "go.sum").write_text("example.com/tool v1.2.3 h1:y=\n")
+    monkeypatch.setattr(local.toolchain, "MODULES", (module(),))
     ensure(["tool"], console=quiet())
     assert len(bench.calls("build")) == 2
-    assert len(entries() - {"logs"}) == 2
+    assert len(entries()) == 2
 
 
 def test_a_newer_go_does_not_cost_a_new_build(bench: Bench):
@@ -142,33 +136,39 @@ def test_settings_for_other_go_projects_do_not_reach_the_build(bench: Bench, mon
     assert bench.calls("build")[0].endswith("GOFLAGS=-mod=readonly GOWORK=off")
 
 
-def test_a_program_on_path_in_a_good_version_is_used_and_nothing_is_built(bench: Bench):
-    program = bench.install("usr", "1.2.9")
-    assert ensure(["tool"], console=quiet()) == {"tool": program}
-    assert not bench.calls("build")
+def test_the_provider_embeds_the_files_of_its_own_module(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    package = "./pulumi-resource-kubernetes"
+    monkeypatch.setattr(local.toolchain, "ALL", ("pulumi-resource-kubernetes",))
+    monkeypatch.setattr(local.toolchain, "MODULES", (Module("module", (package,)),))
+    ensure(["pulumi-resource-kubernetes"], console=quiet())
+    assert f"{PROVIDER}@v4.5.6" in bench.calls("mod")[0]
+    target = bench.path / "modules/module/pulumi-resource-kubernetes"
+    source = "/modules/provider/cmd/pulumi-resource-kubernetes"
+    assert json.loads((bench.path / "overlay.json").read_text()) == {
+        "Replace": {str(target / name): f"{source}/{name}" for name in ("schema.json", "terraform-mapping.json")}
+    }
 
 
-def test_a_program_on_path_is_asked_for_its_version_once_until_it_changes(bench: Bench):
-    program = bench.install("usr", "1.2.9")
-    for _ in range(3):
-        ensure(["tool"], console=quiet())
-    assert (bench.path / "asked").read_text() == "asked\n"
-    program.write_text(program.read_text().replace("1.2.9", "2.0.0"))
-    assert ensure(["tool"], console=quiet())["tool"].is_relative_to(cache.root())
+def test_an_official_pulumi_on_path_is_used_with_its_own_plugins(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    ours = Module("pulumi", ("./pulumi-resource-kubernetes", "example.com/tool/pulumi"))
+    monkeypatch.setattr(local.toolchain, "MODULES", (ours, module()))
+    monkeypatch.setattr(local.toolchain, "ALL", ("pulumi", "pulumi-resource-kubernetes", "tool"))
+    for name in ("pulumi", "pulumi-language-python"):
+        program = bench.path / "official" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    link = bench.bin / "pulumi"
+    link.symlink_to(bench.path / "official" / "pulumi")
+    found = ensure(["pulumi", "pulumi-resource-kubernetes", "tool"], console=quiet())
+    assert found == {"pulumi": link, "tool": module().built / "tool"}
 
 
-def test_a_program_on_path_in_another_version_is_not_used(bench: Bench):
-    bench.install("usr", "1.3.0")
-    assert ensure(["tool"], console=quiet())["tool"].is_relative_to(cache.root())
-
-
-def test_a_link_on_path_to_our_own_build_does_not_count_as_the_users(bench: Bench):
-    built = ensure(["tool"], console=quiet())["tool"]
-    built.write_text("#!/bin/sh\necho v1.2.3\n")
-    (bench.bin / "tool").symlink_to(built)
-    assert ensure(["tool"], console=quiet()) == {"tool": built}
-    behind = bench.install("usr", "1.2.4")
-    assert ensure(["tool"], console=quiet()) == {"tool": behind}
+def test_a_pulumi_on_path_without_a_language_host_is_not_used(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    (bench.bin / "pulumi").write_text("#!/bin/sh\n")
+    (bench.bin / "pulumi").chmod(0o755)
+    monkeypatch.setattr(local.toolchain, "MODULES", (replace(module(), program="pulumi"),))
+    assert ensure(["pulumi"], console=quiet())["pulumi"].is_relative_to(catalogue.cache())
 
 
 def test_a_build_that_was_killed_leaves_nothing_that_counts_and_the_next_one_completes(bench: Bench):
@@ -178,10 +178,10 @@ def test_a_build_that_was_killed_leaves_nothing_that_counts_and_the_next_one_com
     wait_for(lambda: bench.calls("build"))
     first.kill()
     first.join()
-    assert cache.find(group(), group().programs[0]) is None
+    assert not module().built.exists()
     hang.unlink()
     ensure(["tool"], console=quiet())
-    assert entries() == {"logs", group().key}
+    assert entries() == {module().built.name}
 
 
 def test_two_checkouts_at_once_build_once(bench: Bench):
@@ -200,9 +200,9 @@ def test_two_checkouts_at_once_build_once(bench: Bench):
     assert len(bench.calls("build")) == 1
 
 
-def test_without_go_the_error_says_to_install_it(bench: Bench):
+def test_without_go_the_error_says_to_install_it(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     (bench.bin / "go").unlink()
-    os.environ["PATH"] = str(bench.bin)
+    monkeypatch.setenv("PATH", str(bench.bin))
     with pytest.raises(ToolchainError, match=r"Go is not on PATH[\s\S]*Install Go 1\.26"):
         ensure(["tool"], console=quiet())
 
@@ -220,18 +220,11 @@ def test_a_go_that_is_new_enough_is_used(bench: Bench, version: str):
     ensure(["tool"], console=quiet())
 
 
-def test_too_little_disk_is_found_before_anything_is_built(bench: Bench, monkeypatch: pytest.MonkeyPatch):
-    free = shutil.disk_usage(bench.path).free
-    monkeypatch.setattr(local.toolchain, "GROUPS", (replace(group(), gigabytes=free / 1e9 + 1000),))
-    with pytest.raises(ToolchainError, match=r"GB free; building group may need [\s\S]* set XDG_CACHE_HOME"):
-        ensure(["tool"], console=quiet())
-    assert not bench.calls("list")
-
-
 def test_a_module_that_cannot_be_downloaded_is_reported_in_gos_own_words(bench: Bench):
     bench.switch("no-network")
     with pytest.raises(ToolchainError, match=r"example\.com/tool@v1\.2\.3: 403 Forbidden[\s\S]*go env GOPROXY"):
         ensure(["tool"], console=quiet())
+    assert not bench.calls("build")
 
 
 def test_a_failed_build_names_the_full_log(bench: Bench):
@@ -241,21 +234,19 @@ def test_a_failed_build_names_the_full_log(bench: Bench):
     log = re.search(r"Full log: (\S+\.log)", str(failure.value))
     assert log
     assert "syntax error" in Path(log[1]).read_text()
-    assert cache.find(group(), group().programs[0]) is None
+    assert not module().built.exists()
 
 
-def test_in_a_pipe_progress_is_plain_lines_that_say_what_is_left(bench: Bench, monkeypatch: pytest.MonkeyPatch):
-    shutil.copytree(bench.path / "modules" / "group", bench.path / "modules" / "other")
-    other = replace(group(), name="other", programs=(Program("another", "example.com/tool"),))
-    monkeypatch.setattr(local.toolchain, "GROUPS", (group(), other))
-    monkeypatch.setattr(local.toolchain, "ALL", ("tool", "another"))
+def test_in_a_pipe_progress_is_plain_lines(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    shutil.copytree(bench.path / "modules" / "module", bench.path / "modules" / "other")
+    monkeypatch.setattr(local.toolchain, "MODULES", (module(), replace(module(), name="other", program="another")))
     console = Console(file=io.StringIO(), force_terminal=False)
     ensure(["tool", "another"], console=console)
     assert isinstance(console.file, io.StringIO)
     assert [re.sub(r"\d+ s", "N s", line) for line in console.file.getvalue().splitlines()] == [
-        "building tool v1.2.3",
-        "built group in N s; left: other, about N s left",
-        "building another v1.2.3",
+        "building tool v1.2.3 (1 of 2)",
+        "built module in N s",
+        "building another v1.2.3 (2 of 2)",
         "built other in N s",
     ]
 
@@ -265,13 +256,15 @@ def test_an_unknown_program_is_refused_with_the_known_ones(bench: Bench):
         ensure(["tol"])
 
 
-@pytest.mark.parametrize("real", GROUPS, ids=lambda real: real.name)
-def test_each_pinned_module_is_complete(real: Group):
-    tools = real.folder.joinpath("go.mod").read_text()
+@pytest.mark.parametrize("real", MODULES, ids=lambda real: real.name)
+def test_each_pinned_module_is_complete(real: Module):
+    text = real.folder.joinpath("go.mod").read_text()
     sums = real.folder.joinpath("go.sum").read_text()
-    for program in real.programs:
-        assert re.search(rf"^(tool |\t){re.escape(program.package)}$", tools, re.MULTILINE)
-        assert f"{program.module} {real.version(program)} h1:" in sums
+    for name, package in real.programs.items():
+        path = PROVIDER if package.startswith("./") else package
+        pinned = [required for required in real.requirements if f"{path}/".startswith(f"{required}/")]
+        assert any(f"{required} {real.versions[name]} h1:" in sums for required in pinned)
+        assert package.startswith("./") or re.search(rf"^(tool |\t){re.escape(package)}$", text, re.MULTILINE)
 
 
 def wait_for(condition, seconds: float = 20.0) -> None:

@@ -83,7 +83,7 @@ class Stack:
         pulumi.ensure_stack(self.home, "it", cwd=self.project)
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        extra = aws.environment(self.home) | pulumi.THROWN_AWAY | {"PULUMI_DEBUG_COMMANDS": "true"}
+        extra = aws.environment(self.home) | pulumi.EPHEMERAL_STATE | {"PULUMI_DEBUG_COMMANDS": "true"}
         command = [*arguments, "--stack", "it"]
         return pulumi.run(self.home, command, cwd=self.project, stream=False, check=check, extra=extra)
 

@@ -31,7 +31,7 @@ class Program:
     first_preview: list[str] = field(default_factory=list)
 
     def run(self, *arguments: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
-        extra = aws.environment(self.platform.home) | pulumi.THROWN_AWAY | variables
+        extra = aws.environment(self.platform.home) | pulumi.EPHEMERAL_STATE | variables
         command = [*arguments, "--stack", "dev"]
         return pulumi.run(self.platform.home, command, cwd=self.folder, stream=False, check=check, extra=extra)
 

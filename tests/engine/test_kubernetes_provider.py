@@ -1,0 +1,207 @@
+"""What the program relies on from the official Kubernetes provider, with the settings that the program gives it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local import pulumi
+from local.home import PROJECT
+from tests.engine.conftest import BroughtUp
+from tests.platform import Platform, eventually
+
+Object = dict[str, Any]
+
+NAMESPACE = "provider-test"
+PROGRAM = """
+import json
+import pulumi
+from components.cluster import cluster_provider
+from components.objects import KubernetesObject
+
+parent = pulumi.ComponentResource("test:index:Objects", "objects")
+provider = cluster_provider("provider", "provider-test", ".local/kubeconfig", parent)
+made = {}
+for item in json.load(open("objects.json")):
+    name = f"{item['kind']}-{item['metadata']['name']}"
+    after = [made[other] for other in item.pop("after", [])]
+    made[name] = KubernetesObject(name, item, pulumi.ResourceOptions(provider=provider, depends_on=after))
+"""
+
+
+class Sample:
+    """A program that registers given objects, in a stack of its own."""
+
+    def __init__(self, platform: Platform, folder: Path, stack: str) -> None:
+        self.platform, self.folder, self.stack = platform, folder, stack
+        options = "{toolchain: pip, virtualenv: .venv}"
+        (folder / "Pulumi.yaml").write_text(f"name: sample\nruntime: {{name: python, options: {options}}}\n")
+        (folder / "__main__.py").write_text(PROGRAM)
+        for name in ("components", "model", ".venv"):
+            (folder / name).symlink_to(PROJECT / name)
+        (folder / ".local").symlink_to(platform.home.path)
+        pulumi.ensure_stack(platform.home, stack, cwd=folder)
+
+    def write(self, *objects: Object) -> None:
+        (self.folder / "objects.json").write_text(json.dumps(objects))
+
+    def run(self, command: str, *options: str, check: bool = True) -> str:
+        arguments = [command, "--stack", self.stack, *options]
+        done = pulumi.run(self.platform.home, arguments, cwd=self.folder, stream=False, check=check)
+        said = done.stdout + done.stderr
+        assert check or done.returncode != 0, said
+        return said
+
+    def up(self, *objects: Object) -> None:
+        self.write(*objects)
+        self.run("up", "--yes", "--skip-preview")
+
+    def steps(self, *objects: Object) -> dict[str, str]:
+        """Resource -> step of a preview, without unchanged ones."""
+        self.write(*objects)
+        steps = json.loads(self.run("preview", "--json"))["steps"]
+        return {step["urn"].rpartition("::")[2]: step["op"] for step in steps if step["op"] != "same"}
+
+    def live(self, kind: str, name: str) -> Object:
+        return json.loads(self.platform.kubectl("get", kind, name, "-n", NAMESPACE, "-o", "json"))
+
+
+@pytest.fixture
+def sample(platform: Platform, tmp_path: Path, request: pytest.FixtureRequest):
+    sample = Sample(platform, tmp_path, request.node.name.removeprefix("test_")[:40].strip("_"))
+    yield sample
+    sample.run("destroy", "--yes", "--skip-preview")
+
+
+NAMESPACE_OBJECT = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+
+
+def item(kind: str, name: str, after: list[str] | None = None, **content: Any) -> Object:
+    """An object in the tests' namespace, created after the namespace and `after`."""
+    version = "rbac.authorization.k8s.io/v1" if kind == "RoleBinding" else "v1"
+    head = {"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": NAMESPACE}}
+    return head | {"after": [f"Namespace-{NAMESPACE}", *(after or [])]} | content
+
+
+def binding(role: str) -> Object:
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
+    return item("RoleBinding", "binding", roleRef=reference, subjects=[])
+
+
+def test_a_preview_fails_on_what_the_api_server_refuses(brought_up: BroughtUp, sample: Sample) -> None:
+    kustomization = {
+        "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
+        "kind": "Kustomization",
+        "metadata": {"name": "without-prune", "namespace": "default"},
+        "spec": {"interval": "1m"},
+    }
+    misnamed = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "Not_A_Name", "namespace": "default"}}
+    sample.write(kustomization, misnamed)
+    said = sample.run("preview", check=False)
+    assert "spec.prune" in said
+    assert "spec.sourceRef" in said
+    assert "Not_A_Name" in said
+    # A namespace that the same update makes is not there yet, which is no reason to refuse what is in it.
+    assert set(sample.steps(NAMESPACE_OBJECT, item("ConfigMap", "later")).values()) == {"create"}
+
+
+def test_objects_change_in_place_and_a_binding_with_another_role_is_replaced(sample: Sample) -> None:
+    def objects(word: str, role: str, **more: str) -> list[Object]:
+        return [
+            NAMESPACE_OBJECT,
+            item("ConfigMap", "settings", data={"word": word, **more}),
+            item("Secret", "key", stringData={"word": word}),
+            binding(role),
+        ]
+
+    sample.up(*objects("first", "view", dropped="later"))
+    before = {kind: sample.live(kind, name)["metadata"]["uid"] for kind, name in NAMES.items()}
+    steps = sample.steps(*objects("second", "edit"))
+    assert {name: op for name, op in steps.items() if "Binding" not in name} == {
+        "ConfigMap-settings": "update",
+        "Secret-key": "update",
+    }
+    assert "replace" in steps["RoleBinding-binding"]
+    sample.up(*objects("second", "edit"))
+    after = {kind: sample.live(kind, name) for kind, name in NAMES.items()}
+    assert after["ConfigMap"]["data"] == {"word": "second"}
+    assert after["Secret"]["data"] == {"word": "c2Vjb25k"}
+    assert after["RoleBinding"]["roleRef"]["name"] == "edit"
+    assert {kind for kind, live in after.items() if live["metadata"]["uid"] != before[kind]} == {"RoleBinding"}
+    sample.run("preview", "--expect-no-changes")
+
+
+NAMES = {"ConfigMap": "settings", "Secret": "key", "RoleBinding": "binding"}
+
+
+def test_an_update_that_was_killed_is_carried_on_and_its_objects_can_change_later(sample: Sample) -> None:
+    """The state knows nothing of an object whose creation was cut short: the next update takes it over."""
+    waiting = item("ConfigMap", "waiting", data={"phase": "Pending"})
+    waiting["metadata"]["annotations"] = {"pulumi.com/waitFor": "jsonpath={.data.other}=Ready"}
+    follower = item("ConfigMap", "follower", ["ConfigMap-waiting"])
+    sample.write(NAMESPACE_OBJECT, waiting, follower)
+    home = sample.platform.home
+    command = [str(home.bin / "pulumi"), "up", "--yes", "--skip-preview", "--non-interactive", "--stack", sample.stack]
+    with subprocess.Popen(
+        command, cwd=sample.folder, env=pulumi.environment(home), start_new_session=True, stdout=subprocess.DEVNULL
+    ) as update:
+        path = f"/api/v1/namespaces/{NAMESPACE}/configmaps/"
+        try:
+            eventually(lambda: sample.platform.get(path + "waiting") or update.poll() is not None)
+        finally:
+            os.killpg(update.pid, signal.SIGKILL)
+    assert update.returncode == -signal.SIGKILL, "the update was over before it could be killed"
+    assert sample.platform.get(path + "follower") is None, "it was made before what it depends on was ready"
+    assert pulumi.recover(home, sample.stack, cwd=sample.folder)
+
+    del waiting["metadata"]["annotations"]
+    sample.up(NAMESPACE_OBJECT, waiting, follower)
+    changed = waiting | {"data": {"phase": "Running"}}
+    sample.up(NAMESPACE_OBJECT, changed, follower)
+    assert sample.live("ConfigMap", "waiting")["data"] == {"phase": "Running"}
+    sample.run("preview", "--expect-no-changes")
+
+
+def test_an_existing_object_is_adopted_unless_another_owner_disagrees(sample: Sample) -> None:
+    sample.up(NAMESPACE_OBJECT)
+    kubectl = sample.platform.kubectl
+    for name in ("agreed", "contested"):
+        kubectl("create", "configmap", name, "-n", NAMESPACE, "--from-literal=word=theirs")
+    sample.up(NAMESPACE_OBJECT, item("ConfigMap", "agreed", data={"word": "theirs"}))
+    sample.write(NAMESPACE_OBJECT, item("ConfigMap", "contested", data={"word": "ours"}))
+    said = sample.run("up", "--yes", "--skip-preview", check=False)
+    assert "kubectl-create" in said
+    assert sample.live("ConfigMap", "contested")["data"] == {"word": "theirs"}
+    kubectl("delete", "configmap", "contested", "-n", NAMESPACE)
+    sample.up(NAMESPACE_OBJECT)
+
+
+def test_removal_waits_until_an_object_is_gone(sample: Sample) -> None:
+    """Flux removes what it applied while its Kustomization has a finalizer: the namespace must not go first."""
+    held = item("ConfigMap", "held")
+    held["metadata"]["finalizers"] = ["test.example.org/hold"]
+    sample.up(NAMESPACE_OBJECT, held)
+    sample.write()
+    home = sample.platform.home
+    path = f"/api/v1/namespaces/{NAMESPACE}"
+    command = [str(home.bin / "pulumi"), "up", "--yes", "--skip-preview", "--non-interactive", "--stack", sample.stack]
+    with subprocess.Popen(
+        command, cwd=sample.folder, env=pulumi.environment(home), stdout=subprocess.PIPE, text=True
+    ) as update:
+
+        def asked_to_go() -> bool:
+            return "deletionTimestamp" in sample.live("ConfigMap", "held")["metadata"]
+
+        eventually(asked_to_go)
+        assert sample.platform.get(path)["metadata"].get("deletionTimestamp") is None  # type: ignore[index]
+        patch = '{"metadata":{"finalizers":null}}'
+        sample.platform.kubectl("patch", "configmap", "held", "-n", NAMESPACE, "--type=merge", "-p", patch)
+        said, _ = update.communicate(timeout=120)
+    assert update.returncode == 0, said
+    assert sample.platform.get(path) is None
