@@ -1,4 +1,4 @@
-"""What a tenant may ask for, and whether the example of docs/product-teams/users.md lets in exactly a tenant's own users."""
+"""Users of a tenant, and the example of docs/product-teams/users.md, which admits only the tenant's own users."""
 
 from __future__ import annotations
 
