@@ -202,7 +202,7 @@ class AutoNodes(Nodes):
             role=args.cluster.eks_cluster.apply(
                 lambda cluster: cluster.role_arn.apply(lambda arn: arn.rpartition("/")[2])
             ),
-            policy=auto_mode.tagging(self._context.account),
+            policy=auto_mode.tagging_policy(self._context.account),
             opts=self._context.child(self, depends_on=[args.cluster]),
         )
         self.ready = [node_access, tagging_policy, *self._node_policies, *args.depends_on]

@@ -1,4 +1,4 @@
-"""IAM policy documents as JSON, built in one way."""
+"""Building blocks of IAM policy documents, as JSON."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ Statement = Mapping[str, Any]
 
 
 def document(*statements: Statement) -> str:
-    """A policy document; the order of keys is always the same, so that a preview shows real changes only."""
+    """Policy document with sorted keys, so that a preview shows real changes only."""
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)}, sort_keys=True)
 
 
 def allow(actions: Sequence[str], resources: Sequence[str], conditions: Mapping[str, Any] | None = None) -> Statement:
-    """What is allowed."""
+    """Allow statement."""
     statement: dict[str, Any] = {"Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
     return statement | ({"Condition": conditions} if conditions else {})
 
 
 def service_trust(service: str, account: str) -> str:
-    """Lets an AWS service assume a role, on behalf of this account only (no confused deputy)."""
+    """Trust policy for an AWS service acting for this account only (no confused deputy)."""
     condition = {"StringEquals": {"aws:SourceAccount": account}}
     return document(
         {
             "Effect": "Allow",
             "Action": "sts:AssumeRole",
             "Principal": {"Service": service},
-            # EC2 assumes a role for an instance without naming whose it is: instance profiles never cross accounts.
+            # EC2 does not send the source account; instance profiles never cross accounts.
             **({} if service == "ec2.amazonaws.com" else {"Condition": condition}),
         }
     )
 
 
 def pod_identity_trust(account: str, cluster_arn: str, namespace: str, service_account: str) -> str:
-    """Lets one service account of one cluster act as a role, through EKS Pod Identity."""
+    """Trust policy for one service account of one cluster, through EKS Pod Identity."""
     return document(
         {
             "Effect": "Allow",
@@ -54,7 +54,7 @@ def pod_identity_trust(account: str, cluster_arn: str, namespace: str, service_a
 
 
 def key_policy(account: str, services: Sequence[Statement] = ()) -> str:
-    """A KMS key's policy: the account's own IAM policies decide, and what services need besides."""
+    """KMS key policy: the account's IAM policies decide, plus statements for AWS services."""
     owner = {
         "Sid": "AccountDecidesByIamPolicies",
         "Effect": "Allow",
@@ -66,7 +66,7 @@ def key_policy(account: str, services: Sequence[Statement] = ()) -> str:
 
 
 def logs_use_key(region: str, account: str, log_groups: str) -> Statement:
-    """For a key's policy: CloudWatch encrypts the log groups of this name (may end in *) with it."""
+    """Key policy statement: CloudWatch Logs may encrypt log groups of this name (may end in *)."""
     return {
         "Sid": "CloudWatchLogs",
         "Effect": "Allow",

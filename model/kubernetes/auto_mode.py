@@ -1,4 +1,4 @@
-"""What a cluster in EKS Auto Mode needs before it enforces network policies."""
+"""Objects and permissions that EKS Auto Mode needs: node class and pool, network policy switch, tagging policy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAME = "platform"
 
 
 def network_policy_switch() -> Manifest:
-    """Without it Auto Mode accepts network policies and enforces none."""
+    """ConfigMap without which Auto Mode accepts network policies and does not enforce them."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -22,16 +22,16 @@ def network_policy_switch() -> Manifest:
     }
 
 
-def tagging(account: str) -> str:
-    """For the control plane's role: nodes with other tags than Auto Mode's own, which is all that AWS' policies allow.
+def tagging_policy(account: str) -> str:
+    """IAM policy that lets the control plane's role create nodes with custom tags; AWS' managed policies do not.
 
-    As in the EKS user guide ("Custom AWS tags for EKS Auto resources"), narrowed to what a node consists of. EKS names
-    the cluster in the role's session, so that it makes nothing in another one's name.
+    As in the EKS user guide ("Custom AWS tags for EKS Auto resources"), narrowed to a node's resources. EKS names the
+    cluster in the role's session, so that it creates nothing in the name of another cluster.
     """
     own = {"aws:RequestTag/eks:eks-cluster-name": "${aws:PrincipalTag/eks:eks-cluster-name}"}
 
-    def made_for(*told: str) -> Mapping[str, Any]:
-        return {"StringEquals": own, "StringLike": {f"aws:RequestTag/eks:kubernetes-{tag}": "*" for tag in told}}
+    def tagged_with(*required: str) -> Mapping[str, Any]:
+        return {"StringEquals": own, "StringLike": {f"aws:RequestTag/eks:kubernetes-{tag}": "*" for tag in required}}
 
     def arns(*kinds: str) -> Sequence[str]:
         return [f"arn:aws:ec2:*:{account}:{kind}/*" for kind in kinds]
@@ -40,18 +40,18 @@ def tagging(account: str) -> str:
         allow(
             ["ec2:CreateFleet", "ec2:RunInstances", "ec2:CreateLaunchTemplate"],
             arns("fleet", "instance", "launch-template", "network-interface", "spot-instances-request", "volume"),
-            made_for("node-class-name", "node-pool-name"),
+            tagged_with("node-class-name", "node-pool-name"),
         ),
-        allow(["ec2:CreateNetworkInterface"], arns("network-interface"), made_for("cni-node-name")),
+        allow(["ec2:CreateNetworkInterface"], arns("network-interface"), tagged_with("cni-node-name")),
     )
 
 
 def node_class(
     nodes: NodeSettings, role: Any, subnets: Sequence[Any], security_group: Any, tags: Mapping[str, str]
 ) -> Manifest:
-    """How nodes are made; role, subnets and security group are values that only a deployment can tell.
+    """NodeClass of the platform's nodes: Auto Mode's built-in class cannot be changed.
 
-    The class that Auto Mode brings cannot be changed, so the nodes get one of the platform's own.
+    Role, subnets and security group may be outputs.
     """
     return {
         "apiVersion": "eks.amazonaws.com/v1",
@@ -61,7 +61,7 @@ def node_class(
             "role": role,
             "subnetSelectorTerms": [{"id": subnet} for subnet in subnets],
             "securityGroupSelectorTerms": [{"id": security_group}],
-            # Allow until a policy speaks: every tenant has one that denies by default, Flux must work before it does.
+            # Every tenant has a default-deny policy; Flux has to work before its policies exist.
             "networkPolicy": "DefaultAllow",
             "networkPolicyEventLogs": "Enabled",
             "ephemeralStorage": {"size": f"{nodes.disk_gib}Gi"},
@@ -71,7 +71,7 @@ def node_class(
 
 
 def node_pool(nodes: NodeSettings) -> Manifest:
-    """Which nodes there may be, and how many."""
+    """NodePool: instance types, capacity and the CPU limit."""
     values = {
         "kubernetes.io/arch": ["arm64" if is_arm(nodes.instance_types[0]) else "amd64"],
         "node.kubernetes.io/instance-type": nodes.instance_types,

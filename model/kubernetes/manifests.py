@@ -1,7 +1,6 @@
-"""The Kubernetes objects of a tenant and of Flux's sync: those that Flux's own command line would write, and more.
+"""Builders of a tenant's and of Flux's sync objects, as Flux's own command line writes them.
 
-One builder makes each object; what Pulumi applies and what is committed to Git both come from it.
-Values that only a deployment can tell (keys) are passed through untouched.
+Pulumi applies and Git holds the output of the same builder. Outputs, such as keys, are passed through untouched.
 """
 
 from __future__ import annotations
@@ -19,29 +18,29 @@ from model.config.tiers import HELM_ROLE
 Manifest = dict[str, Any]
 
 TENANT_LABEL = "toolkit.fluxcd.io/tenant"
-"""Whose an object is, as Flux labels it."""
+"""Flux's label for the tenant that an object belongs to."""
 
 PREFIX = "saas-in-eks.io/"
 TIER_LABEL = f"{PREFIX}tier"
 OWNER_LABEL = f"{PREFIX}owner"
 PLATFORM = "platform"
-"""Owner of what the program makes in a tenant's namespace; admission keeps the tenant's reconciler off it."""
+"""Owner of the program's objects in a tenant's namespace; admission protects them from the tenant's reconciler."""
 
 POD_SECURITY = "pod-security.kubernetes.io"
 
 NOT_FLUX_BUSINESS = {
-    # Pulumi owns Flux's installation. The infra repository carries a copy for people to read; with these two
-    # annotations Flux neither applies that copy over Pulumi's objects nor deletes them when the copy goes.
+    # Pulumi owns Flux's installation; the infra repository has a copy for people to read. With these annotations Flux
+    # neither applies that copy over Pulumi's objects nor deletes them with it.
     "kustomize.toolkit.fluxcd.io/ssa": "Ignore",
     "kustomize.toolkit.fluxcd.io/prune": "disabled",
 }
 
 WAIT_UNTIL_READY = {"pulumi.com/waitFor": "condition=Ready"}
-"""For Flux's own sync, which is ours to get right. Never for a tenant: its repository is somebody else's."""
+"""For Flux's own sync. Never for a tenant: an update must not depend on the product team's repository."""
 
 
 def namespace(tenant: Tenant) -> Manifest:
-    """The tenant's namespace, and on it all that admission has to know of the tenant, which cannot change it."""
+    """The tenant's namespace, with the annotations that admission policies read; the tenant cannot change it."""
     labels = {
         TENANT_LABEL: tenant.name,
         TIER_LABEL: tenant.tier,
@@ -55,7 +54,7 @@ def namespace(tenant: Tenant) -> Manifest:
         f"{PREFIX}priority-classes": ",".join(tenant.priority_classes),
         f"{PREFIX}hosts": ",".join(tenant.hosts),
         f"{PREFIX}helm": _flag(tenant.helm),
-        # Where the reconciler's account has the role on AWS, the product's pods get it as that account only.
+        # If the reconciler's account has the AWS role, the product's pods get it as that account only.
         f"{PREFIX}pods-as-reconciler": _flag(
             tenant.aws is not None and tenant.aws.service_account in (None, tenant.name)
         ),
@@ -69,17 +68,17 @@ def _flag(value: bool) -> str:
 
 
 def service_account(tenant: Tenant) -> Manifest:
-    """Who Flux is when it applies the tenant's product."""
+    """The account that Flux impersonates when it applies the tenant's product."""
     return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _metadata(tenant, tenant.name)}
 
 
 def role_binding(tenant: Tenant) -> Manifest:
-    """What the reconciler may do, inside the tenant's namespace only."""
+    """The reconciler's rights, inside the tenant's namespace only."""
     return _role_binding(tenant, "reconciler", tenant.role)
 
 
 def helm_role_binding(tenant: Tenant) -> Manifest:
-    """That the reconciler may have HelmReleases there, and sources of charts."""
+    """The reconciler's right to HelmReleases and chart sources."""
     return _role_binding(tenant, "helm", HELM_ROLE)
 
 
@@ -98,7 +97,7 @@ def _role_binding(tenant: Tenant, suffix: str, role: str) -> Manifest:
 
 
 def resource_quota(tenant: Tenant) -> Manifest:
-    """How much the tenant may have of everything together."""
+    """The tenant's quota."""
     return {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
@@ -108,7 +107,7 @@ def resource_quota(tenant: Tenant) -> Manifest:
 
 
 def limit_range(tenant: Tenant) -> Manifest:
-    """What a container may take, and what it gets where it does not say: without that a quota refuses it."""
+    """Container limits and defaults: without defaults, a quota refuses containers that name no requests."""
     limits = tenant.limits
     parts = {"default": limits.default, "defaultRequest": limits.default_request, "max": limits.max}
     limit: Manifest = {"type": "Container", **{key: dict(amounts) for key, amounts in parts.items() if amounts}}
@@ -121,13 +120,13 @@ def limit_range(tenant: Tenant) -> Manifest:
 
 
 def owned(manifest: Manifest, tenant: Tenant) -> Manifest:
-    """An object in the tenant's namespace as one of the platform's own."""
+    """The object with the labels of the platform's objects in a tenant's namespace."""
     metadata = manifest["metadata"]
     return {**manifest, "metadata": {**metadata, "labels": {**metadata.get("labels", {}), **tenant_labels(tenant)}}}
 
 
 def git_repository(tenant: Tenant, location: Location) -> Manifest:
-    """The product's repository, read from `location`."""
+    """GitRepository of the product, read from `location`."""
     spec: Manifest = {"interval": tenant.interval, "ref": dict(tenant.source.reference), "url": location.url}
     if tenant.source.private:
         spec["secretRef"] = {"name": tenant.name}
@@ -140,7 +139,7 @@ def git_repository(tenant: Tenant, location: Location) -> Manifest:
 
 
 def kustomization(tenant: Tenant) -> Manifest:
-    """Applies the product's folder to the tenant's namespace, as the tenant's service account."""
+    """Kustomization that applies the product's folder to the tenant's namespace, as the tenant's service account."""
     return {
         "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
         "kind": "Kustomization",
@@ -159,7 +158,7 @@ def kustomization(tenant: Tenant) -> Manifest:
 def source_secret(
     name: str, namespace: str, *, private_key: Any, public_key: Any, known_hosts: str, labels: Mapping[str, str]
 ) -> Manifest:
-    """An SSH key in the form that Flux reads."""
+    """Secret with an SSH key, as Flux reads it."""
     metadata: Manifest = {"name": name, "namespace": namespace}
     if labels:
         metadata["labels"] = dict(labels)
@@ -172,7 +171,7 @@ def source_secret(
 
 
 def sync_git_repository(url: str, branch: str) -> Manifest:
-    """The infra repository as Flux watches it."""
+    """GitRepository of the infra repository."""
     return {
         "apiVersion": "source.toolkit.fluxcd.io/v1",
         "kind": "GitRepository",
@@ -182,10 +181,10 @@ def sync_git_repository(url: str, branch: str) -> Manifest:
 
 
 def sync_kustomization(cluster: str) -> Manifest:
-    """Applies the cluster's folder of the infra repository, as an account that may do all that its controller may.
+    """Kustomization of the cluster's folder in the infra repository, with the rights of its controller.
 
-    Under lockdown Flux needs to be told such an account. It is named without lockdown too: a controller that is locked
-    down later would else meet a Kustomization without one, and fail on it for a minute.
+    Under lockdown Flux needs the account's name. It is there without lockdown too: a controller that is locked down
+    later would otherwise fail for a minute on a Kustomization without one.
     """
     return {
         "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
@@ -208,13 +207,13 @@ def annotated(manifest: Manifest, annotations: Mapping[str, str]) -> Manifest:
 
 
 def folder_kustomization(resources: Sequence[str]) -> str:
-    """The kustomization.yaml of a folder of the infra repository."""
+    """kustomization.yaml of a folder in the infra repository."""
     content = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": list(resources)}
     return yaml.safe_dump(content, sort_keys=False)
 
 
 def to_yaml(manifests: Sequence[Manifest], comment: str) -> str:
-    """One YAML file of several objects, the same text for the same objects."""
+    """One YAML file of several objects, with reproducible text."""
     # libyaml's dumper writes the 270 kB of Flux's manifest in a tenth of the time.
     documents = (
         yaml.dump(manifest, Dumper=yaml.CSafeDumper, sort_keys=True, width=1_000_000) for manifest in manifests
@@ -223,7 +222,7 @@ def to_yaml(manifests: Sequence[Manifest], comment: str) -> str:
 
 
 def tenant_labels(tenant: Tenant) -> dict[str, str]:
-    """The labels of what the platform makes in a tenant's namespace."""
+    """Labels of the platform's objects in a tenant's namespace."""
     return {TENANT_LABEL: tenant.name, OWNER_LABEL: PLATFORM}
 
 

@@ -1,7 +1,7 @@
 """NetworkPolicies of a tenant and of Flux: networking.k8s.io/v1 only, which every policy engine understands.
 
-Policies only ever add to what is open, so none of them can take back what another opens. Each one here selects all
-pods of its namespace: a label that a tenant chooses changes nothing.
+Policies are additive: none can close what another opens. Each selects all pods of its namespace, so that a tenant's
+labels change nothing.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from model.kubernetes.manifests import TENANT_LABEL, Manifest
 DEFAULT_DENY = "default-deny"
 
 POD_IDENTITY_AGENT = ("169.254.170.23/32", "fd00:ec2::23/128")
-"""Where a node hands out AWS credentials to the pods whose service account has a role, and to no others."""
+"""Addresses of the Pod Identity agent, which gives AWS credentials to pods whose service account has a role."""
 
 METRICS_PORT, WEBHOOK_PORT = 8080, 9292
-"""Of Flux's controllers: Prometheus metrics of each; the notification-controller's receiver of webhooks."""
+"""Ports of Flux's controllers: Prometheus metrics; the notification-controller's webhook receiver."""
 
 
 def network_policies(
@@ -29,7 +29,7 @@ def network_policies(
     aws_access: bool = False,
     cluster: ClusterNetwork | None = None,
 ) -> list[Manifest]:
-    """All policies of a tenant's namespace; `aws_access`: whether one of its service accounts has a role on AWS.
+    """All policies of a tenant's namespace; `aws_access` for a tenant with an AWS role.
 
     Raises ValueError for a rule that `network_mistakes` reports.
     """
@@ -38,7 +38,7 @@ def network_policies(
     dns = _all_of("kube-system") | {"podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
     resolvers = [_addresses(f"{address}/{128 if ':' in address else 32}") for address in cluster.resolvers]
     policies = {
-        # Default deny and its one exception are one policy: a namespace that has any has both.
+        # Default deny and the exception for own pods in one policy, so that neither exists without the other.
         DEFAULT_DENY: {"ingress": [{"from": [own_pods]}], "egress": [{"to": [own_pods]}]},
         "allow-dns": _egress([dns, *resolvers], ["53/UDP", "53/TCP"]),
     }
@@ -63,11 +63,11 @@ def network_policies(
 
 
 def flux_policies(scrapers: Sequence[str] = (), webhook_senders: Sequence[str] = ()) -> list[Manifest]:
-    """What takes the place of Flux's own policies of these names, so that no tenant's pod reaches a controller.
+    """Replacements of Flux's own policies of these names, so that no tenant's pod reaches a controller.
 
-    Flux lets every namespace read its metrics, and talk to all ports of its notification-controller, the one for
-    events among them, where whoever comes is believed. Policies cannot be narrowed by others: these replace them.
-    `scrapers` are the namespaces that may read metrics; `webhook_senders` those through which webhooks come in.
+    Flux lets every namespace read its metrics and reach all ports of its notification-controller, the unauthenticated
+    one for events among them. Policies cannot narrow each other, so these replace them. `scrapers` are the namespaces
+    that may read metrics; `webhook_senders` those that forward webhooks.
     """
     notification: Manifest = {"matchLabels": {"app": "notification-controller"}}
     scraping = _ingress([_all_of(name) for name in scrapers], [f"{METRICS_PORT}/TCP"])
@@ -79,9 +79,9 @@ def flux_policies(scrapers: Sequence[str] = (), webhook_senders: Sequence[str] =
 
 
 def with_closed_network(manifest: Manifest, scrapers: Sequence[str] = (), senders: Sequence[str] = ()) -> Manifest:
-    """An object of Flux's install manifest: one of its open policies comes back closed, all others as they are.
+    """The object; if it is one of Flux's open policies, with the spec of `flux_policies`.
 
-    The object's identity stays Flux's, so an installation that exists is updated in place. See `flux_policies`.
+    It keeps its name, so an existing installation is updated in place.
     """
     for closed in flux_policies(scrapers, senders):
         if manifest["kind"] == "NetworkPolicy" and manifest["metadata"]["name"] == closed["metadata"]["name"]:
@@ -103,7 +103,7 @@ def _policy(name: str, namespace: str, spec: Mapping[str, Any], labels: Mapping[
 
 
 def _ingress(sources: Sequence[Manifest], ports: Sequence[str] = ()) -> Manifest:
-    # A rule without sources would admit everybody: no sources, no rule.
+    # A rule without sources would admit all traffic: no sources, no rule.
     return {"ingress": [{"from": list(sources), **_ports(ports)}] if sources else []}
 
 
@@ -122,7 +122,7 @@ def _port(port: str) -> Manifest:
 
 
 def _all_of(namespace: str) -> Manifest:
-    # The API server sets this label itself, so no namespace can pass for another one.
+    # The API server sets this label itself, so no namespace can pass for another.
     return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
 
 
@@ -131,7 +131,7 @@ def _addresses(network: str, exceptions: Sequence[str] = ()) -> Manifest:
 
 
 def _inside(network: str, cluster: ClusterNetwork) -> list[str]:
-    """The cluster's own networks that are a part of this one."""
+    """The cluster's own networks inside this network."""
     return [own for own in cluster.ranges if own != network and within(own, network)]
 
 

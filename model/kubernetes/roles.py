@@ -1,7 +1,7 @@
-"""What a tenant's reconciler may do in its own namespace, as ClusterRoles: a product's usual objects, and no more.
+"""ClusterRoles of the tenants' reconcilers: a product's usual objects, nothing else.
 
 Neither role is aggregated into Kubernetes' own `admin`, `edit` and `view`. tests/isolation/permissions.md is the
-table of everything they permit, compared with what the API server answers.
+table of everything they permit, compared with the API server's answers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RBAC = "rbac.authorization.k8s.io"
 
 
 def reconciler_roles() -> list[Manifest]:
-    """The role that every reconciler has by default, and the one that it has beside it where the tier allows Helm."""
+    """The default role of every reconciler, and the additional one for tiers that allow Helm."""
     return [
         _cluster_role(
             RECONCILER_ROLE,
@@ -26,26 +26,26 @@ def reconciler_roles() -> list[Manifest]:
             "the Flux objects that feed it; no token of an account, no command in a pod.",
             [
                 _rule("", ["configmaps", "persistentvolumeclaims", "secrets", "serviceaccounts", "services"], WRITE),
-                # DaemonSets are left out: an agent on every node is the platform's business.
+                # No DaemonSets: an agent on every node is the platform's business.
                 _rule("apps", ["deployments", "statefulsets"], WRITE),
                 _rule("batch", ["cronjobs", "jobs"], WRITE),
                 _rule("autoscaling", ["horizontalpodautoscalers"], WRITE),
                 _rule("policy", ["poddisruptionbudgets"], WRITE),
                 _rule("networking.k8s.io", ["ingresses"], WRITE),
                 _rule("gateway.networking.k8s.io", ["grpcroutes", "httproutes"], WRITE),
-                # Without escalate and bind: it can give its product's accounts nothing that it has not itself.
+                # Without escalate and bind: it can grant only rights that it has itself.
                 _rule(RBAC, ["rolebindings", "roles"], WRITE),
-                # What it only has to be able to give to its product: electing a leader, and telling about it.
+                # For the product to use, not the reconciler: leader election and events.
                 _rule("coordination.k8s.io", ["leases"], WRITE),
-                # Not to read them: Flux' controllers tell there what went wrong, in their own words.
+                # Not to read them: Flux's controllers write errors there in their own words.
                 _rule("", ["events"], ("create", "patch")),
                 _rule("events.k8s.io", ["events"], ("create", "patch")),
-                # Whether what was applied is healthy, and where to find it. Who writes endpoints chooses where the
-                # cluster's ingress sends requests, which may be a neighbour.
+                # Health of the applied objects. Read only: a writer of endpoints could send the cluster's ingress to a
+                # neighbour.
                 _rule("", ["endpoints", "pods", "pods/log"], READ),
                 _rule("apps", ["controllerrevisions", "replicasets"], READ),
                 _rule("discovery.k8s.io", ["endpointslices"], READ),
-                # What limits it.
+                # Its own limits.
                 _rule("", ["limitranges", "resourcequotas"], READ),
                 _rule("networking.k8s.io", ["networkpolicies"], READ),
                 _rule("", ["namespaces"], ("get",)),

@@ -1,10 +1,10 @@
-"""What RBAC cannot say: the policies that hold in every tenant's namespace. Kubernetes 1.33 or newer evaluates them.
+"""ValidatingAdmissionPolicies for every tenant's namespace: rules that RBAC cannot express.
 
-admission_policy      how a policy is written, and by which annotations it knows what a tenant may have
-admission_workloads   pods: images, priority, nodes, accounts, volumes
-admission_traffic     host names, routes, Services
-admission_rights      the platform's objects, the namespace, kinds that are the platform's, role bindings, finalizers
-admission_flux        Flux's objects, Helm
+policy      builder of a policy and its binding; annotations by which policies know a tenant's rights
+workloads   pods: images, priority, nodes, accounts, volumes
+traffic     host names, routes, Services
+rights      the platform's objects, the namespace, kinds reserved for the platform, role bindings, finalizers
+flux        Flux's objects, Helm
 """
 
 from __future__ import annotations
@@ -20,6 +20,6 @@ POLICIES = (*RIGHTS, *FLUX, *WORKLOADS, *TRAFFIC)
 
 
 def guardrails() -> list[Manifest]:
-    """Everything that a cluster needs once, before its first tenant: roles, then policies, then their bindings."""
+    """Cluster-wide objects that come before the first tenant: roles, then policies, then their bindings."""
     policies, bindings = zip(*(policy.manifests() for policy in POLICIES), strict=True)
     return [*reconciler_roles(), *policies, *bindings]

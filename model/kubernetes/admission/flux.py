@@ -1,4 +1,4 @@
-"""Flux's objects in a tenant's namespace: its controllers act on them with more rights than the tenant has."""
+"""Admission of Flux's objects: its controllers act on them with more rights than the tenant has."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FLUX_OBJECTS = Policy(
             "product\\'s repository.'",
         ),
         Check(
-            # What was there when Helm was allowed can be cleaned up.
+            # Releases from a time when Helm was allowed can be deleted.
             "!variables.charts || variables.helm || request.operation == 'DELETE'",
             "this tenant has no Helm. Render the chart into the product's repository, or ask the platform team for "
             "`helm: true` in tenants.yaml.",
@@ -51,7 +51,7 @@ OPERATIONS = ("install", "upgrade", "rollback", "uninstall", "test")
 
 
 def _durations(*fields: str) -> str:
-    """CEL: the durations in these optional fields, those that are there."""
+    """CEL: durations of those optional fields that are set."""
     return f"[{', '.join(fields)}].filter(one, one.hasValue()).map(one, duration(string(one.value())))"
 
 
@@ -73,7 +73,7 @@ RELEASE = Policy(
     },
     checks=(
         Check(
-            # A few workers serve all tenants, and each waits for as long as a release says.
+            # A few workers serve all tenants, and each waits as long as a release's timeout.
             "variables.timeouts.all(one, one <= duration('10m'))",
             "a release that is waited for keeps others' from being looked at. Leave timeouts at 10m or less.",
         ),
@@ -111,7 +111,7 @@ CHART_SOURCES = Policy(
     conditions=TENANTS_USERS,
     variables={
         "spec": "dyn(object).spec",
-        # A variable cannot hold a URL, only its parts.
+        # CEL variables cannot hold a URL, only its parts.
         "scheme": "isURL(variables.spec.url) ? url(variables.spec.url).getScheme() : ''",
         "host": "isURL(variables.spec.url) ? url(variables.spec.url).getHostname().lowerAscii() : ''",
         "timeouts": _durations("variables.spec.?timeout"),

@@ -1,7 +1,7 @@
-"""A ValidatingAdmissionPolicy and its binding: what is matched, what has to hold, and what to do where it does not.
+"""ValidatingAdmissionPolicy and its binding, from requests to match, CEL checks, and messages with remedies.
 
-The API server evaluates them itself (CEL), for whoever writes: Flux, a person, a pod with a token. What a tenant may
-have stands in annotations of its namespace, which it cannot write: so there is one policy for all tenants.
+The API server evaluates the CEL itself, for every writer: Flux, a person, a pod with a token. A tenant's rights are in
+annotations of its namespace, which it cannot change, so one policy serves all tenants.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ PRIORITY_CLASSES = f"{PREFIX}priority-classes"
 HOSTS = f"{PREFIX}hosts"
 HELM = f"{PREFIX}helm"
 PODS_AS_RECONCILER = f"{PREFIX}pods-as-reconciler"
-"""Annotations of a tenant's namespace: lists with commas, or "true". Without one nothing is allowed, except for
-services, which are ClusterIP, and registries, which are any."""
+"""Annotations of a tenant's namespace: comma-separated lists, or "true". A missing one allows nothing, except that
+Services may be ClusterIP and images may come from any registry."""
 
 SERVICE_ACCOUNT = "system:serviceaccount:"
 
@@ -27,13 +27,13 @@ TENANTS_USER = (
     f"request.userInfo.username.startsWith('{SERVICE_ACCOUNT}' + request.namespace + ':') || "
     "request.userInfo.username == 'gotk:' + request.namespace + ':reconciler'"
 )
-"""Whether the tenant itself asks: its reconciler, or a pod of its. Nobody else can get rights in its namespace from it:
-see the policy for role bindings."""
+"""CEL: whether the request comes from the tenant, that is from its reconciler or one of its pods. The policy for role
+bindings keeps it from giving rights in its namespace to others."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Which requests a policy is about."""
+    """Requests that a policy matches."""
 
     group: str
     resources: tuple[str, ...]
@@ -42,13 +42,13 @@ class Rule:
 
 @dataclass(frozen=True)
 class Check:
-    """What has to hold."""
+    """CEL that has to be true, and the message if it is not."""
 
     expression: str
     message: str
-    """What is wrong and what to do."""
+    """What is wrong, and what to do."""
     detail: str = ""
-    """CEL for the same with the values at hand; where it fails, `message` is told."""
+    """CEL for a message with the actual values; if it fails, the API server answers with `message`."""
 
 
 @dataclass(frozen=True)
@@ -57,21 +57,21 @@ class Policy:
 
     name: str
     promise: str
-    """What it is for, in one sentence."""
+    """Its purpose, in one sentence."""
     rules: tuple[Rule, ...]
     checks: tuple[Check, ...]
     conditions: Mapping[str, str] = field(default_factory=dict[str, str])
-    """CEL by name; a request that does not meet all of them is none of the policy's business."""
+    """CEL by name; the policy ignores requests that do not meet all of them."""
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     everywhere: bool = False
-    """Also outside of tenants' namespaces, and for what has none. Without it, only for what is in one of them."""
+    """Also outside of tenants' namespaces, and for objects without a namespace."""
 
     def manifests(self) -> tuple[Manifest, Manifest]:
-        """The policy, and what puts it into effect."""
+        """The policy and its binding."""
         return self._policy(), self._binding()
 
     def _policy(self) -> Manifest:
-        # Requests for what has no namespace have no request.namespace either: conditions would fail, and refuse them.
+        # Requests for cluster-scoped objects have no request.namespace: conditions would fail, and refuse them.
         scope = "*" if self.everywhere else "Namespaced"
         spec: Manifest = {
             "failurePolicy": "Fail",
@@ -90,7 +90,7 @@ class Policy:
         }
 
     def _binding(self) -> Manifest:
-        # Audit: the refusal stands in the cluster's audit log too, where its administrators find it.
+        # Audit: refusals are in the cluster's audit log too, where administrators find them.
         spec: Manifest = {"policyName": self.name, "validationActions": ["Deny", "Audit"]}
         if not self.everywhere:
             selector = {"matchExpressions": [{"key": TENANT_LABEL, "operator": "Exists"}]}
@@ -104,13 +104,13 @@ class Policy:
 
 
 def listed(annotation: str) -> str:
-    """CEL: the values of an annotation of the namespace."""
+    """CEL: values of a comma-separated annotation of the namespace."""
     value = f"namespaceObject.metadata.?annotations[?'{annotation}'].orValue('')"
     return f"{value}.split(',').map(one, one.trim()).filter(one, one != '')"
 
 
 def enabled(annotation: str) -> str:
-    """CEL: whether an annotation of the namespace says true."""
+    """CEL: whether an annotation of the namespace is true."""
     return f"namespaceObject.metadata.?annotations[?'{annotation}'].orValue('') == 'true'"
 
 
@@ -120,9 +120,9 @@ def shown(values: str, otherwise: str = "none") -> str:
 
 
 def unless_same(*fields: str) -> str:
-    """CEL: whether the request creates, or changes one of these.
+    """CEL: whether the request creates the object, or changes one of these fields.
 
-    An object that was there before the rule can so be left, labelled, finalized, and be cleaned up after.
+    Objects older than the rule can still be labelled, finalized and deleted.
     """
     changes = [f"dyn(object).{field} != dyn(oldObject).{field}" for field in fields]
     return " || ".join(["request.operation == 'CREATE'", *changes])

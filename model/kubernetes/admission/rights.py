@@ -1,5 +1,7 @@
-"""What a tenant's own users may not do in its namespace, whichever role they have there: `admin` and `cluster-admin`
-widen what a product may consist of, not what the platform promises to everybody else."""
+"""Admission of changes to rights and platform objects by a tenant's own users, whatever role they have.
+
+`admin` and `cluster-admin` widen a product's choice of objects, not its reach beyond its namespace.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ PLATFORM_OBJECTS = Policy(
         Check(
             f"!({_marked('oldObject')})",
             "this object is the platform's. Take it out of the product's repository, or ask the platform team.",
-            # Not request.name: there is none where everything of a kind is deleted at once.
+            # Not request.name: it is empty when all objects of a kind are deleted at once.
             "request.resource.resource + ' ' + oldObject.metadata.name + ' is the platform\\'s. Take it out of the "
             "product\\'s repository, or ask the platform team.'",
         ),
@@ -38,7 +40,7 @@ NAMESPACE = Policy(
     name="saas-tenant-namespace",
     promise="A tenant changes nothing about its own namespace: its labels and annotations are its limits.",
     rules=(Rule("", ("namespaces", "namespaces/*"), ("UPDATE", "DELETE")),),
-    # Not by the binding's selector: a namespace without its label would be out of reach of all policies.
+    # Not by the binding's selector: a namespace without its label would escape all policies.
     everywhere=True,
     conditions={
         "of-a-tenant": f"'{TENANT_LABEL}' in oldObject.metadata.?labels.orValue({{}})",
@@ -60,7 +62,7 @@ MANAGED = (
         ("resourcequotas", "limitranges", "endpoints", "bindings", "pods/binding", "serviceaccounts/token", "*/status"),
         WRITES,
     ),
-    # Of which Kubernetes makes a StatefulSet's pods, as if they had been looked at.
+    # Kubernetes creates a StatefulSet's pods from revisions, without the tenant as their user.
     Rule("apps", ("controllerrevisions", "*/status"), WRITES),
     Rule("batch", ("*/status",), WRITES),
     Rule("discovery.k8s.io", ("endpointslices",), WRITES),
@@ -71,7 +73,7 @@ MANAGED = (
         WRITES,
     ),
     Rule("gateway.networking.x-k8s.io", ("*",), WRITES),
-    # What gives these kinds a meaning is not part of every cluster; where it is, they are the platform's.
+    # Their controllers are not part of every cluster; where they are, these kinds are the platform's.
     Rule("networking.k8s.aws", ("*",), WRITES),
     Rule("vpcresources.k8s.aws", ("*",), WRITES),
     Rule("elbv2.k8s.aws", ("*",), WRITES),
@@ -82,8 +84,8 @@ MANAGED = (
     Rule("k8s.cni.cncf.io", ("*",), WRITES),
     Rule("externaldns.k8s.io", ("*",), WRITES),
 )
-"""Kinds by which a tenant would set its own limits, open its own network, or take another's traffic: endpoints,
-bindings and status say where requests go, and are for controllers to write."""
+"""Kinds by which a tenant could set its own limits, open its own network, or take another's traffic: endpoints,
+bindings and status direct requests, and are written by controllers."""
 
 MANAGED_KINDS = Policy(
     name="saas-tenant-managed-kinds",
@@ -121,7 +123,7 @@ ROLE_BINDINGS = Policy(
 )
 
 BUILT_IN_FINALIZERS = ("kubernetes.io/pvc-protection", "foregroundDeletion", "orphan")
-"""The API server sets these on behalf of whoever asks."""
+"""Finalizers that the API server sets on behalf of any user."""
 
 FINALIZERS = Policy(
     name="saas-tenant-finalizers",

@@ -1,4 +1,4 @@
-"""How traffic from outside may reach tenants: by their own host names, through what the platform runs."""
+"""Admission of incoming traffic: a tenant's own host names, through the platform's controllers."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ INGRESSES = Rule("networking.k8s.io", ("ingresses",))
 ROUTES = Rule(GATEWAY, ("grpcroutes", "httproutes", "tlsroutes"))
 
 PUBLIC_NAME = "^([a-z0-9]([a-z0-9-]*[a-z0-9])?[.])+([a-z]{2,}|xn--[a-z0-9-]+)$"
-"""A host name as a public DNS has it: neither an address in any notation nor a single word."""
+"""Host name in public DNS: neither an address in any notation nor a single word."""
 
 INSIDE = ".*[.](svc|local|localdomain|internal|localhost|arpa)$"
-"""Names of which a cluster or a cloud makes addresses of its own."""
+"""Names that a cluster or a cloud resolves to internal addresses."""
 
 
 def outside(host: str) -> str:
-    """CEL: whether a host name is one outside of the cluster and of the cloud's network."""
+    """CEL: whether a host name is outside of the cluster and of the cloud's network."""
     return f"({host}.matches('{PUBLIC_NAME}') && !{host}.matches('{INSIDE}'))"
 
 
 OWN_SERVICE = "url(one).getHostname().matches('^[a-z0-9-]+[.]' + request.namespace + '[.]svc([.]cluster[.]local)?$')"
-"""CEL: whether the URL `one` leads to a Service of the tenant's own."""
+"""CEL: whether the URL `one` names a Service in the tenant's namespace."""
 
 
 def _own(host: str) -> str:
-    """CEL: whether a host name, perhaps *.such, is one of the tenant's. The form is checked too: ingress controllers
-    take regular expressions where they expect an alias."""
+    """CEL: whether a host name or wildcard belongs to the tenant.
+
+    Its form is checked too: ingress controllers accept regular expressions as aliases.
+    """
     return (
         f"({host}.matches('^([*][.])?[a-z0-9][a-z0-9.-]*$') && variables.allowed.exists(mine, "
         f"mine.startsWith('*.') ? {host}.endsWith(mine.substring(1)) : {host} == mine))"
@@ -47,7 +49,7 @@ NAMED_BY_ANNOTATION = (
     "external-dns.alpha.kubernetes.io/internal-hostname",
     "nginx.ingress.kubernetes.io/server-alias",
 )
-"""Annotations that claim host names beside the spec."""
+"""Annotations that claim host names in addition to the spec."""
 
 UNNAMED = (
     "cert-manager.io/email-sans",
@@ -55,10 +57,10 @@ UNNAMED = (
     "cert-manager.io/uri-sans",
     "nginx.ingress.kubernetes.io/from-to-www-redirect",
 )
-"""Annotations that claim what is no host name of the tenant's, or a name that nobody wrote down."""
+"""Annotations that claim something other than a host name, or a derived name."""
 
 COPIES = "^[a-z0-9.-]+/(mirror-target|mirror-host|mirror-request-body|influxdb-[a-z]+|config-backend)$"
-"""Annotations by which an ingress controller sends requests, or copies of them, to whatever address they name."""
+"""Annotations by which an ingress controller sends requests, or copies of them, to an address of their choice."""
 
 HOST_NAMES = Policy(
     name="saas-tenant-hosts",
@@ -126,11 +128,11 @@ ROUTING = Policy(
         "references": "variables.annotations.map(key, key).filter(key, key.matches('-(secret|configmap|headers)$') && "
         "variables.annotations[key].contains('/') && !variables.annotations[key].startsWith(request.namespace + '/'))",
         "copies": f"variables.annotations.map(key, key).filter(key, key.matches('{COPIES}'))",
-        # Who is asked whether a request may come in, and answers with headers.
+        # The server that authorizes requests, and answers with headers.
         "asked": "variables.annotations.map(key, key).filter(key, key.endsWith('/auth-url'))"
         ".map(key, variables.annotations[key])",
         "rules": "request.kind.kind == 'Ingress' ? [] : dyn(object).spec.?rules.orValue([])",
-        # Filters name backends too, those of the whole rule and those of one backend.
+        # Filters of a rule and of a backend name backends too.
         "backends": "variables.rules.map(rule, rule.?backendRefs.orValue([]))",
         "filters": "variables.rules.map(rule, rule.?filters.orValue([])) + "
         "variables.backends.map(some, some.map(one, one.?filters.orValue([])).flatten())",
@@ -218,7 +220,7 @@ SERVICE_TYPES = Policy(
             "Name a host outside.'",
         ),
         Check(
-            # Who looks it up may complete it first: product.neighbour is a Service, too.
+            # A resolver may append the search domains first: product.neighbour is a Service, too.
             "variables.type != 'ExternalName' || variables.absolute",
             "an ExternalName without a dot at its end may be completed to a Service of another tenant. Add the dot.",
             "'without a dot at its end it may be completed to a Service of another tenant. Write externalName: ' + "

@@ -1,5 +1,7 @@
-"""What pods of tenants may be: refused where they are written as a template, so that the reconciler hears of it, and
-once more as pods, so that nothing gets around the template."""
+"""Admission of pods and their templates.
+
+Templates are refused so that the reconciler reports the error; pods once more, so that nothing bypasses the template.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ TEMPLATES = (
 )
 PODS = Rule("", ("pods",))
 NEW_PODS = Rule("", ("pods",), ("CREATE",))
-"""What of a pod cannot change later is looked at once."""
+"""For fields of a pod that cannot change later."""
 
 
 def _pod(of: str) -> str:
@@ -39,11 +41,11 @@ def _pod(of: str) -> str:
 
 POD = {"pod": _pod("object")}
 PODS_CHANGE = {
-    # A controller has to be able to scale down what was made before the rule.
+    # A controller has to be able to scale down pods that are older than the rule.
     "pods-change": f"request.operation == 'CREATE' || {_pod('object')} != {_pod('oldObject')}"
 }
 NOT_FROM_A_TEMPLATE = {
-    # Pods that Kubernetes' controllers make have the class of a template that was looked at, or the cluster's default.
+    # Pods from Kubernetes' controllers have the class of an admitted template, or the cluster's default.
     "not-from-a-template": "!(request.kind.kind == 'Pod' && "
     f"request.userInfo.username.startsWith('{SERVICE_ACCOUNT}kube-system:'))"
 }
@@ -69,7 +71,7 @@ IMAGES = Policy(
         ".map(i, i.matches('^([^/]*[.:A-Z][^/]*|localhost)/') ? i : 'docker.io/' + i)",
         "images": "variables.hosted"
         ".map(i, i.matches('^docker[.]io/[^/]*$') ? 'docker.io/library/' + i.substring(10) : i)",
-        # A registry ends with a slash, so that ghcr.io/acme is not the beginning of ghcr.io/acme-and-somebody-else.
+        # With a slash at the end, ghcr.io/acme is not a prefix of ghcr.io/acme-other.
         "foreign": "variables.images.filter(i, !variables.registries.exists(registry, "
         "i.startsWith(registry.endsWith('/') ? registry : registry + '/')))",
     },
@@ -137,7 +139,7 @@ NODES = Policy(
             "variables.containers.all(one, one.?ports.orValue([]).all(port, port.?hostPort.orValue(0) == 0))",
             "a hostPort takes the port from everybody else on the node. Leave hostPort out and use a Service.",
         ),
-        # Pod Security refuses the pods, but of a template it only warns: the reconciler would report success.
+        # Pod Security refuses pods but only warns about templates: the reconciler would report success.
         Check(
             "variables.level == 'privileged' || "
             "variables.containers.all(one, !one.?securityContext.?privileged.orValue(false))",
@@ -150,7 +152,7 @@ NODES = Policy(
 PLACEMENT = Policy(
     name="saas-tenant-placement",
     promise="The scheduler places a tenant's pods, on nodes that are meant for them.",
-    # A pod that waits can get tolerations.
+    # A pending pod can get tolerations.
     rules=(*TEMPLATES, PODS),
     conditions=PODS_CHANGE,
     variables={
@@ -164,7 +166,7 @@ PLACEMENT = Policy(
     },
     checks=(
         Check(
-            # Of a pod that runs it is set, and cannot be changed.
+            # On a running pod it is set, and immutable.
             "request.kind.kind == 'Pod' && request.operation == 'UPDATE' || variables.pod.?nodeName.orValue('') == ''",
             "nodeName goes around the scheduler, and with it around taints and free capacity. Leave it out; "
             "nodeSelector and affinity choose among the nodes that are meant for tenants.",
@@ -179,7 +181,7 @@ PLACEMENT = Policy(
             "this toleration is for the cluster's own pods. Leave it out.",
         ),
         Check(
-            # The scheduler keeps to the anti-affinity of pods that run, whoever's pod comes next.
+            # The scheduler respects the anti-affinity of running pods for every new pod.
             "variables.terms.all(one, !has(one.namespaceSelector) && "
             "one.?namespaces.orValue([]).all(some, some == request.namespace))",
             "an affinity to pods of other namespaces keeps them off nodes, or tells where they are. Leave namespaces "
@@ -232,7 +234,7 @@ VOLUME_KINDS = (
     "projected",
     "secret",
 )
-"""Kinds of volumes that are a tenant's own, or a claim. All others name storage by its address."""
+"""Kinds of volumes of the tenant's own, or by a claim. All others name storage by its address."""
 
 CLAIM_TEMPLATES = (
     "variables.pod.?volumes.orValue([]).map(one, one.?ephemeral.?volumeClaimTemplate).filter(one, one.hasValue())"
@@ -265,7 +267,7 @@ VOLUMES = Policy(
             f"of drivers a pod may name {', '.join(DRIVERS)}.",
         ),
         Check(
-            # Kubernetes' controllers make the claims: they would not be refused as the tenant's.
+            # Kubernetes' controllers create the claims, so the policy for the tenant's claims does not match them.
             "variables.claims.all(one, one.spec.?volumeName.orValue('') == '' && !has(one.spec.selector))",
             "a template of claims chooses its volume, which may be another tenant's. Leave out volumeName and "
             "selector.",
@@ -293,7 +295,7 @@ CLAIMS = Policy(
 )
 
 LONGEST_GRACE = 600
-"""Seconds that a pod may take to end, and with it a tenant's removal."""
+"""Maximum grace period in seconds: a tenant's removal waits for its pods."""
 
 ENDINGS = Policy(
     name="saas-tenant-endings",
@@ -302,7 +304,7 @@ ENDINGS = Policy(
     conditions={"spec-changes": unless_same("spec"), **NOT_FROM_A_TEMPLATE},
     variables={
         **POD,
-        # Who makes pods and claims copies what their templates say.
+        # Controllers copy finalizers from templates to pods and claims.
         "templates": "request.kind.kind == 'Pod' ? [] : request.kind.kind == 'CronJob' ? "
         "[dyn(object).spec.jobTemplate, dyn(object).spec.jobTemplate.spec.template] : [dyn(object).spec.template]",
         "claims": CLAIM_TEMPLATES,
