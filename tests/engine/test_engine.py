@@ -1,4 +1,4 @@
-"""What the engine does with the program: previews that tell the truth, updates that touch what changed and no more."""
+"""The engine with the program: true previews, and updates that touch nothing but changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.engine.conftest import BroughtUp
 from tests.platform import PRIVATE, PUBLIC, Stack, deploy_keys
 
 
-def test_the_first_preview_tells_what_the_first_update_creates(brought_up: BroughtUp) -> None:
+def test_the_first_preview_shows_what_the_first_update_creates(brought_up: BroughtUp) -> None:
     assert sorted(map(repr, brought_up.first_preview)) == sorted(map(repr, brought_up.first_up))
     assert {step.op for step in brought_up.first_up} == {"create"}
 
@@ -20,7 +20,7 @@ def test_a_second_update_changes_nothing(stack: Stack) -> None:
     assert stack.up() == []
 
 
-def test_a_refresh_finds_nothing_that_drifted(stack: Stack) -> None:
+def test_a_refresh_finds_no_drift(stack: Stack) -> None:
     stack.run("refresh", "--preview-only", "--expect-no-changes")
 
 
@@ -47,7 +47,7 @@ def test_a_changed_source_updates_in_place(stack: Stack) -> None:
     assert {step.type.split(":")[-1] for step in steps} == {"GitRepository", "Kustomization"}
 
 
-def test_a_preview_tells_what_the_update_then_does(stack: Stack) -> None:
+def test_a_preview_shows_what_the_update_does(stack: Stack) -> None:
     stack.tenants({"alpha": {**PRIVATE, "path": "./"}, "delta": PRIVATE}, role="edit")
     stack.configure(fluxLockdown=False)
     preview = stack.preview()
@@ -60,7 +60,7 @@ def test_a_changed_role_replaces_the_binding_and_nothing_else(stack: Stack) -> N
     assert {step.type.split(":")[-1] for step in stack.preview()} == {"RoleBinding"}
 
 
-def test_a_key_whose_creation_was_cut_short_is_taken_up_again(stack: Stack) -> None:
+def test_a_deploy_key_whose_creation_was_interrupted_is_adopted(stack: Stack) -> None:
     """GitHub refuses a key that is in use: the next update must neither fail on it nor leave it behind."""
     (file,) = stack.platform.home.backend.rglob(f"stacks/*/{stack.name}.json")
     state = json.loads(file.read_text())

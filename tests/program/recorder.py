@@ -41,9 +41,9 @@ class Registration:
 
 
 class Monitor(mocks.MockMonitor):
-    """Keeps every request; a second resource under one URN is an error, as in the engine."""
+    """Records every request; a duplicate URN is an error, as in the engine."""
 
-    def __init__(self, given: World) -> None:
+    def __init__(self, given: FakeProviders) -> None:
         super().__init__(given)
         given.monitor = self
         self.registrations: dict[str, Registration] = {}
@@ -71,13 +71,13 @@ class Monitor(mocks.MockMonitor):
 
 @dataclass
 class Github:
-    """What GitHub answers: the repositories that exist, each with its properties."""
+    """Existing repositories on GitHub, with their properties."""
 
     repositories: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-class World(mocks.Mocks):
-    """Providers that give back what they were given, with the outputs that only a deployment can tell."""
+class FakeProviders(mocks.Mocks):
+    """Providers that echo inputs, with outputs such as ids and keys unless in a preview."""
 
     monitor: Monitor
 
@@ -89,7 +89,7 @@ class World(mocks.Mocks):
             answer = self.answers[args.token]
             return answer(args.args) if callable(answer) else answer
         if args.token != "github:index/getRepository:getRepository":
-            raise AssertionError(f"nobody answers {args.token}")
+            raise AssertionError(f"{args.token} has no answer: add it to `answers`")
         return self.github.repositories.get(args.args["fullName"], {"fullName": args.args["fullName"]})
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
@@ -108,20 +108,20 @@ class World(mocks.Mocks):
         if args.typ == "aws:ec2/eip:Eip" and not self.preview:
             state |= {"publicIp": f"address of {args.name}"}
         if args.typ == "eks:index:Cluster":
-            state |= self._eks_body(args)
+            state |= self._eks_cluster(args)
         return ("" if self.preview else f"{args.name}-id"), state
 
-    def _eks_body(self, args: mocks.MockResourceArgs) -> dict[str, Any]:
-        """The cluster that pulumi-eks makes inside its component, as a reference to a resource."""
+    def _eks_cluster(self, args: mocks.MockResourceArgs) -> dict[str, Any]:
+        """The cluster inside pulumi-eks' component, as a reference to a resource."""
         urn = self.monitor.make_urn("", "aws:eks/cluster:Cluster", args.name)
-        told = {
+        outputs = {
             "arn": f"arn:aws:eks:eu-west-1:123456789012:cluster/{args.inputs['name']}",
             "endpoint": "https://eks.example",
             "certificateAuthority": {"data": "Q0E="},
             "vpcConfig": {"clusterSecurityGroupId": "sg-0123456789abcdef0"},
             "roleArn": f"arn:aws:iam::123456789012:role/{args.inputs['name']}-eksRole-role-0123456",
         }
-        state = {"name": args.inputs["name"], "version": args.inputs["version"], **({} if self.preview else told)}
+        state = {"name": args.inputs["name"], "version": args.inputs["version"], **({} if self.preview else outputs)}
         identifier = "" if self.preview else args.inputs["name"]
         self.monitor.resources[urn] = mocks.MockMonitor.ResourceRegistration(urn, identifier, state)
         reference = {rpc._special_sig_key: rpc._special_resource_sig, "urn": urn, "id": identifier}
@@ -130,7 +130,7 @@ class World(mocks.Mocks):
 
 @dataclass(frozen=True)
 class Recording:
-    """What one run of the program registered and exported."""
+    """Registered resources and stack outputs of one run of the program."""
 
     registrations: dict[str, Registration]
     outputs: dict[str, Any]
@@ -144,20 +144,20 @@ class Recording:
         return found[0]
 
     def needs(self, registration: Registration) -> set[str]:
-        """The URNs of everything that has to exist before it, directly or not."""
+        """URNs of its direct and transitive dependencies."""
         seen: set[str] = set()
         waiting = list(registration.depends_on)
         while waiting:
             urn = waiting.pop()
             if urn not in seen:
                 seen.add(urn)
-                # What a remote component makes inside is known to the component only.
+                # Resources inside a remote component are known to the component only.
                 waiting += self.registrations[urn].depends_on if urn in self.registrations else ()
         return seen
 
 
 class ProgramError(Exception):
-    """The program refused to run; what it said."""
+    """The program stopped with this message."""
 
 
 def run(
@@ -186,18 +186,17 @@ def record(
     github: Github | None = None,
     answers: Mapping[str, Any] | None = None,
 ) -> Recording:
-    """Run any program; `answers` are what the providers' functions return, by their tokens, or functions of their
-    arguments that tell it. See `run`."""
-    monitor = Monitor(World(github or Github(), preview, answers))
+    """Run any program; `answers` are results of provider functions by their tokens, or functions of the arguments."""
+    monitor = Monitor(FakeProviders(github or Github(), preview, answers))
     found: list[BaseException] = []
 
     def body() -> None:
         loop = asyncio.new_event_loop()
-        # What else fails, or waits for what failed, after the first failure is no news.
+        # Only the first failure matters; others follow from it.
         loop.set_exception_handler(lambda _loop, _context: None)
         asyncio.set_event_loop(loop)
         features = set(monitor.GetDeploymentInfo(None).supportedFeatures)
-        # As mocks.set_mocks does, but for the root stack: that is the program's own run, below.
+        # As mocks.set_mocks does, but without its root stack: run_in_stack below makes one.
         pulumi.runtime.configure(
             mocks.MockSettings(
                 monitor=monitor,

@@ -1,4 +1,4 @@
-"""The EKS cluster: who reaches it, what its nodes may do, and what stays as it is when it is upgraded."""
+"""EKS: access, nodes, add-ons and upgrades."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def provision(preview: bool = False, *, protected: bool = True, **settings: Any)
     return record(program, preview=preview)
 
 
-def test_the_api_server_is_private_unless_somebody_is_named() -> None:
+def test_the_endpoint_is_private_unless_public_access_is_set() -> None:
     private = provision().one(CLUSTER, "prod-eu").inputs
     assert private["endpointPrivateAccess"] is True
     assert private["endpointPublicAccess"] is False
@@ -48,7 +48,7 @@ def test_the_api_server_is_private_unless_somebody_is_named() -> None:
     assert public["publicAccessCidrs"] == ["203.0.113.0/24"]
 
 
-def test_only_the_api_decides_who_gets_in() -> None:
+def test_access_is_by_access_entries_only() -> None:
     viewer = "arn:aws:iam::123456789012:role/preview"
     recording = provision(viewers=[viewer])
     assert recording.one(CLUSTER, "prod-eu").inputs["authenticationMode"] == "API"
@@ -61,7 +61,7 @@ def test_only_the_api_decides_who_gets_in() -> None:
     assert {json.dumps(one.inputs["accessScope"]) for one in given.values()} == {'{"type": "cluster"}'}
 
 
-def test_nobody_has_to_give_up_protection_to_take_somebody_off_the_list() -> None:
+def test_access_entries_can_be_removed_from_a_protected_cluster() -> None:
     recording = provision(viewers=["arn:aws:iam::123456789012:role/preview"])
     assert not recording.one(CLUSTER, "prod-eu").inputs.get("accessEntries")
     for one in (*recording.of(ENTRY), *recording.of(ASSOCIATION)):
@@ -78,17 +78,17 @@ def test_a_viewer_becomes_administrator_without_a_replacement() -> None:
     assert {urn.split("::")[2].rpartition("$")[2] for urn in changed} == {ASSOCIATION}
 
 
-def test_whoever_runs_the_program_may_be_one_of_those_who_were_let_in() -> None:
+def test_the_kubernetes_provider_waits_for_the_access_entries() -> None:
     recording = provision()
     provider = recording.one("pulumi:providers:kubernetes", "prod-eu")
     assert {one.urn for one in recording.of(ASSOCIATION)} <= recording.needs(provider)
 
 
-def test_services_are_where_the_network_policies_think_they_are() -> None:
+def test_services_have_the_addresses_that_network_policies_assume() -> None:
     assert provision().one(CLUSTER, "prod-eu").inputs["kubernetesServiceIpAddressRange"] == "172.20.0.0/16"
 
 
-def test_secrets_and_logs_are_encrypted_with_rotating_keys_before_the_cluster_writes_any() -> None:
+def test_secrets_and_logs_are_encrypted_from_the_first_on() -> None:
     recording = provision()
     cluster = recording.one(CLUSTER, "prod-eu")
     keys = recording.of("aws:kms/key:Key")
@@ -122,7 +122,7 @@ def test_no_pod_gets_its_nodes_credentials() -> None:
     assert attached == {"AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly"}
 
 
-def test_nodes_with_their_disks_and_interfaces_carry_the_stack_s_tags() -> None:
+def test_nodes_disks_and_interfaces_carry_the_stacks_tags() -> None:
     template = provision().one("aws:ec2/launchTemplate:LaunchTemplate", "prod-eu-node").inputs
     tags = {one["resourceType"]: one["tags"] for one in template["tagSpecifications"]}
     assert tags.keys() == {"instance", "volume", "network-interface"}
@@ -143,7 +143,7 @@ def test_network_policies_are_enforced_from_the_first_pod_on() -> None:
     assert recording.one(CLUSTER, "prod-eu").inputs["bootstrapSelfManagedAddons"] is False
 
 
-def test_addons_that_need_nodes_come_after_them_and_all_before_anything_in_the_cluster() -> None:
+def test_addons_that_need_nodes_come_after_them() -> None:
     recording = provision()
     group = recording.one("aws:eks/nodeGroup:NodeGroup", "prod-eu")
     assert group.urn in recording.needs(recording.one(ADDON, "prod-eu-coredns"))
@@ -152,7 +152,7 @@ def test_addons_that_need_nodes_come_after_them_and_all_before_anything_in_the_c
     assert provider.inputs["clusterIdentifier"] == "prod-eu"
 
 
-def test_an_upgrade_changes_versions_and_nothing_that_would_replace() -> None:
+def test_an_upgrade_changes_versions_only() -> None:
     before, after = provision(version="1.35"), provision(version="1.36")
     assert before.registrations.keys() == after.registrations.keys()
     changed = {
@@ -179,13 +179,13 @@ def test_the_kubeconfig_holds_no_secret_and_asks_aws() -> None:
 
 
 @pytest.mark.parametrize("compute", ["nodes", "auto"])
-def test_a_preview_before_there_is_a_cluster_shows_what_will_be(compute: str) -> None:
+def test_a_preview_without_a_cluster_shows_the_same_resources(compute: str) -> None:
     addons = ADDONS if compute == "nodes" else {}
     planned = provision(preview=True, compute=compute, addons=addons).registrations
     assert planned.keys() == provision(compute=compute, addons=addons).registrations.keys()
 
 
-def test_auto_mode_gets_what_makes_it_enforce_network_policies() -> None:
+def test_auto_mode_enforces_network_policies() -> None:
     recording = provision(compute="auto", addons={})
     switch = recording.one("kubernetes:core/v1:ConfigMap", "network-policies").inputs
     assert switch["metadata"] == {"name": "amazon-vpc-cni", "namespace": "kube-system"}
@@ -197,11 +197,11 @@ def test_auto_mode_gets_what_makes_it_enforce_network_policies() -> None:
     assert not recording.of("aws:eks/nodeGroup:NodeGroup")
 
 
-def test_auto_mode_tags_its_nodes_as_everything_else_and_may_do_so() -> None:
+def test_auto_mode_may_tag_its_nodes_and_does() -> None:
     recording = provision(compute="auto", addons={})
     assert recording.one("kubernetes:eks.amazonaws.com/v1:NodeClass", "nodes").inputs["spec"]["tags"] == TAGS
     leave = recording.one("aws:iam/rolePolicy:RolePolicy", "prod-eu-tags")
-    # The control plane's role is the one that makes nodes.
+    # In Auto Mode the control plane's role creates nodes.
     assert leave.inputs["role"] == "prod-eu-eksRole-role-0123456"
     statements = json.loads(leave.inputs["policy"])["Statement"]
     assert {"ec2:CreateFleet", "ec2:RunInstances", "ec2:CreateLaunchTemplate"} <= set(statements[0]["Action"])
@@ -219,7 +219,7 @@ def test_auto_mode_starts_nodes_before_the_addons_that_run_on_them() -> None:
     assert addon.urn not in recording.needs(recording.one("pulumi:providers:kubernetes", "prod-eu"))
 
 
-def test_no_role_of_the_cluster_holds_what_a_linter_objects_to() -> None:
+def test_the_clusters_roles_pass_the_iam_linter() -> None:
     recording = provision()
     roles = recording.of("aws:iam/role:Role")
     assert len(roles) == 2
@@ -242,7 +242,7 @@ def adopt(version: str) -> Recording:
     return record(program, answers={"aws:eks/getCluster:getCluster": found})
 
 
-def test_an_adopted_cluster_is_used_and_not_touched() -> None:
+def test_an_adopted_cluster_is_not_changed() -> None:
     recording = adopt("1.36")
     assert {one.type for one in recording.registrations.values()} - {"pulumi:pulumi:Stack"} == {
         "saas:cluster:AdoptedEksCluster",
@@ -252,6 +252,6 @@ def test_an_adopted_cluster_is_used_and_not_touched() -> None:
     assert json.loads(recording.outputs["kubeconfig"])["clusters"][0]["cluster"]["server"] == "https://eks.example"
 
 
-def test_an_adopted_cluster_that_flux_does_not_run_on_is_refused() -> None:
+def test_an_adopted_cluster_that_flux_does_not_support_is_refused() -> None:
     with pytest.raises((ProgramError, Exception), match="Upgrade the control plane"):
         adopt("1.30")

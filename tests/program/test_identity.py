@@ -1,4 +1,4 @@
-"""Users: who may become one, what a token proves, and what stays when a tenant moves or goes."""
+"""User pools: sign-up, tokens, and members that stay when a tenant moves or is removed."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def users(*identities: str, preview: bool = False, protected: bool = True, **set
     return record(program, preview=preview)
 
 
-def test_nobody_signs_up_into_a_tenant_by_himself_or_changes_his_tenant() -> None:
+def test_users_cannot_sign_up_or_change_their_tenant() -> None:
     found = users("client")
     pool = found.one(POOL, "prod-eu").inputs
     assert pool["adminCreateUserConfig"] == {"allowAdminCreateUserOnly": True}
@@ -80,12 +80,12 @@ def test_passwords_are_long_and_second_factors_follow_the_settings() -> None:
     assert "softwareTokenMfaConfiguration" not in users(mfa="OFF").one(POOL, "prod-eu").inputs
 
 
-def test_threats_are_answered_where_the_plan_has_it() -> None:
+def test_threat_protection_is_on_if_the_plan_has_it() -> None:
     assert users(plan="PLUS").one(POOL, "prod-eu").inputs["userPoolAddOns"] == {"advancedSecurityMode": "ENFORCED"}
     assert "userPoolAddOns" not in users().one(POOL, "prod-eu").inputs
 
 
-def test_an_application_has_no_secret_and_gives_its_tokens_for_a_code_only() -> None:
+def test_a_client_has_no_secret_and_uses_the_authorization_code_flow() -> None:
     client = users().one(CLIENT, "prod-eu")
     assert client.inputs["generateSecret"] is False
     assert client.inputs["allowedOauthFlows"] == ["code"]
@@ -94,18 +94,18 @@ def test_an_application_has_no_secret_and_gives_its_tokens_for_a_code_only() -> 
     assert any("resourceServer" in urn for urn in client.depends_on)
 
 
-def test_a_refresh_token_works_once_where_the_plan_has_that() -> None:
+def test_refresh_tokens_rotate_if_the_plan_has_rotation() -> None:
     for plan in ("ESSENTIALS", "PLUS"):
         client = users(plan=plan).one(CLIENT, "prod-eu").inputs
         assert client["refreshTokenRotation"]["feature"] == "ENABLED"
-        # Cognito refuses it beside rotation.
+        # Cognito refuses it together with rotation.
         assert client["explicitAuthFlows"] == ["ALLOW_USER_SRP_AUTH"]
     lite = users(plan="LITE").one(CLIENT, "prod-eu").inputs
     assert "refreshTokenRotation" not in lite
     assert lite["explicitAuthFlows"] == ["ALLOW_USER_SRP_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"]
 
 
-def test_managed_pages_bring_a_style_for_each_application() -> None:
+def test_managed_pages_come_with_a_branding_for_each_client() -> None:
     found = users("client", loginPages="managed")
     assert found.one(DOMAIN, "prod-eu").inputs["managedLoginVersion"] == 2
     styles = found.of("aws:cognito/managedLoginBranding:ManagedLoginBranding")
@@ -113,7 +113,7 @@ def test_managed_pages_bring_a_style_for_each_application() -> None:
 
 
 @pytest.mark.parametrize("identity", ["group", "client", "pool"])
-def test_a_tenant_keeps_its_group_of_the_shared_pool_however_it_moves(identity: str) -> None:
+def test_a_tenant_keeps_its_group_in_every_identity_model(identity: str) -> None:
     groups = {one.urn: one for one in users(identity).of(GROUP)}
     kept = groups["urn:pulumi:test::saas-in-eks::saas:identity:TenantIdentity$aws:cognito/userGroup:UserGroup::alpha"]
     assert (kept.inputs["name"], kept.inputs["userPoolId"]) == ("alpha", "prod-eu-id")
@@ -125,16 +125,16 @@ def test_the_shared_pool_refuses_to_be_deleted() -> None:
     assert pool.inputs["deletionProtection"] == "ACTIVE"
 
 
-def test_a_pool_of_a_tenants_own_stays_on_aws_when_the_tenant_goes() -> None:
+def test_a_tenants_own_pool_stays_on_aws_when_the_tenant_is_removed() -> None:
     pool = users("pool").one(POOL, "alpha")
     assert pool.inputs["deletionProtection"] == "ACTIVE"
     assert pool.request.retainOnDelete
-    # Else one tenant's removal would fail everybody's update.
+    # Otherwise one tenant's removal would fail every tenant's update.
     assert not pool.request.protect
     assert pool.inputs["tags"]["tenant"] == "alpha"
 
 
-def test_without_protection_every_pool_goes() -> None:
+def test_without_protection_every_pool_is_deleted() -> None:
     for pool in users("pool", protected=False).of(POOL):
         assert not pool.request.protect
         assert not pool.request.retainOnDelete
@@ -149,9 +149,7 @@ def test_without_protection_every_pool_goes() -> None:
         ("pool", "alpha-id", "alpha-id", "acme-prod-eu-alpha"),
     ],
 )
-def test_a_tenants_product_finds_in_its_namespace_what_verifies_a_token(
-    identity: str, issuer: str, client: str, host: str
-) -> None:
+def test_a_tenants_config_map_has_what_verifies_a_token(identity: str, issuer: str, client: str, host: str) -> None:
     configured = [one for one in users(identity).of("kubernetes:core/v1:ConfigMap") if one.name == "alpha"]
     assert [one.inputs["metadata"]["namespace"] for one in configured] == ["alpha"]
     data = configured[0].inputs["data"]
@@ -168,7 +166,7 @@ def test_the_product_is_applied_after_its_identity() -> None:
     assert config.urn in found.needs(found.one("kubernetes:kustomize.toolkit.fluxcd.io/v1:Kustomization", "alpha"))
 
 
-def test_a_tenant_with_its_own_application_may_have_its_own_addresses() -> None:
+def test_a_tenants_own_client_may_have_its_own_urls() -> None:
     found = users("client", tenantCallbackUrls=["https://{tenant}.acme.example/callback"])
     client = found.one(CLIENT, "alpha").inputs
     assert client["callbackUrls"] == ["https://alpha.acme.example/callback"]
@@ -176,7 +174,7 @@ def test_a_tenant_with_its_own_application_may_have_its_own_addresses() -> None:
 
 
 @pytest.mark.parametrize("identity", ["group", "client", "pool"])
-def test_a_preview_of_pools_that_do_not_exist_yet_shows_the_same_resources(identity: str) -> None:
+def test_a_preview_without_pools_shows_the_same_resources(identity: str) -> None:
     assert users(identity, preview=True).registrations.keys() == users(identity).registrations.keys()
 
 

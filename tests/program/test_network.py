@@ -1,4 +1,4 @@
-"""The network component alone: each choice of its settings, and somebody else's network."""
+"""The network components by themselves: each setting, and existing networks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ OUTSIDE = {
     },
     "subnet-0000000c": {"vpcId": "vpc-0000000c", "availabilityZone": "eu-west-1c"},
 }
-"""What somebody else has on AWS."""
+"""Existing resources on AWS."""
 
 
 def look_up(args: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def look_up(args: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def program_of(build: Callable[[AwsContext], VpcNetwork], *, preview: bool, protected: bool = True) -> Recording:
-    """What a program registers that consists of one network, and the network's outputs."""
+    """A program with one network, and the network's outputs."""
 
     def program() -> None:
         network = build(aws_context(prefix="saas-in-eks-test", protected=protected))
@@ -126,7 +126,7 @@ def test_load_balancers_and_karpenter_find_their_subnets_by_tags() -> None:
     }
 
 
-def test_the_vpc_resolves_names_and_its_default_security_group_lets_nothing_through() -> None:
+def test_the_vpc_has_dns_and_an_empty_default_security_group() -> None:
     recording = network()
     vpc = recording.one(VPC, "eu").inputs
     assert vpc["enableDnsSupport"] is vpc["enableDnsHostnames"] is True
@@ -144,7 +144,7 @@ def private_routes(recording: Recording) -> dict[str, str]:
     return {subnet: routes.get(tables[subnet], "") for subnet in recording.outputs["private"]}
 
 
-def test_with_nat_per_zone_a_lost_zone_takes_no_other_with_it() -> None:
+def test_nat_per_zone_keeps_zones_independent() -> None:
     recording = network(nat="perZone")
     assert private_routes(recording) == {f"eu-private-{zone}-id": f"eu-{zone}-id" for zone in "abc"}
     assert {it.name: it.inputs["subnetId"] for it in recording.of(NAT)} == {
@@ -160,7 +160,7 @@ def test_a_single_nat_gateway_serves_all_zones() -> None:
     assert recording.outputs["egress"] == ["address of eu-nat-a"]
 
 
-def test_without_nat_there_is_no_way_to_the_internet_or_from_it() -> None:
+def test_without_nat_there_is_no_route_to_the_internet() -> None:
     recording = network(nat="none")
     assert private_routes(recording) == {f"eu-private-{zone}-id": "" for zone in "abc"}
     assert recording.outputs["public"] == recording.outputs["egress"] == []
@@ -169,7 +169,7 @@ def test_without_nat_there_is_no_way_to_the_internet_or_from_it() -> None:
     assert names(recording.of(SUBNET)) == {"eu-private-a", "eu-private-b", "eu-private-c"}
 
 
-def test_nat_per_zone_instead_of_a_single_one_keeps_the_address_that_others_allow_listed() -> None:
+def test_a_change_to_nat_per_zone_keeps_the_first_address() -> None:
     single, per_zone = network(nat="single"), network(nat="perZone")
     assert set(single.registrations) < set(per_zone.registrations)
     for urn, before in single.registrations.items():
@@ -181,7 +181,7 @@ def subnets_of(*zones: str) -> dict[str, dict[str, Any]]:
     return {subnet.urn: subnet.inputs for subnet in network(zones=list(zones)).of(SUBNET)}
 
 
-def test_a_zone_keeps_its_addresses_in_any_order_and_company() -> None:
+def test_a_zones_addresses_do_not_depend_on_other_zones() -> None:
     everything = subnets_of(*"abcdef")
     assert len({inputs["cidrBlock"] for inputs in everything.values()}) == 12
     for zones in ("bc", "cb", "fa", "cba"):
@@ -190,7 +190,7 @@ def test_a_zone_keeps_its_addresses_in_any_order_and_company() -> None:
         assert subnets == {urn: everything[urn] for urn in subnets}
 
 
-def test_another_zone_changes_nothing_of_the_others() -> None:
+def test_adding_a_zone_replaces_nothing() -> None:
     endpoints = ["s3", "sts"]
     before, after = network(zones=["a", "b"], endpoints=endpoints), network(zones=["a", "b", "c"], endpoints=endpoints)
     longer: set[str] = set()
@@ -204,14 +204,14 @@ def test_another_zone_changes_nothing_of_the_others() -> None:
     assert added == {"eu-private-c", "eu-public-c", "eu-nat-c", "eu-c"}
 
 
-def test_gateway_endpoints_stand_in_every_private_route_table() -> None:
+def test_gateway_endpoints_are_in_every_private_route_table() -> None:
     endpoint = network(endpoints=["s3", "dynamodb"]).one(ENDPOINT, "eu-dynamodb").inputs
     assert endpoint["serviceName"] == "com.amazonaws.eu-west-1.dynamodb"
     assert endpoint["vpcEndpointType"] == "Gateway"
     assert endpoint["routeTableIds"] == ["eu-private-a-id", "eu-private-b-id", "eu-private-c-id"]
 
 
-def test_interface_endpoints_answer_the_vpc_only_and_under_the_services_own_names() -> None:
+def test_interface_endpoints_serve_the_vpc_only_with_private_dns() -> None:
     recording = network(cidr="10.7.0.0/16", endpoints=["ecr.api", "sts"])
     assert names(recording.of(ENDPOINT)) == {"eu-ecr.api", "eu-sts"}
     endpoint = recording.one(ENDPOINT, "eu-ecr.api").inputs
@@ -228,13 +228,13 @@ def test_interface_endpoints_answer_the_vpc_only_and_under_the_services_own_name
     assert (rule.inputs["ipProtocol"], rule.inputs["fromPort"], rule.inputs["toPort"]) == ("tcp", 443, 443)
 
 
-def test_without_interface_endpoints_there_is_no_security_group_for_them() -> None:
+def test_without_interface_endpoints_there_is_no_security_group() -> None:
     recording = network(endpoints=["s3"])
     assert recording.of("aws:ec2/securityGroup:SecurityGroup") == []
     assert names(recording.of(ENDPOINT)) == {"eu-s3"}
 
 
-def test_flow_logs_are_encrypted_by_a_rotating_key_and_kept_as_long_as_asked() -> None:
+def test_flow_logs_are_encrypted_and_retained_as_configured() -> None:
     recording = network(flowLogDays=30)
     (group,) = recording.of(LOG_GROUP)
     (key,) = recording.of(KEY)
@@ -249,7 +249,7 @@ def test_flow_logs_are_encrypted_by_a_rotating_key_and_kept_as_long_as_asked() -
     assert (log.inputs["trafficType"], log.inputs["vpcId"]) == ("ALL", "eu-id")
 
 
-def test_flow_logs_are_written_by_a_role_that_only_this_account_can_lend_and_that_writes_there_only() -> None:
+def test_the_flow_logs_role_writes_to_its_log_group_only() -> None:
     recording = network()
     (trust,) = statements(trust_of(recording))
     assert trust["Principal"] == {"Service": "vpc-flow-logs.amazonaws.com"}
@@ -266,21 +266,21 @@ def test_flow_logs_are_written_by_a_role_that_only_this_account_can_lend_and_tha
         assert findings(written) == []
 
 
-def test_no_flow_logs_need_no_role_and_no_key() -> None:
+def test_without_flow_logs_there_is_no_role_and_no_key() -> None:
     recording = network(flowLogDays=0)
     for type_ in (FLOW_LOG, LOG_GROUP, KEY, ROLE):
         assert recording.of(type_) == []
 
 
 @pytest.mark.parametrize("protected", [True, False])
-def test_what_cannot_be_had_again_is_protected_until_protection_is_switched_off(protected: bool) -> None:
+def test_irreplaceable_resources_are_protected(protected: bool) -> None:
     recording = network(protected=protected)
     kept = {f"{it.type.split(':')[-1]} {it.name}" for it in recording.registrations.values() if it.request.protect}
     everything = {"Vpc eu", "Eip eu-nat-a", "Eip eu-nat-b", "Eip eu-nat-c", "LogGroup eu-flow-logs", "Key eu-flow-logs"}
     assert kept == (everything if protected else set())
 
 
-def test_what_nodes_need_outlives_them_and_is_taken_down_in_an_order_that_aws_accepts() -> None:
+def test_routes_and_endpoints_outlive_nodes() -> None:
     recording = network(endpoints=["s3", "sts"])
     ready = set(recording.outputs["ready"])
     needed = ready.union(*(recording.needs(recording.registrations[urn]) for urn in ready))
@@ -301,17 +301,17 @@ def test_what_nodes_need_outlives_them_and_is_taken_down_in_an_order_that_aws_ac
         assert recording.one(ROUTE, "eu-public").urn in recording.needs(nat)
 
 
-def everything_on_aws_comes_from_the_given_provider(recording: Recording) -> bool:
+def all_aws_resources_use_the_given_provider(recording: Recording) -> bool:
     own = [it for it in recording.registrations.values() if it.type.startswith("aws:")]
     return bool(own) and all("pulumi:providers:aws::aws::" in it.request.provider for it in own)
 
 
-def test_everything_is_made_by_the_provider_that_carries_the_stacks_tags() -> None:
-    assert everything_on_aws_comes_from_the_given_provider(network(endpoints=["s3", "sts"]))
+def test_every_resource_uses_the_stacks_aws_provider() -> None:
+    assert all_aws_resources_use_the_given_provider(network(endpoints=["s3", "sts"]))
 
 
 @pytest.mark.parametrize("nat", ["perZone", "single", "none"])
-def test_a_preview_in_which_no_id_is_known_registers_what_the_update_registers(nat: str) -> None:
+def test_a_preview_without_ids_registers_the_same_resources(nat: str) -> None:
     endpoints = ["s3", "sts"]
     preview, update = network(nat=nat, endpoints=endpoints, preview=True), network(nat=nat, endpoints=endpoints)
     assert set(preview.registrations) == set(update.registrations)
@@ -321,7 +321,7 @@ def test_a_preview_in_which_no_id_is_known_registers_what_the_update_registers(n
 
 
 @pytest.mark.parametrize("preview", [False, True])
-def test_an_existing_network_is_used_and_left_as_it_is(preview: bool) -> None:
+def test_an_existing_network_is_not_changed(preview: bool) -> None:
     recording = existing("vpc-0000000a", ["subnet-0000000a", "subnet-0000000b"], ["subnet-000000aa"], preview=preview)
     assert [it.type for it in recording.registrations.values() if it.type.startswith("aws:")] == []
     assert len(recording.outputs["private"]) == 2
@@ -354,7 +354,7 @@ REFUSED: Mapping[str, tuple[str, list[str], list[str], set[str]]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_an_existing_network_in_which_no_cluster_can_live_is_refused(case: str) -> None:
+def test_an_unusable_existing_network_is_refused(case: str) -> None:
     vpc, private, public, said = REFUSED[case]
     with pytest.raises(ProgramError) as refused:
         existing(vpc, private, public)
@@ -363,7 +363,7 @@ def test_an_existing_network_in_which_no_cluster_can_live_is_refused(case: str) 
         assert (one in message) == (one in said), message
 
 
-def test_whoever_owns_an_existing_network_is_told_which_tags_load_balancers_look_for(
+def test_missing_load_balancer_tags_of_an_existing_network_are_warned_of(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     said: list[str] = []

@@ -114,7 +114,7 @@ def test_no_stack_breaks_a_rule(run: Run, stack: str, preview: bool, allowed: di
 
 
 @pytest.mark.parametrize("preview", [False, True], ids=["update", "preview"])
-def test_a_tenant_with_users_of_its_own_breaks_no_rule(
+def test_a_tenant_with_its_own_user_pool_breaks_no_rule(
     run: Run, preview: bool, allowed: dict[str, dict[str, Any]]
 ) -> None:
     tenant = '  - {name: tenant-003, identity: pool, source: {url: "https://github.com/acme/a", branch: main}}\n'
@@ -126,7 +126,7 @@ def test_a_tenant_with_users_of_its_own_breaks_no_rule(
     assert [one.urn for one in told if list(broken_by(one, protected_data))] == [], "as the engine tells it"
 
 
-def test_of_a_tenant_s_permissions_only_the_boundary_is_wide_and_an_exception(
+def test_the_tenants_boundary_is_the_only_exception(
     allowed: dict[str, dict[str, Any]],
 ) -> None:
     def wide(permitted: Mapping[str, Mapping[str, Any]]) -> list[str]:

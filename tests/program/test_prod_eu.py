@@ -36,7 +36,7 @@ def run_production(run: Run, preview: bool = False, **aws: Any) -> Recording:
     return run(tenants, config=production(**aws), stack_name="prod-eu", preview=preview)
 
 
-def test_production_comes_up_whole_and_its_preview_shows_every_resource(run: Run) -> None:
+def test_productions_preview_shows_every_resource(run: Run) -> None:
     planned, made = run_production(run, preview=True), run_production(run)
     assert planned.registrations.keys() == made.registrations.keys()
     components = {one.type for one in made.registrations.values() if one.type.startswith("saas:")}
@@ -62,7 +62,7 @@ def test_everything_in_the_cluster_waits_for_its_nodes(run: Run) -> None:
             assert one.request.provider.startswith(provider.urn)
 
 
-def test_every_aws_resource_goes_through_the_provider_that_tags_it_and_knows_its_account(run: Run) -> None:
+def test_every_aws_resource_uses_the_stacks_aws_provider(run: Run) -> None:
     recording = run_production(run)
     provider = recording.one("pulumi:providers:aws", "aws")
     assert provider.inputs["allowedAccountIds"] == '["123456789012"]'
@@ -73,7 +73,7 @@ def test_every_aws_resource_goes_through_the_provider_that_tags_it_and_knows_its
             assert one.request.provider.startswith(provider.urn), one.urn
 
 
-def test_what_holds_data_refuses_to_be_deleted_until_protection_is_off(run: Run) -> None:
+def test_resources_with_data_are_protected_until_protection_is_off(run: Run) -> None:
     holds_data = {
         "eks:index:Cluster",
         "aws:kms/key:Key",
@@ -89,15 +89,15 @@ def test_what_holds_data_refuses_to_be_deleted_until_protection_is_off(run: Run)
         assert all(one.request.protect is protection for one in found)
 
 
-def test_a_tenant_learns_how_to_verify_its_users_tokens(run: Run) -> None:
+def test_a_tenants_config_map_tells_how_to_verify_tokens(run: Run) -> None:
     recording = run_production(run)
-    told = recording.one("kubernetes:core/v1:ConfigMap", "tenant-001")
-    assert told.inputs["metadata"]["namespace"] == "tenant-001"
-    assert told.inputs["data"]["OIDC_ISSUER"].startswith("https://cognito-idp.eu-west-1.")
-    assert told.inputs["data"]["OIDC_TENANT"] == "tenant-001"
+    config_map = recording.one("kubernetes:core/v1:ConfigMap", "tenant-001")
+    assert config_map.inputs["metadata"]["namespace"] == "tenant-001"
+    assert config_map.inputs["data"]["OIDC_ISSUER"].startswith("https://cognito-idp.eu-west-1.")
+    assert config_map.inputs["data"]["OIDC_TENANT"] == "tenant-001"
 
 
-def test_only_tenants_change_when_only_tenants_change(run: Run) -> None:
+def test_adding_a_tenant_changes_no_other_resource(run: Run) -> None:
     before = run_production(run)
     tenants = (CHECKOUT / "tenants.yaml").read_text()
     another = NEW_TENANT.replace("tenant-of-a-pull-request", "tenant-003")
@@ -114,9 +114,7 @@ def test_only_tenants_change_when_only_tenants_change(run: Run) -> None:
     assert association in after.needs(applied)
 
 
-def test_a_version_near_the_end_of_its_support_is_warned_of_and_nothing_else_happens(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_version_near_the_end_of_support_is_warned_of(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", said.append)
     monkeypatch.setitem(STANDARD_SUPPORT, "1.36", date.today().isoformat())
@@ -124,7 +122,7 @@ def test_a_version_near_the_end_of_its_support_is_warned_of_and_nothing_else_hap
     assert [line for line in said if "Kubernetes 1.36 leaves EKS' standard support" in line]
 
 
-def test_nodes_carry_the_tags_of_everything_else(run: Run) -> None:
+def test_nodes_carry_the_providers_default_tags(run: Run) -> None:
     recording = run_production(run)
     given = json.loads(recording.one("pulumi:providers:aws", "aws").inputs["defaultTags"])["tags"]
     assert given["Stack"] == "prod-eu"
@@ -145,7 +143,7 @@ THEIRS = {
 }
 
 
-def test_services_have_the_addresses_that_policies_know_and_in_a_vpc_of_others_those_that_eks_finds(run: Run) -> None:
+def test_eks_chooses_service_addresses_in_an_existing_vpc_only(run: Run) -> None:
     made = run_production(run).one("eks:index:Cluster", "prod-eu").inputs
     assert made["kubernetesServiceIpAddressRange"] == "172.20.0.0/16"
     config = production()

@@ -24,67 +24,13 @@ KEY = "github:index/repositoryDeployKey:RepositoryDeployKey"
 REPOSITORY = "github:index/repository:Repository"
 
 
-def test_the_urns_of_a_sample_stack_stay_as_they_are(run: Run) -> None:
-    tenant = "saas:tenant:TenantSpace"
-    key = "saas:repository:DeployKey"
-    urns = {urn.removeprefix("urn:pulumi:test::saas-in-eks::") for urn in run().registrations}
-    about_tenants = {urn for urn in urns if tenant in urn}
-    assert about_tenants == {
-        f"{tenant}::alpha",
-        f"{tenant}${NAMESPACE}::alpha",
-        f"{tenant}$kubernetes:core/v1:ServiceAccount::alpha",
-        f"{tenant}$kubernetes:rbac.authorization.k8s.io/v1:RoleBinding::alpha",
-        f"{tenant}${GIT_REPOSITORY}::alpha",
-        f"{tenant}${KUSTOMIZATION}::alpha",
-        f"{tenant}${key}::alpha",
-        f"{tenant}${key}$tls:index/privateKey:PrivateKey::alpha",
-        f"{tenant}${key}${KEY}::alpha",
-        f"{tenant}${key}${SECRET}::alpha",
-        f"{tenant}::beta",
-        f"{tenant}${NAMESPACE}::beta",
-        f"{tenant}$kubernetes:core/v1:ServiceAccount::beta",
-        f"{tenant}$kubernetes:rbac.authorization.k8s.io/v1:RoleBinding::beta",
-        f"{tenant}${GIT_REPOSITORY}::beta",
-        f"{tenant}${KUSTOMIZATION}::beta",
-        *(
-            f"{tenant}$kubernetes:{kind}::{name}{suffix}"
-            for name in ("alpha", "beta")
-            for kind, suffix in (
-                ("core/v1:ResourceQuota", ""),
-                ("core/v1:LimitRange", ""),
-                ("networking.k8s.io/v1:NetworkPolicy", "/default-deny"),
-                ("networking.k8s.io/v1:NetworkPolicy", "/allow-dns"),
-            )
-        ),
-    }
-    sync = "saas:flux:FluxSync"
-    folder = "clusters/eu/flux-system"
-    assert urns - about_tenants >= {
-        "saas:cluster:ExistingCluster::eu",
-        "saas:cluster:ExistingCluster$pulumi:providers:kubernetes::eu",
-        "pulumi:providers:github::github-acme",
-        "saas:repository:InfraRepository::saas-in-eks-infra",
-        f"saas:repository:InfraRepository${REPOSITORY}::saas-in-eks-infra",
-        f"saas:repository:InfraRepository${FILE}::{folder}/gotk-components.yaml",
-        f"saas:repository:InfraRepository${FILE}::{folder}/gotk-sync.yaml",
-        f"saas:repository:InfraRepository${FILE}::{folder}/kustomization.yaml",
-        "saas:flux:FluxInstallation::flux-system",
-        f"saas:flux:FluxInstallation${NAMESPACE}::flux-system",
-        f"saas:flux:FluxInstallation${DEPLOYMENT}::source-controller",
-        f"{sync}::flux-system",
-        f"{sync}${key}${SECRET}::flux-system",
-        f"{sync}${GIT_REPOSITORY}::flux-system",
-        f"{sync}${KUSTOMIZATION}::flux-system",
-    }
-
-
 def test_a_preview_registers_what_the_update_registers(run: Run) -> None:
     planned, made = run(preview=True), run()
     assert planned.registrations.keys() == made.registrations.keys()
     assert len(made.of(KUSTOMIZATION)) == 3
 
 
-def test_definitions_come_first_then_permissions_then_controllers_then_what_they_reconcile(run: Run) -> None:
+def test_order_definitions_permissions_controllers_reconciled(run: Run) -> None:
     recording = run()
     definitions = {r.urn for r in recording.of(DEFINITION)} | {recording.one(NAMESPACE, "flux-system").urn}
     accounts = [r for r in recording.of("kubernetes:core/v1:ServiceAccount") if "FluxInstallation" in r.urn]
@@ -93,7 +39,7 @@ def test_definitions_come_first_then_permissions_then_controllers_then_what_they
     assert len(controllers) == len(accounts) == 4
     assert all(definitions <= account.depends_on for account in accounts)
     assert all({a.urn for a in accounts} <= controller.depends_on for controller in controllers)
-    # A Service is waited for until a pod stands behind it: a controller that waited for it would wait forever.
+    # A Service becomes ready with a pod of its controller: a controller that waited for its own would wait forever.
     service = recording.one("kubernetes:core/v1:Service", "source-controller")
     behind_it = {controller.name for controller in controllers if service.urn in recording.needs(controller)}
     assert behind_it == {"kustomize-controller"}
@@ -142,13 +88,13 @@ def test_an_existing_infra_repository_is_adopted(run: Run) -> None:
         ({"visibility": "private", "defaultBranch": "trunk"}, "is trunk, not main"),
     ],
 )
-def test_an_infra_repository_that_does_not_fit_is_not_adopted(run: Run, existing: dict[str, str], said: str) -> None:
+def test_an_unsuitable_infra_repository_is_not_adopted(run: Run, existing: dict[str, str], said: str) -> None:
     github = Github({"acme/saas-in-eks-infra": {"nodeId": "R_1", "name": "saas-in-eks-infra", **existing}})
     with pytest.raises(ProgramError, match=said):
         run(github=github)
 
 
-def test_the_deploy_key_is_flux_bootstraps(run: Run) -> None:
+def test_the_deploy_key_is_titled_as_by_flux_bootstrap(run: Run) -> None:
     key = run().one(KEY, "flux-system")
     assert key.inputs["title"] == "flux-system-main-flux-system-./clusters/eu"
     assert key.inputs["readOnly"] is True
@@ -172,11 +118,11 @@ def test_git_holds_what_pulumi_applies(run: Run) -> None:
     committed = list(yaml.safe_load_all(files[f"{folder}/gotk-components.yaml"]))
     applied = [r.inputs for r in recording.registrations.values() if "FluxInstallation$kubernetes:" in r.urn]
     assert sorted(map(_identity, committed)) == sorted(map(_identity, applied))
-    # All but the secret under which one of them asks for artifacts.
-    told = [one for one in committed if one not in applied]
-    assert [_identity(one) for one in told] == [("Deployment", "kustomize-controller")]
+    # Except for the secret host name under which kustomize-controller fetches artifacts.
+    other = [one for one in committed if one not in applied]
+    assert [_identity(one) for one in other] == [("Deployment", "kustomize-controller")]
     host = _environment(recording.one(DEPLOYMENT, "kustomize-controller"))[ARTIFACT_HOST]
-    assert with_secret_artifact_host(told[0], host, "10.0.0.17") in applied
+    assert with_secret_artifact_host(other[0], host, "10.0.0.17") in applied
     assert yaml.safe_load(files[f"{folder}/kustomization.yaml"])["resources"] == [
         "gotk-components.yaml",
         "gotk-sync.yaml",
@@ -187,7 +133,7 @@ def test_git_holds_what_pulumi_applies(run: Run) -> None:
         assert annotations["kustomize.toolkit.fluxcd.io/prune"] == "disabled"
 
 
-def test_lockdown_is_on_unless_switched_off(run: Run) -> None:
+def test_lockdown_is_the_default(run: Run) -> None:
     locked = _arguments(run().one(DEPLOYMENT, "kustomize-controller"))
     assert {"--no-cross-namespace-refs=true", "--no-remote-bases=true", "--default-service-account=default"} <= locked
     open_ = _arguments(run(config={"fluxLockdown": False}).one(DEPLOYMENT, "kustomize-controller"))
@@ -199,7 +145,7 @@ def _environment(deployment: Registration) -> dict[str, Any]:
     return {one["name"]: one.get("value") for one in environment}
 
 
-def test_kustomize_asks_nobody_but_flux_the_api_server_and_whom_the_stack_names(run: Run) -> None:
+def test_kustomize_controller_reaches_only_no_proxy_hosts(run: Run) -> None:
     def proxies(**config: Any) -> dict[str, str]:
         environment = _environment(run(config=config).one(DEPLOYMENT, "kustomize-controller"))
         return {name: value for name, value in environment.items() if name.endswith("_PROXY")}
@@ -212,7 +158,7 @@ def test_kustomize_asks_nobody_but_flux_the_api_server_and_whom_the_stack_names(
     assert proxies(fluxLockdown=False) == {}
 
 
-def test_where_kustomize_reads_artifacts_is_a_secret_that_no_dns_knows(run: Run) -> None:
+def test_the_artifact_host_is_a_secret_outside_of_dns(run: Run) -> None:
     recording = run()
     deployment = recording.one(DEPLOYMENT, "kustomize-controller")
     host = _environment(deployment)[ARTIFACT_HOST]
@@ -224,7 +170,7 @@ def test_where_kustomize_reads_artifacts_is_a_secret_that_no_dns_knows(run: Run)
         assert other is deployment or host not in str(other.inputs), other.urn
 
 
-def test_source_controller_asks_by_plain_http_only_the_mirrors_that_are_read_so(run: Run) -> None:
+def test_source_controller_uses_plain_http_for_such_mirrors_only(run: Run) -> None:
     mirrors = "mirrors: [{prefix: 'https://github.com/', url: 'http://git.example.com:8080/mirror/'}]"
     recording = run(config={"mirrorsFile": "mirrors.yaml"}, files={"mirrors.yaml": mirrors})
     environment = _environment(recording.one(DEPLOYMENT, "source-controller"))
@@ -270,7 +216,7 @@ def test_a_private_product_of_another_owner_gets_its_key_from_that_owner(run: Ru
     assert recording.one(KEY, "alpha").request.provider.startswith(provider.urn)
 
 
-def test_a_private_source_elsewhere_shows_the_key_to_register(run: Run) -> None:
+def test_a_private_source_elsewhere_exports_the_key_to_register(run: Run) -> None:
     tenants = TENANTS.replace("github.com/acme/product", "git.example.com/p").replace(
         "private: true", "private: true, knownHosts: x y"
     )
@@ -279,7 +225,7 @@ def test_a_private_source_elsewhere_shows_the_key_to_register(run: Run) -> None:
     assert recording.outputs["deployKeysToRegister"] == {"alpha": "ecdsa-sha2-nistp384 AAAA"}
 
 
-def test_the_outputs_tell_a_person_what_there_is(run: Run) -> None:
+def test_outputs_name_cluster_versions_repository_and_tenants(run: Run) -> None:
     outputs = run().outputs
     assert outputs["infraRepository"] == "https://github.com/acme/saas-in-eks-infra"
     assert outputs["cluster"]["name"] == "eu"

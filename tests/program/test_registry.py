@@ -1,4 +1,4 @@
-"""The registry: what a tag means, who pulls, and what is kept."""
+"""ECR: immutable tags, read access, and expiry."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def policy(found: Recording, type_: str, name: str) -> dict[str, Any]:
     return json.loads(found.one(type_, name).inputs["policy"])
 
 
-def test_a_tag_is_one_image_for_ever() -> None:
+def test_tags_are_immutable() -> None:
     repository = registry().one(REPOSITORY, "prod-eu-product").inputs
     assert repository["name"] == "prod-eu/product"
     assert repository["imageTagMutability"] == "IMMUTABLE"
     assert "imageTagMutabilityExclusionFilters" not in repository
 
 
-def test_only_tags_that_are_named_may_move() -> None:
+def test_only_listed_tags_are_mutable() -> None:
     repository = registry(mutableTags=["dev-*"]).one(REPOSITORY, "prod-eu-product").inputs
     assert repository["imageTagMutability"] == "IMMUTABLE_WITH_EXCLUSION"
     assert repository["imageTagMutabilityExclusionFilters"] == [{"filter": "dev-*", "filterType": "WILDCARD"}]
 
 
-def test_images_are_scanned_and_encrypted_with_a_rotating_key_of_the_stacks_own() -> None:
+def test_images_are_scanned_and_encrypted() -> None:
     found = registry()
     key = found.one("aws:kms/key:Key", "prod-eu-images")
     assert key.inputs["enableKeyRotation"] is True
@@ -64,7 +64,7 @@ def test_images_are_scanned_and_encrypted_with_a_rotating_key_of_the_stacks_own(
 
 
 @pytest.mark.parametrize("protected", [True, False])
-def test_images_go_only_where_protection_is_off(protected: bool) -> None:
+def test_images_are_protected_until_protection_is_off(protected: bool) -> None:
     found = registry(protected=protected)
     for repository in found.of(REPOSITORY):
         assert repository.request.protect is protected
@@ -72,7 +72,7 @@ def test_images_go_only_where_protection_is_off(protected: bool) -> None:
     assert found.one("aws:kms/key:Key", "prod-eu-images").request.protect is protected
 
 
-def test_nodes_pull_and_the_image_scanner_reads_tags_and_nobody_else_is_let_in() -> None:
+def test_only_nodes_pull_and_only_the_image_scanner_lists() -> None:
     found = registry()
     scanner = "arn:aws:iam:eu-west-1:123456789012:prod-eu-image-scanner"
     statements = policy(found, "aws:ecr/repositoryPolicy:RepositoryPolicy", "prod-eu-product")["Statement"]
@@ -104,7 +104,7 @@ def test_without_flux_image_scanner_there_is_no_role_for_it() -> None:
     assert registry(image_scanner=False, nodes=False).of("aws:ecr/repositoryPolicy:RepositoryPolicy") == []
 
 
-def test_what_is_marked_as_running_is_out_of_the_count() -> None:
+def test_images_with_a_keep_tag_never_expire() -> None:
     found = registry(keepReleases=30, untaggedDays=7)
     rules = policy(found, "aws:ecr/lifecyclePolicy:LifecyclePolicy", "prod-eu-product")["rules"]
     marked, untagged, releases = (rule["selection"] for rule in sorted(rules, key=lambda one: one["rulePriority"]))
@@ -113,7 +113,7 @@ def test_what_is_marked_as_running_is_out_of_the_count() -> None:
     assert (releases["tagPatternList"], releases["countNumber"]) == (["*"], 30)
 
 
-def test_a_preview_of_a_registry_that_does_not_exist_yet_shows_the_same_resources() -> None:
+def test_a_preview_without_a_registry_shows_the_same_resources() -> None:
     assert registry(preview=True).registrations.keys() == registry().registrations.keys()
 
 
@@ -130,7 +130,7 @@ def as_on_aws(document: str) -> str:
     return document
 
 
-def test_a_linter_that_knows_ecr_finds_nothing_in_the_policies() -> None:
+def test_the_policies_pass_the_iam_linter() -> None:
     found = registry()
     role, rights = (
         found.one(f"aws:iam/{kind}", "prod-eu-image-scanner") for kind in ("role:Role", "rolePolicy:RolePolicy")

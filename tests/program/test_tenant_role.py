@@ -1,4 +1,4 @@
-"""A tenant's role: who gets it, within which boundary, and in which order it comes and goes."""
+"""Tenants' IAM roles: trust, boundary, and the order of creation and deletion."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def roles(*tenants: str, preview: bool = False, cluster_arn: Any = CLUSTER, **ac
     return record(program, preview=preview)
 
 
-def test_a_tenant_gets_a_role_of_its_own_within_the_one_boundary() -> None:
+def test_each_tenant_gets_a_role_within_the_shared_boundary() -> None:
     recording = roles("shop", "cafe")
     assert len(recording.of(POLICY)) == 1
     role = recording.one(ROLE, "shop").inputs
@@ -81,7 +81,7 @@ def test_only_pods_of_the_service_account_get_it(given: dict[str, Any], account:
     assert assume(trust, {**pod, "kubernetes-namespace": "cafe"}, CLUSTER) == ["ImplicitlyDenied"] * 2
 
 
-def test_the_association_is_the_last_to_come_and_the_first_to_go() -> None:
+def test_the_association_is_created_last_and_deleted_first() -> None:
     recording = roles("shop", policies=[READER])
     association = recording.one(ASSOCIATION, "shop")
     before = recording.needs(association)
@@ -90,7 +90,7 @@ def test_the_association_is_the_last_to_come_and_the_first_to_go() -> None:
     assert recording.outputs["shop-ready"] == association.urn
 
 
-def test_the_programs_documents_keep_tenants_apart() -> None:
+def test_roles_do_not_reach_other_tenants_data() -> None:
     recording = roles("shop", "cafe")
     boundary = recording.of(POLICY)[0].inputs["policy"]
     for tenant, other in (("shop", "cafe"), ("cafe", "shop")):
@@ -100,14 +100,14 @@ def test_the_programs_documents_keep_tenants_apart() -> None:
         assert session.decisions(own, foreign) == ["Allowed", "ExplicitlyDenied"]
 
 
-def test_a_role_whose_reach_was_justified_says_so() -> None:
+def test_a_role_with_a_justification_is_tagged() -> None:
     recording = roles("shop", policies=[READER])
     assert recording.one(ROLE, "shop").inputs["tags"] == {"tenant": "shop", "reach": "justified"}
     assert recording.one(ATTACHMENT, "shop-AmazonBedrockReadOnly").inputs["policyArn"] == READER["arn"]
     assert not roles("shop", statements=[], policies=[READER]).of(INLINE)
 
 
-def test_parliament_finds_nothing_in_any_policy() -> None:
+def test_the_policies_pass_the_iam_linter() -> None:
     recording = roles("shop")
     documents = [
         recording.one(ROLE, "shop").inputs["assumeRolePolicy"],
@@ -117,7 +117,7 @@ def test_parliament_finds_nothing_in_any_policy() -> None:
     assert [findings(one) for one in documents] == [[], [], []]
 
 
-def test_a_preview_knows_all_but_what_only_aws_can_tell() -> None:
+def test_a_preview_lacks_only_what_aws_decides() -> None:
     preview, update = roles("shop", preview=True, cluster_arn=None), roles("shop", cluster_arn=None)
     assert preview.registrations.keys() == update.registrations.keys()
     role, planned = update.one(ROLE, "shop").inputs, preview.one(ROLE, "shop").inputs

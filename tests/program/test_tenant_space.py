@@ -1,4 +1,4 @@
-"""What confines a tenant: all of it, before the product, and gone only with the namespace."""
+"""A tenant's namespace: isolation before the product, and in the order of removal after it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def within(recording: Recording, namespace: str, *kinds: str) -> list[Registrati
     return [one for one in found if one.inputs.get("metadata", {}).get("namespace") == namespace]
 
 
-def test_all_that_confines_a_tenant_is_there_before_its_product_and_goes_with_its_namespace(run: Run) -> None:
+def test_isolation_precedes_the_product_and_goes_with_the_namespace(run: Run) -> None:
     recording = run(CONFINED)
     for tenant in ("alpha", "beta"):
         namespace = recording.one(NAMESPACE, tenant)
@@ -53,7 +53,7 @@ def test_all_that_confines_a_tenant_is_there_before_its_product_and_goes_with_it
         assert {one.request.deletedWith for one in confining} == {namespace.urn}
 
 
-def test_the_guardrails_are_there_before_the_first_tenant_and_until_the_last_has_gone(run: Run) -> None:
+def test_guardrails_precede_and_outlive_tenants(run: Run) -> None:
     recording = run(CONFINED)
     guardrails = {one.urn for one in recording.registrations.values() if "Guardrails$" in one.urn}
     kinds = {recording.registrations[urn].type.rpartition(":")[2] for urn in guardrails}
@@ -61,15 +61,15 @@ def test_the_guardrails_are_there_before_the_first_tenant_and_until_the_last_has
     for tenant in ("alpha", "beta"):
         namespace = recording.one(NAMESPACE, tenant)
         assert guardrails <= recording.needs(namespace)
-        # A list would be repeated in the state of every tenant.
-        assert len(namespace.depends_on & guardrails) == 1
+        # The last guard rail and Flux's last controller: a list would be repeated in the state of every tenant.
+        assert len(namespace.depends_on) == 2
     bound = {
         one.inputs["roleRef"]["name"] for tenant in ("alpha", "beta") for one in within(recording, tenant, BINDING)
     }
     assert bound == {urn.rpartition("::")[2] for urn in guardrails if ":ClusterRole::" in urn}
 
 
-def test_only_a_tenant_that_may_have_charts_gets_the_role_for_them(run: Run) -> None:
+def test_only_tenants_with_helm_get_the_role_for_charts(run: Run) -> None:
     recording = run(CONFINED)
     roles = {
         tenant: {one.inputs["roleRef"]["name"] for one in within(recording, tenant, BINDING)}
@@ -94,7 +94,7 @@ def test_a_tenants_tier_sets_its_quota_and_its_network(run: Run) -> None:
     }
 
 
-def test_everything_the_program_makes_in_a_tenants_namespace_is_marked_as_the_platforms(run: Run) -> None:
+def test_objects_in_a_tenants_namespace_have_the_platforms_label(run: Run) -> None:
     recording = run_production(run)
     for tenant in ("tenant-001", "tenant-002"):
         made = within(recording, tenant)
@@ -104,7 +104,7 @@ def test_everything_the_program_makes_in_a_tenants_namespace_is_marked_as_the_pl
     assert within(recording, "tenant-001", SECRET)
 
 
-def test_tenants_with_similar_names_never_meet_in_one_resource(run: Run) -> None:
+def test_tenants_with_similar_names_get_distinct_logical_names(run: Run) -> None:
     # Put together with a hyphen, each of these pairs would be one logical name.
     source = {"url": "https://github.com/acme/shop", "branch": "main"}
     egress = [{"name": name, "internet": True} for name in ("allow-dns", "egress-x")]
@@ -170,7 +170,7 @@ def test_the_stacks_own_network_decides_what_lies_in_the_cluster(run: Run) -> No
     assert rule["to"] == [{"ipBlock": {"cidr": "10.1.0.0/16"}}]
 
 
-def test_a_wide_role_is_warned_about_and_the_default_is_not(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_wide_role_is_warned_of_and_the_default_is_not(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     run(CONFINED)
     assert "more than a product usually needs" not in caplog.text
     run(TENANTS)

@@ -23,7 +23,7 @@ CHECKS = [
 
 
 @each_policy
-def test_a_policy_has_a_promise_that_stands_in_the_cluster_too(policy: Policy):
+def test_a_policys_promise_is_its_description_in_the_cluster(policy: Policy):
     made, _ = policy.manifests()
     assert re.fullmatch(r"[A-Z].{20,}\.", policy.promise)
     assert made["metadata"]["annotations"]["kubernetes.io/description"] == policy.promise
@@ -37,7 +37,7 @@ def test_a_refusal_says_what_is_wrong_and_what_to_do(policy: Policy, check: Chec
 
 
 @each_policy
-def test_a_policy_holds_in_every_tenants_namespace_and_in_no_other(policy: Policy):
+def test_a_policy_applies_in_tenants_namespaces_only(policy: Policy):
     _, binding = policy.manifests()
     assert binding["spec"]["policyName"] == policy.name
     assert binding["spec"]["validationActions"] == ["Deny", "Audit"]
@@ -53,7 +53,7 @@ def test_a_policy_that_cannot_be_evaluated_refuses(policy: Policy):
 
 
 @each_policy
-def test_a_policy_is_not_asked_about_what_has_no_namespace(policy: Policy):
+def test_a_policy_ignores_cluster_scoped_objects(policy: Policy):
     """Such a request has no request.namespace: every write of the platform's own would fail."""
     made, _ = policy.manifests()
     scopes = {rule["scope"] for rule in made["spec"]["matchConstraints"]["resourceRules"]}
@@ -63,7 +63,7 @@ def test_a_policy_is_not_asked_about_what_has_no_namespace(policy: Policy):
         assert all(rule.group == "" and rule.resources[0] == "namespaces" for rule in policy.rules)
 
 
-def test_every_policy_has_one_name_and_is_short_enough_for_a_label():
+def test_policy_names_are_unique_and_fit_a_label():
     names = Counter(policy.name for policy in POLICIES)
     assert set(names.values()) == {1}
     assert all(name.startswith("saas-tenant-") and len(name) <= MAX_NAME for name in names)
@@ -78,7 +78,7 @@ def test_roles_come_before_policies_and_policies_before_their_bindings():
     ]
 
 
-def test_the_reconcilers_roles_let_nobody_become_more_than_they_are():
+def test_the_reconcilers_roles_allow_no_escalation():
     roles = {role["metadata"]["name"]: role for role in reconciler_roles()}
     assert set(roles) == {RECONCILER_ROLE, HELM_ROLE}
     for role in roles.values():
@@ -92,7 +92,7 @@ def test_the_reconcilers_roles_let_nobody_become_more_than_they_are():
             assert set(rule) == {"apiGroups", "resources", "verbs"}
 
 
-def test_a_reconciler_only_reads_what_limits_it():
+def test_a_reconciler_only_reads_its_limits():
     base = next(role for role in reconciler_roles() if role["metadata"]["name"] == RECONCILER_ROLE)
     limits = {"resourcequotas", "limitranges", "networkpolicies", "namespaces", "endpoints", "endpointslices"}
     for rule in base["rules"]:
@@ -101,7 +101,7 @@ def test_a_reconciler_only_reads_what_limits_it():
         assert not any(group.endswith("toolkit.fluxcd.io") for group in rule["apiGroups"])
 
 
-def test_every_attack_has_a_name_of_its_own():
+def test_attack_names_are_unique():
     """By its name the report finds the same attack with and without the defence."""
     assert [name for name, count in Counter(attack.name for attack in ATTACKS).items() if count > 1] == []
 

@@ -1,4 +1,4 @@
-"""The objects are those that Flux's own command line would write, and those that confine a tenant."""
+"""A tenant's objects, against Flux's own command line and the article."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_tenant_is_what_the_article_creates_by_hand() -> None:
     assert [unmarked(one, theirs) for one, theirs in zip(made, article, strict=True)] == article
 
 
-def test_what_admission_has_to_know_of_a_tenant_stands_on_its_namespace() -> None:
+def test_the_namespace_carries_what_admission_reads() -> None:
     known = manifests.namespace(
         tenant_of(
             tier="premium",
@@ -81,15 +81,13 @@ def test_what_admission_has_to_know_of_a_tenant_stands_on_its_namespace() -> Non
 
 
 @pytest.mark.parametrize(("account", "allowed"), [({}, "true"), ({"serviceAccount": "shop"}, "false")])
-def test_pods_may_run_as_the_reconciler_only_where_its_account_has_the_role_on_aws(
-    account: dict[str, str], allowed: str
-) -> None:
+def test_pods_may_run_as_the_reconciler_only_if_it_has_the_aws_role(account: dict[str, str], allowed: str) -> None:
     statement = {"actions": ["sqs:SendMessage"], "resources": ["arn:aws:sqs:eu-west-1:123456789012:t1"]}
     known = manifests.namespace(tenant_of(aws={"statements": [statement], **account}))["metadata"]["annotations"]
     assert known["saas-in-eks.io/pods-as-reconciler"] == allowed
 
 
-def test_a_tenants_pods_are_confined_unless_its_entry_says_otherwise() -> None:
+def test_pod_security_is_restricted_unless_the_entry_widens_it() -> None:
     tenant = tenant_of()
     assert manifests.namespace(tenant)["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "baseline"
     assert manifests.role_binding(tenant)["roleRef"]["name"] == "saas-tenant-reconciler"
@@ -102,7 +100,7 @@ def test_a_tenants_pods_are_confined_unless_its_entry_says_otherwise() -> None:
     assert {"cpu", "memory"} <= limit["defaultRequest"].keys()
 
 
-def test_what_the_platform_makes_for_a_tenant_is_marked_as_its_own() -> None:
+def test_the_platforms_objects_are_labelled() -> None:
     tenant = tenant_of(tier="premium")
     for made in (
         manifests.service_account(tenant),

@@ -60,7 +60,7 @@ def named(policies: list[Manifest]) -> dict[str, Manifest]:
     return {policy["metadata"]["name"]: policy for policy in policies}
 
 
-def test_a_tenant_that_asks_for_nothing_has_default_deny_and_dns():
+def test_a_tenant_without_rules_has_default_deny_and_dns():
     policies = named(network_policies("shop", rules()))
     assert set(policies) == {"default-deny", "allow-dns"}
     deny = policies["default-deny"]["spec"]
@@ -74,7 +74,7 @@ def test_a_tenant_that_asks_for_nothing_has_default_deny_and_dns():
     }
 
 
-def test_the_cloud_hands_credentials_only_to_tenants_with_a_role():
+def test_only_tenants_with_a_role_reach_the_pod_identity_agent():
     agent = "169.254.170.23/32"
     assert not opens(network_policies("shop", rules()), agent)
     with_role = network_policies("shop", rules(), aws_access=True)
@@ -97,9 +97,7 @@ rule = st.one_of(
 
 @settings(deadline=None)
 @given(st.lists(rule, max_size=4), st.booleans(), st.lists(networks, max_size=2))
-def test_no_rule_that_is_accepted_opens_the_metadata_or_the_cluster_unasked(
-    egress: list[dict[str, Any]], aws: bool, balancers: list[str]
-):
+def test_no_accepted_rule_opens_metadata_or_the_cluster(egress: list[dict[str, Any]], aws: bool, balancers: list[str]):
     given_rules = [{"name": f"rule-{number}", **each} for number, each in enumerate(egress)]
     try:
         accepted = rules(egress=given_rules, loadBalancers=balancers)
@@ -165,7 +163,7 @@ def test_two_rules_of_one_name_are_refused_because_one_policy_would_replace_the_
         rules(egress=[{"name": "out", "internet": True}, {"name": "out", "namespace": "queue"}])
 
 
-def test_a_network_around_the_cluster_leaves_the_cluster_out():
+def test_a_network_around_the_cluster_excludes_the_cluster():
     given_rules = rules(egress=[{"name": "company", "cidr": "10.0.0.0/8", "except": ["10.9.0.0/16"], "ports": [443]}])
     policy = named(network_policies("shop", given_rules, cluster=CLUSTER))["egress-company"]
     assert blocks(policy) == [{"cidr": "10.0.0.0/8", "except": ["10.9.0.0/16", "10.0.0.0/16"]}]
@@ -190,7 +188,7 @@ def test_on_aws_the_cluster_is_its_vpc_and_its_services():
 EXISTING = {"existing": {"vpc": "vpc-0123456789abcdef0", "privateSubnets": ["subnet-01234567", "subnet-89abcdef"]}}
 
 
-def test_the_internet_has_no_private_network_in_it_and_no_public_one_of_the_cluster():
+def test_the_internet_excludes_private_and_cluster_networks():
     policies = network_policies(
         "shop", rules(egress=[{"name": "all", "internet": True}]), cluster=ClusterNetwork(("198.51.100.0/24",))
     )
@@ -203,7 +201,7 @@ def test_the_internet_has_no_private_network_in_it_and_no_public_one_of_the_clus
         assert not opens(policies, closed), closed
 
 
-def test_flux_lets_nobody_in_who_is_not_named():
+def test_flux_is_closed_except_to_listed_namespaces():
     scraping, webhooks = flux_policies()
     assert scraping["spec"] == {"podSelector": {}, "ingress": [], "policyTypes": ["Ingress"]}
     assert webhooks["spec"]["ingress"] == []
@@ -212,7 +210,7 @@ def test_flux_lets_nobody_in_who_is_not_named():
     assert webhooks["spec"]["ingress"][0]["ports"] == [{"protocol": "TCP", "port": 9292}]
 
 
-def test_flux_policies_keep_their_identity_and_all_other_objects_stay_as_they_are():
+def test_flux_policies_keep_their_names_and_other_objects_their_specs():
     text = (Path(__file__).parent.parent / "program" / "install.yaml").read_text(encoding="utf-8")
     for manifest in yaml.safe_load_all(text):
         assert with_closed_network(manifest) == manifest
