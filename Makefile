@@ -6,7 +6,7 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-SOURCES := __main__.py components model pipeline cli local standins tests bench
+SOURCES := __main__.py conftest.py components model pipeline cli local standins tests bench
 
 help:
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -56,13 +56,12 @@ lint: $(VENV)/installed
 	$(VENV)/bin/ruff format --check --quiet $(SOURCES)
 	$(VENV)/bin/ruff check --quiet $(SOURCES)
 	$(VENV)/bin/lint-imports --no-logo
-	$(RUN) -m pyright
 	$(RUN) -m pyright -p pyrightconfig.platform.json
 	$(RUN) -m cli.editor_schema --check
 	$(RUN) -m local.lint_workflows
 
 fast: $(VENV)/installed
-	$(RUN) -m pytest -q tests/unit tests/program local/tests/unit standins/tests/unit
+	$(RUN) -m pytest -q -n 2 --dist loadgroup tests/unit tests/program local/tests/unit standins/tests/unit
 
 unit program: $(VENV)/installed
 	$(RUN) -m pytest -q tests/$@

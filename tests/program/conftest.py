@@ -75,9 +75,26 @@ def manifest() -> str:
 Run = Callable[..., Recording]
 
 
+@pytest.fixture(scope="session")
+def recordings() -> dict[str, Recording]:
+    """Earlier runs of the program by what it was given."""
+    return {}
+
+
 @pytest.fixture
-def run(tmp_path: Path, modern_cluster: str, manifest: str) -> Run:
-    """Runs the program: run(tenants=…, preview=…, github=…, config={…})."""
+def run(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    modern_cluster: str,
+    manifest: str,
+    recordings: dict[str, Recording],
+) -> Run:
+    """Runs the program: run(tenants=…, preview=…, github=…, config={…}).
+
+    The same arguments give the same recording, without another run. A test that replaces something in the program, or
+    reads its log, runs it anew.
+    """
+    anew = {"monkeypatch", "caplog", "capsys", "capfd"} & set(request.fixturenames)
 
     def call(
         tenants: str = TENANTS,
@@ -90,12 +107,18 @@ def run(tmp_path: Path, modern_cluster: str, manifest: str) -> Run:
         files: dict[str, str] | None = None,
         answers: dict[str, Any] | None = None,
     ) -> Recording:
+        key = repr((tenants, config, preview, github, stack_name, kubeconfig, files))
+        if key in recordings and answers is None and not anew:
+            return recordings[key]
         folder = recorder.project(tmp_path, tenants, manifest, kubeconfig)
         for name, content in (files or {}).items():
             (folder / name).write_text(content)
         given = {"kubeconfig": str(folder / "kubeconfig"), **CONFIG, **(config or {})}
-        return recorder.run(
+        recording = recorder.run(
             folder, config=given, preview=preview, github=github, stack_name=stack_name, answers=answers
         )
+        if answers is None and not anew:
+            recordings[key] = recording
+        return recording
 
     return call

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +63,26 @@ def account(request: pytest.FixtureRequest) -> Account:
     return request.param()
 
 
+@cache
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """Matches an action, in lower case, that one of IAM's patterns matches."""
+    return re.compile("|".join(fnmatch.translate(pattern.lower()) for pattern in patterns) or r"(?!)")
+
+
+@cache
+def _reference() -> Mapping[str, Mapping[str, Any]]:
+    """Every action of AWS by its name, as parliament knows it."""
+    services = json.loads((Path(parliament.__file__).parent / "iam_definition.json").read_text())
+    return {f"{one['prefix']}:{action['privilege']}": action for one in services for action in one["privileges"]}
+
+
 def allowed(statements: Sequence[Statement], action: str) -> bool:
     """Whether a role with these statements may do this to some resource, conditions met."""
 
     def matches(statement: Statement) -> bool:
         listed = statement.get("Action") or []
         patterns = [listed] if isinstance(listed, str) else listed
-        return any(fnmatch.fnmatchcase(action.lower(), pattern.lower()) for pattern in patterns)
+        return _any_of(tuple(patterns)).match(action.lower()) is not None
 
     denied = any(s["Effect"] == "Deny" and s.get("Resource") == "*" and matches(s) for s in statements)
     return not denied and any(s["Effect"] == "Allow" and matches(s) for s in statements)
@@ -88,11 +103,9 @@ UNUSED = {
 
 def dependent_actions(statements: Sequence[Statement]) -> Mapping[str, set[str]]:
     """Allowed action -> its dependent actions in AWS' reference."""
-    services = json.loads((Path(parliament.__file__).parent / "iam_definition.json").read_text())
-    actions = {f"{one['prefix']}:{action['privilege']}": action for one in services for action in one["privileges"]}
     return {
         name: {needed for kind in action["resource_types"] for needed in kind["dependent_actions"]}
-        for name, action in actions.items()
+        for name, action in _reference().items()
         if allowed(statements, name)
     }
 
