@@ -62,7 +62,7 @@ class Platform:
         self.project.mkdir(exist_ok=True)
         for name in ("__main__.py", "Pulumi.yaml", "pyproject.toml"):
             shutil.copy(PROJECT / name, self.project / name)
-        for name in ("components", "model", ".venv"):
+        for name in ("components", "model", "cli", ".venv"):
             if not (self.project / name).exists():
                 (self.project / name).symlink_to(PROJECT / name)
         if not (self.project / ".local").exists():

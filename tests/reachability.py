@@ -1,6 +1,6 @@
 """Who reaches whom under given NetworkPolicies, as cyclonus judges it: an evaluator that was not written here.
 
-Nothing is sent anywhere. Cyclonus reads the policies and a list of attempts, each from a pod to a pod or an address,
+Nothing is sent anywhere. Cyclonus reads the policies and a list of connections, each from a pod to a pod or an address,
 and says of each whether the policies of both ends allow it.
 """
 
@@ -33,7 +33,7 @@ class JudgeError(Exception):
 
 @dataclass(frozen=True)
 class Pod:
-    """One end of an attempt: all that policies can tell pods apart by."""
+    """One end of a connection: all that policies can tell pods apart by."""
 
     namespace: str
     ip: str
@@ -58,7 +58,7 @@ class Address:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class Connection:
     """A connection that somebody tries to open."""
 
     source: Pod | Address
@@ -72,15 +72,15 @@ class Scenario:
     """A cluster on paper: who has which policies, what there is to be reached, and what is intended."""
 
     policies: Sequence[Manifest]
-    attempts: Mapping[tuple[str, str], Attempt]
+    connections: Mapping[tuple[str, str], Connection]
     """(row, column) of the table -> what is tried there. The row names the destination, the column the source."""
     intended: Mapping[tuple[str, str], bool]
     rows: Sequence[str]
     columns: Sequence[str]
 
 
-def judge(policies: Sequence[Manifest], attempts: Sequence[Attempt]) -> list[bool]:
-    """Of each attempt, in order, whether the policies let it through.
+def judge(policies: Sequence[Manifest], connections: Sequence[Connection]) -> list[bool]:
+    """Of each connection, in order, whether the policies let it through.
 
     Builds cyclonus if it is not there yet (ten seconds after Kubernetes was built). Raises JudgeError where it does not
     understand something.
@@ -88,12 +88,12 @@ def judge(policies: Sequence[Manifest], attempts: Sequence[Attempt]) -> list[boo
     program = toolchain.ensure(["cyclonus"])["cyclonus"]
     traffic = [
         {
-            "Source": attempt.source.as_traffic(),
-            "Destination": attempt.destination.as_traffic(),
-            "ResolvedPort": attempt.port,
-            "Protocol": attempt.protocol,
+            "Source": connection.source.as_traffic(),
+            "Destination": connection.destination.as_traffic(),
+            "ResolvedPort": connection.port,
+            "Protocol": connection.protocol,
         }
-        for attempt in attempts
+        for connection in connections
     ]
     with tempfile.TemporaryDirectory() as folder:
         policy_folder, traffic_file = Path(folder, "policies"), Path(folder, "traffic.json")
@@ -108,14 +108,18 @@ def judge(policies: Sequence[Manifest], attempts: Sequence[Attempt]) -> list[boo
     if answer.returncode != 0:
         raise JudgeError(answer.stderr[-2000:])
     verdicts = [VERDICTS[line.split("|")[2].strip()] for line in answer.stdout.splitlines() if "IS ALLOWED?" in line]
-    if len(verdicts) != len(attempts):
-        raise JudgeError(f"cyclonus answered {len(verdicts)} of {len(attempts)} attempts:\n{answer.stdout[-2000:]}")
+    if len(verdicts) != len(connections):
+        raise JudgeError(
+            f"cyclonus answered {len(verdicts)} of {len(connections)} connections:\n{answer.stdout[-2000:]}"
+        )
     return verdicts
 
 
-def matrix(policies: Sequence[Manifest], attempts: Mapping[tuple[str, str], Attempt]) -> dict[tuple[str, str], bool]:
-    """(row, column) -> whether the attempt in that cell gets through."""
-    return dict(zip(attempts, judge(policies, list(attempts.values())), strict=True))
+def matrix(
+    policies: Sequence[Manifest], connections: Mapping[tuple[str, str], Connection]
+) -> dict[tuple[str, str], bool]:
+    """(row, column) -> whether the connection in that cell gets through."""
+    return dict(zip(connections, judge(policies, list(connections.values())), strict=True))
 
 
 def policies_of_flux() -> list[Manifest]:
@@ -143,7 +147,7 @@ def load(path: Path) -> Scenario:
         [cell.strip() for cell in line.strip()[1:-1].split("|")] for line in content["table"].splitlines()
     ]
     columns = header[1:]
-    attempts: dict[tuple[str, str], Attempt] = {}
+    connections: dict[tuple[str, str], Connection] = {}
     intended: dict[tuple[str, str], bool] = {}
     rows: list[str] = []
     for row, *cells in lines:
@@ -156,9 +160,9 @@ def load(path: Path) -> Scenario:
             if not cell:
                 continue
             there = Pod(column, next(hosts)) if name == OWN else ends[name]
-            attempts[row, column] = Attempt(ends[column], there, int(number), protocol or "TCP")
+            connections[row, column] = Connection(ends[column], there, int(number), protocol or "TCP")
             intended[row, column] = {"yes": True, "-": False}[cell]
-    return Scenario(policies, attempts, intended, rows, columns)
+    return Scenario(policies, connections, intended, rows, columns)
 
 
 OWN = "itself"

@@ -1,62 +1,185 @@
-"""What an attack is: one request of a hostile tenant's own reconciler, and what stops it."""
+"""One attack: what a hostile tenant tries, which promise that would break, and what refuses it.
+
+An attack is carried out by an API request with the token of the tenant's reconciler, or by a commit to the tenant's
+repository that Flux reconciles. Each is tried twice: with all defences it has to be refused, and without the defences
+that it names it has to get through; otherwise it would prove nothing.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from model.kubernetes.admission import POLICIES
+import yaml
+
 from model.kubernetes.manifests import Manifest
+from tests.isolation import objects as of
+from tests.isolation.defences import POLICIES, PROMISES
 
-BASIC, WIDE, ADMIN, CLUSTER_ADMIN = "basic", "wide", "with-admin", "with-cluster-admin"
-STRICT, NEIGHBOUR = "strict", "neighbour"
+BASIC, WIDE, STRICT, HELM, ADMIN, CLUSTER_ADMIN, PRIVATE = (
+    "basic",
+    "wide",
+    "strict",
+    "helm",
+    "with-admin",
+    "with-cluster-admin",
+    "private",
+)
+"""Kinds of hostile tenants: the default tier; a tier that allows everything; restricted pods; Helm; a role of
+Kubernetes' own; a source with a key of its own."""
+NEIGHBOUR = "neighbour"
+"""The tenant that the others attack."""
 
-ROLE, QUOTA, LIMITS = "RBAC: the reconciler's role, bound in its namespace", "ResourceQuota", "LimitRange"
-POD_SECURITY = "Pod Security"
-"""Defences that are no policies of ours."""
+OWN = "own-namespace"
+"""Placeholder in commits for the name of the tenant that attacks."""
+WEB, GIT, ARTIFACTS, THEIRS = "web-server", "git-server", "artifact-server", "neighbours-artifact"
+"""Placeholders in commits for addresses that Flux can reach: a web server, the Git server, the Service at which
+source-controller serves all tenants' artifacts, and the neighbour's artifact there."""
 
-PROMISES = {
-    ROLE: "A reconciler manages its product's usual objects in its own namespace, and nothing else anywhere.",
-    QUOTA: "A tenant takes no more of the cluster than its tier gives it.",
-    LIMITS: "No container of a tenant takes more of a node than its tier gives it.",
-    POD_SECURITY: "A tenant's pods meet the Pod Security Standard of its tier.",
-    **{policy.name: policy.promise for policy in POLICIES},
-}
-"""What each defence is for."""
+FORBIDDEN = 'is forbidden: User "system:serviceaccount:'
+"""How the API server refuses what no role allows an account."""
+TAKE_OUT = "out of the product's repository"
+"""The remedy that several policies name."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A symbolic link in a repository."""
+
+    target: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """An API request with the token of the tenant's reconciler."""
+
+    manifest: Manifest
+    verb: str = "apply"
+    """apply, as Flux does, or another verb of Actor.send."""
+    subresource: str = ""
+    body: Manifest | list[Manifest] | None = None
+    """Sent instead of the object."""
+    as_user: str = ""
+    """The user whom the tenant impersonates."""
+    given: tuple[Manifest, ...] = ()
+    """Objects that the administrator made before."""
+
+    by = "direct API call"
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit to the tenant's repository, reconciled by Flux."""
+
+    objects: tuple[Manifest, ...] = ()
+    files: Mapping[str, str | Link] = field(default_factory=dict[str, str | Link])
+    """More files in the folder that Flux applies; a name that begins with / is relative to the repository."""
+    kustomization: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """More keys of kustomization.yaml."""
+    seen_at: str = "Kustomization"
+    """Where the reason appears: at the tenant's Kustomization; at KIND NAME, an object that was committed; or at an
+    "event" of Kubernetes' own controllers. In the latter two the rest of the commit is applied."""
+    proof: str = ""
+    """API path of an object that exists if the attack got through. By default Flux' word that it was applied."""
+    then: Callable[[Any, str], tuple[bool, str]] | None = None
+    """A step after the commit was applied: (platform, tenant) -> (whether it worked, what was said)."""
+
+    by = "commit reconciled by Flux"
+
+    @property
+    def refused_whole(self) -> bool:
+        """Whether nothing else of the same commit is applied either."""
+        return self.seen_at == "Kustomization" and self.then is None
+
+    def contents(self, tenant: str, servers: Mapping[str, str], news: str) -> dict[str, str | Link]:
+        """All files of the commit."""
+        text = yaml.safe_dump_all(self.objects) if self.objects else ""
+        listed = [*self.kustomization.get("resources", []), *(["attack.yaml"] if text else [])]
+        kustomization = {**self.kustomization, "resources": ["product.yaml", *listed]}
+        files: dict[str, str | Link] = {
+            **product(news),
+            "kustomization.yaml": yaml.safe_dump(kustomization),
+            **self.files,
+            **({"attack.yaml": text} if text else {}),
+        }
+        return {name: _filled(content, {OWN: tenant, **servers}) for name, content in files.items()}
 
 
 @dataclass(frozen=True)
 class Attack:
-    """One thing that a tenant tries."""
+    """One thing that a hostile tenant tries."""
 
     name: str
-    """What the tenant tries, as a sentence."""
-    defences: tuple[str, ...]
-    """What stops it: the first refuses, all have to go before it gets through."""
+    """A sentence."""
+    promise: str
+    """The promise to the other tenants, or to the platform, that it would break."""
+    refused_by: str
+    """The policies, roles, flags or programs that refuse it, as the report names them."""
     reason: str
-    """Part of the refusal; where several defences refuse, the API server tells the reason of one of them."""
-    manifest: Manifest
-    tenant: str = BASIC
-    verb: str = "apply"
-    """apply, as Flux does; or another of Actor.send: a call by whoever has the tenant's token."""
-    subresource: str = ""
-    body: Manifest | list[Manifest] | None = None
-    """What is sent in place of the object."""
-    as_user: str = ""
-    """Who the tenant says that it is."""
-    given: tuple[Manifest, ...] = ()
-    """What is there before, made by the administrator."""
+    """Part of the refusal's message."""
+    action: Request | Commit
+    tenant: str
+    """The kind of tenant that tries."""
+    without: frozenset[str]
+    """Our defences, all of which are removed before it gets through. Empty: the programs refuse it themselves."""
+    despite: frozenset[str] = frozenset()
+    """Our defences that are removed already when it has to be refused: a second line of defence is tried."""
 
     @property
-    def promise(self) -> str:
-        return PROMISES[self.defences[0]]
+    def key(self) -> str:
+        """Its name, which is unique, as the identifier of a test."""
+        return f"{type(self.action).__name__.lower()}: {self.name}"
 
 
-def by_policy(name: str) -> str:
-    """A policy's full name."""
-    found = f"saas-tenant-{name}"
-    assert found in PROMISES
-    return found
+def request(
+    name: str,
+    defences: tuple[str, ...],
+    reason: str,
+    manifest: Manifest,
+    tenant: str = BASIC,
+    verb: str = "apply",
+    subresource: str = "",
+    **how: Any,
+) -> Attack:
+    """An attack by an API request: the first of the defences refuses it, all have to be removed to let it through."""
+    refused_by = "; ".join(f"admission: {name}" if name in POLICIES else name for name in defences)
+    action = Request(manifest, verb, subresource, **how)
+    return Attack(name, PROMISES[defences[0]], refused_by, reason, action, tenant, frozenset(defences))
 
 
-TAKE_OUT = "out of the product's repository"
-"""The remedy that several policies name."""
+def commit(
+    name: str,
+    promise: str,
+    reason: str,
+    refused_by: str,
+    without: Iterable[str] = (),
+    despite: Iterable[str] = (),
+    tenant: str = BASIC,
+    **content: Any,
+) -> Attack:
+    """An attack by a commit."""
+    return Attack(name, promise, refused_by, reason, Commit(**content), tenant, frozenset(without), frozenset(despite))
+
+
+def product(news: str) -> dict[str, str]:
+    """The hostile tenant's product without an attack: a Service, and a ConfigMap that says which commit was applied."""
+    news_of_commit = of.make("ConfigMap", OWN, name="news", data={"news": news})
+    objects = [news_of_commit, of.deployment(OWN), of.service(OWN)]
+    return {
+        "kustomization.yaml": yaml.safe_dump({"resources": ["product.yaml"]}),
+        "product.yaml": yaml.safe_dump_all(objects),
+    }
+
+
+def product_of(tenant: str, news: str) -> dict[str, str]:
+    """The product with the tenant's name filled in."""
+    return {name: text.replace(OWN, tenant) for name, text in product(news).items()}
+
+
+def _filled(content: str | Link, values: Mapping[str, str]) -> str | Link:
+    if isinstance(content, Link):
+        return content
+    for word, value in values.items():
+        content = content.replace(word, value)
+    return content

@@ -1,153 +1,127 @@
-"""Defences taken away one by one, and put back: what tells whether an attack was stopped by what is said to stop it."""
+"""The defences, and how each is removed and restored: this shows what an attack is stopped by."""
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Callable, Mapping, Sequence
 
-from model.kubernetes.admission import POLICIES
+from model.kubernetes import admission
+from model.kubernetes.admission.policy import Policy
 from model.kubernetes.manifests import POD_SECURITY as POD_SECURITY_LABEL
 from model.kubernetes.manifests import Manifest
-from tests.isolation.actors import Actor, Answer
-from tests.isolation.attack import LIMITS, POD_SECURITY, QUOTA, ROLE, Attack
+from tests.isolation.api import Actor
 from tests.isolation.objects import RBAC, make
 
-Try = Callable[[Attack], Answer]
+ROLE = "RBAC: the reconciler's role, bound in its own namespace only"
+QUOTA, LIMITS, POD_SECURITY = "ResourceQuota", "LimitRange", "Pod Security"
+LOCKDOWN = "Flux: its multi-tenancy lockdown"
+POLICIES: Mapping[str, Policy] = {policy.name: policy for policy in admission.POLICIES}
+"""Admission policies by their names, each of which is a defence."""
 
-WAIT = 10.0
-"""Seconds in which the API server has to notice a changed policy; it looks once a second."""
+ADMISSION = frozenset(POLICIES)
+SPACE = frozenset({QUOTA, LIMITS, POD_SECURITY})
 
-WARNING = re.compile(r"ValidatingAdmissionPolicy '([^']+)' with binding '[^']+': #(\d+)")
-BY_NAME = {policy.name: policy for policy in POLICIES}
+PROMISES = {
+    ROLE: "A reconciler manages its product's usual objects in its own namespace, and nothing else anywhere.",
+    QUOTA: "A tenant takes no more of the cluster than its tier gives it.",
+    LIMITS: "No container of a tenant takes more of a node than its tier gives it.",
+    POD_SECURITY: "A tenant's pods meet the Pod Security Standard of its tier.",
+    **{name: policy.promise for name, policy in POLICIES.items()},
+}
+"""The purpose of each defence."""
+
+Restore = Callable[[], None]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What came of an attack once what stops it was away."""
-
-    answer: Answer
-    failing: frozenset[tuple[str, int]]
-    """The checks that it does not meet: each a policy and the number of one of its checks."""
-
-
-def without_their_defences(administrator: Actor, attacks: Sequence[Attack], attempt: Try) -> Mapping[str, Outcome]:
-    """Every attack by its name, tried while all of its defences are away, and no others.
-
-    `attempt` is a dry run. A policy that is away still says which of its checks an attack does not meet.
-    """
-    found: dict[str, Outcome] = {}
-    before: Attack | None = None
-    ordered = sorted(attacks, key=lambda attack: attack.defences)
-    for names, group in groupby(ordered, key=lambda attack: attack.defences):
-        tried = list(group)
-        with _away(administrator, names, sorted({attack.tenant for attack in tried})):
-            _until(lambda first=tried[0]: _got_through(attempt(first)))
-            if before is not None and not set(before.defences) <= set(names):
-                _until(lambda last=before: not attempt(last).ok)
-            for attack in tried:
-                answer = attempt(attack)
-                found[attack.name] = Outcome(answer, _failing(answer))
-        before = tried[0]
-    if before is not None:
-        _until(lambda last=before: not attempt(last).ok)
+def admission_policy(name: str) -> str:
+    """A policy's full name."""
+    found = f"saas-tenant-{name}"
+    assert found in POLICIES
     return found
 
 
-def _got_through(answer: Answer) -> bool:
-    by_policies = sum("ValidatingAdmissionPolicy" in one for one in answer.warnings)
-    return answer.ok and by_policies == len(_failing(answer))
+class Defences:
+    """Removes defences from some tenants, and restores them as the program made them."""
 
+    def __init__(
+        self, administrator: Actor, tenants: Sequence[str], lock_down: Callable[[bool], None] | None = None
+    ) -> None:
+        self._administrator, self._tenants, self._lock_down = administrator, tenants, lock_down
+        self._removed: dict[str, list[Restore]] = {}
 
-def _failing(answer: Answer) -> frozenset[tuple[str, int]]:
-    matches = (WARNING.search(one) for one in answer.warnings)
-    return frozenset((match[1], int(match[2])) for match in matches if match)
+    @property
+    def removed(self) -> frozenset[str]:
+        return frozenset(self._removed)
 
+    def only_without(self, names: frozenset[str]) -> None:
+        """Have all defences but these. The API server notices some time later."""
+        for name in sorted(self.removed - names):
+            for restore in self._removed.pop(name):
+                restore()
+        for name in sorted(names - self.removed):
+            self._removed[name] = list(self._remove(name))
 
-def _until(look: Callable[[], bool]) -> None:
-    # Where it never is, the attack itself tells: it is asked once more.
-    deadline = time.monotonic() + WAIT
-    while not look() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    def _remove(self, name: str) -> list[Restore]:
+        if name in POLICIES:
+            return [self._policy_only_warns(name)]
+        if name == ROLE:
+            return [self._rights_everywhere()]
+        if name == LOCKDOWN:
+            assert self._lock_down, "no Flux here"
+            lock_down = self._lock_down
+            lock_down(False)
+            return [lambda: lock_down(True)]
+        remove = self._pod_security_is_lowered if name == POD_SECURITY else lambda tenant: self._deleted(name, tenant)
+        return [remove(tenant) for tenant in self._tenants]
 
+    def _policy_only_warns(self, name: str) -> Restore:
+        """The policy refuses nothing; it warns with the numbers of its checks."""
+        changed, binding = POLICIES[name].manifests()
+        numbered = [
+            {"expression": check["expression"], "message": f"#{number}"}
+            for number, check in enumerate(changed["spec"]["validations"])
+        ]
+        self._administrator.apply(
+            {**binding, "spec": {**binding["spec"], "validationActions": ["Warn"]}},
+            {**changed, "spec": {**changed["spec"], "validations": numbered}},
+        )
+        return lambda: self._administrator.apply(changed, binding)
 
-@contextmanager
-def _away(administrator: Actor, names: Sequence[str], tenants: Sequence[str]) -> Iterator[None]:
-    back: list[Callable[[], None]] = []
-    try:
-        for name in names:
-            if name in BY_NAME:
-                back.append(_policy_only_warns(administrator, name))
-            else:
-                back += [_REMOVED[name](administrator, tenant) for tenant in tenants]
-        yield
-    finally:
-        for restore in back:
-            restore()
+    def _rights_everywhere(self) -> Restore:
+        """Every account of the tenants may do everything."""
+        everywhere: Manifest = {
+            "apiVersion": f"{RBAC}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": "hostile-everywhere"},
+            "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [
+                {"kind": "Group", "apiGroup": RBAC, "name": f"system:serviceaccounts:{tenant}"}
+                for tenant in self._tenants
+            ],
+        }
+        self._administrator.apply(everywhere)
+        return lambda: self._delete(everywhere)
 
+    def _deleted(self, kind: str, tenant: str) -> Restore:
+        """The quota or the limits of a tenant."""
+        limit = make(kind, tenant, name="tenant")
+        found = self._administrator.send("get", limit).body
+        self._delete(limit)
+        metadata = {key: found["metadata"][key] for key in ("name", "namespace", "labels")}
+        return lambda: self._administrator.apply({**limit, "metadata": metadata, "spec": found["spec"]})
 
-def _policy_only_warns(administrator: Actor, name: str) -> Callable[[], None]:
-    """The policy refuses nothing. Its warnings are the numbers of its checks."""
-    policy, binding = BY_NAME[name].manifests()
-    numbered = [
-        {"expression": one["expression"], "message": f"#{number}"}
-        for number, one in enumerate(policy["spec"]["validations"])
-    ]
-    administrator.apply(
-        {**binding, "spec": {**binding["spec"], "validationActions": ["Warn"]}},
-        {**policy, "spec": {**policy["spec"], "validations": numbered}},
-    )
-    return lambda: administrator.apply(policy, binding)
+    def _pod_security_is_lowered(self, tenant: str) -> Restore:
+        label = f"{POD_SECURITY_LABEL}/enforce"
+        namespace: Manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": tenant}}
+        level = self._administrator.send("get", namespace).body["metadata"]["labels"][label]
 
+        def enforce(value: str) -> None:
+            changed = {**namespace, "metadata": {"name": tenant, "labels": {label: value}}}
+            answer = self._administrator.send("merge", changed)
+            assert answer.ok, answer.message
 
-def _role_is_widened(administrator: Actor, tenant: str) -> Callable[[], None]:
-    everywhere: Manifest = {
-        "apiVersion": f"{RBAC}/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": f"widened-{tenant}"},
-        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "cluster-admin"},
-        "subjects": [{"kind": "ServiceAccount", "name": tenant, "namespace": tenant}],
-    }
-    administrator.apply(everywhere)
-    return lambda: _delete(administrator, everywhere)
+        enforce("privileged")
+        return lambda: enforce(level)
 
-
-def _object_is_gone(kind: str) -> Callable[[Actor, str], Callable[[], None]]:
-    def remove(administrator: Actor, tenant: str) -> Callable[[], None]:
-        one = make(kind, tenant, name="tenant")
-        there = administrator.send("get", one).body
-        _delete(administrator, one)
-        metadata = {key: there["metadata"][key] for key in ("name", "namespace", "labels")}
-        return lambda: administrator.apply({**one, "metadata": metadata, "spec": there["spec"]})
-
-    return remove
-
-
-def _pod_security_is_lowered(administrator: Actor, tenant: str) -> Callable[[], None]:
-    label = f"{POD_SECURITY_LABEL}/enforce"
-    namespace: Manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": tenant}}
-    level = administrator.send("get", namespace).body["metadata"]["labels"][label]
-
-    def set_to(value: str) -> None:
-        changed = {**namespace, "metadata": {"name": tenant, "labels": {label: value}}}
-        answer = administrator.send("merge", changed)
+    def _delete(self, manifest: Manifest) -> None:
+        answer = self._administrator.send("delete", manifest)
         assert answer.ok, answer.message
-
-    set_to("privileged")
-    return lambda: set_to(level)
-
-
-def _delete(administrator: Actor, manifest: Manifest) -> None:
-    answer = administrator.send("delete", manifest)
-    assert answer.ok, answer.message
-
-
-_REMOVED: Mapping[str, Callable[[Actor, str], Callable[[], None]]] = {
-    ROLE: _role_is_widened,
-    QUOTA: _object_is_gone("ResourceQuota"),
-    LIMITS: _object_is_gone("LimitRange"),
-    POD_SECURITY: _pod_security_is_lowered,
-}

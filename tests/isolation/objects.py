@@ -160,3 +160,25 @@ def chart_repository(namespace: str, **changes: Any) -> Manifest:
 def oci_repository(namespace: str, **changes: Any) -> Manifest:
     spec = {"interval": "10m", "url": "oci://ghcr.io/stefanprodan/charts/podinfo", **changes}
     return make("OCIRepository", namespace, version=f"source.{FLUX}/v1", spec=spec)
+
+
+EVERYTHING = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+"""A rule that allows everything."""
+
+
+def evil(manifest: Manifest) -> Manifest:
+    """The same object under a name that no product has."""
+    return {**manifest, "metadata": {**manifest["metadata"], "name": "attack"}}
+
+
+def attacking_pods(namespace: str, **changes: Any) -> Manifest:
+    """A Deployment whose pods can be distinguished from the product's."""
+    labels = {"app": "attack"}
+    made = evil(deployment(namespace, **changes))
+    template = {**made["spec"]["template"], "metadata": {"labels": labels}}
+    return {**made, "spec": {"selector": {"matchLabels": labels}, "template": template}}
+
+
+def cluster_wide(kind: str, version: str, *, name: str = "evil", **content: Any) -> Manifest:
+    """An object that belongs to no namespace."""
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, **content}

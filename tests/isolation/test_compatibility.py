@@ -10,13 +10,11 @@ import yaml
 
 from model.kubernetes.manifests import Manifest
 from tests.isolation import objects as of
-from tests.isolation.hostile import OWN, product
-from tests.isolation.hostile_helm import CHART, release
-from tests.isolation.hostile_platform import HostilePlatform
-from tests.isolation.hostile_tenants import ORDINARY, ORDINARY_HELM, SAMPLE
+from tests.isolation.attack import OWN, product
+from tests.isolation.attacks.helm import CHART, release
+from tests.isolation.flux_platform import HostilePlatform
+from tests.isolation.tenants import ORDINARY, ORDINARY_HELM, SAMPLE
 from tests.platform import eventually
-
-pytest_plugins = ["tests.isolation.hostile_fixture"]
 
 NAME = "object-of-a-product"
 """Stands for a name of its own."""

@@ -11,8 +11,8 @@ from local.home import PROJECT
 from model.kubernetes.manifests import Manifest
 from tests.isolation import objects as of
 from tests.isolation.attack import ADMIN, BASIC, CLUSTER_ADMIN, STRICT, WIDE
-from tests.isolation.attacks_on_rights import network_policy
-from tests.isolation.conftest import Cluster
+from tests.isolation.attacks.rights import network_policy
+from tests.isolation.control_plane import Cluster
 from tests.platform import eventually
 
 LEAVING = "leaving"

@@ -2,7 +2,7 @@
 
 Asked are all verbs of all resources and subresources that the API server serves, in the tenant's own namespace, in a
 neighbour's, in Flux's, and cluster-wide. `python -m tests.isolation.test_permissions` writes the table anew; the
-difference is for a person to read. Admission takes away from this what test_admission.py tries.
+difference is for a person to read. Admission takes away from this what test_attacks.py tries.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from threading import local
 import pytest
 
 from model.config.tiers import HELM_ROLE, RECONCILER_ROLE
-from tests.isolation import conftest
-from tests.isolation.actors import Actor, Answer
+from tests.isolation import control_plane
+from tests.isolation.api import Actor, Answer
 from tests.isolation.attack import ADMIN, BASIC, CLUSTER_ADMIN, NEIGHBOUR, STRICT
-from tests.isolation.conftest import Cluster
+from tests.isolation.control_plane import Cluster
 
 TABLE = Path(__file__).parent / "permissions.md"
 
@@ -207,7 +207,7 @@ test_permissions.py. A change here is a change of what tenants may do: read it a
 
 Asked were {", ".join(VERBS)} and, where they mean something,
 impersonate, escalate, bind, use, approve, sign and attest, of every resource and subresource that the API server
-serves. What is not listed is refused. Admission policies take away from this again: see test_admission.py.
+serves. What is not listed is refused. Admission policies take away from this again: see test_attacks.py.
 
 ## In its own namespace
 
@@ -237,7 +237,7 @@ def _own_namespace(found: Found) -> Iterator[str]:
 
 def main() -> None:
     """Write the table anew."""
-    with tempfile.TemporaryDirectory() as folder, conftest.running(Path(folder) / "home") as cluster:
+    with tempfile.TemporaryDirectory() as folder, control_plane.running(Path(folder) / "home") as cluster:
         TABLE.write_text(table(review(cluster)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,13 +11,13 @@ import pytest
 from model.config.names import FLUX_NAMESPACE
 from model.kubernetes.manifests import Manifest
 from tests import reachability
-from tests.isolation.report.results import DEFENDED, UNDEFENDED, Network
-from tests.reachability import Attempt, JudgeError, Pod, Scenario
+from tests.isolation.report import Network
+from tests.isolation.runner import DEFENDED, UNDEFENDED, Attempt, Record
+from tests.reachability import Connection, JudgeError, Pod, Scenario
 
 TABLE = Path(__file__).parent / "reachability.yaml"
 
 Cells = set[tuple[str, str]]
-Record = Callable[[str, object], None]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def scenario() -> Scenario:
 
 def opened_and_closed(scenario: Scenario, policies: list[Manifest]) -> tuple[Cells, Cells]:
     """The cells that other policies than the scenario's open, and those that they close."""
-    found = reachability.matrix(policies, scenario.attempts)
+    found = reachability.matrix(policies, scenario.connections)
     changed = {place for place, allowed in found.items() if allowed != scenario.intended[place]}
     opened = {place for place in changed if found[place]}
     return opened, changed - opened
@@ -49,7 +49,7 @@ def concerning(namespace: str, cells: Cells) -> Cells:
 
 
 def test_who_reaches_whom_is_what_the_table_promises(scenario: Scenario, record_property: Record):
-    found = reachability.matrix(scenario.policies, scenario.attempts)
+    found = reachability.matrix(scenario.policies, scenario.connections)
     record_property("network", Network(scenario.rows, scenario.columns, found, scenario.intended).as_text())
     assert found == scenario.intended, "\n" + reachability.as_markdown(scenario, found)
 
@@ -72,13 +72,11 @@ def test_every_policy_of_a_tenant_is_needed_and_is_about_that_tenant_only(scenar
 def record_need(record_property: Record, policy: str, opened: Cells, part: str = "") -> None:
     """Tell the report what gets through without this policy, or without a part of it."""
     destination, source = min(opened)
+    promise = "Nobody reaches a tenant, nor a tenant anybody, but by what its tier opens."
+    defence = f"network policy {policy.partition('/')[2]}"
+    tried = f"{source} reaches {destination}, past {policy}{part and ', '}{part}"
     for mode, answer in ((DEFENDED, "blocked"), (UNDEFENDED, "gets through")):
-        record_property("promise", "Nobody reaches a tenant, nor a tenant anybody, but by what its tier opens.")
-        record_property("defence", f"network policy {policy.partition('/')[2]}")
-        record_property("attack", f"{source} reaches {destination}, past {policy}{part and ', '}{part}")
-        record_property("mode", mode)
-        record_property("by", "judged by cyclonus")
-        record_property("answer", answer)
+        Attempt(promise, defence, tried, mode, "judged by cyclonus", answer).record(record_property)
 
 
 def test_without_its_default_deny_a_tenant_is_open_to_whoever_may_go_out(scenario: Scenario, record_property: Record):
@@ -152,8 +150,8 @@ def test_each_policy_of_flux_is_needed(scenario: Scenario):
 
 
 def test_a_policy_that_cyclonus_does_not_understand_is_an_error_and_no_verdict(scenario: Scenario):
-    attempt = Attempt(Pod("basic", "10.0.1.1"), Pod("web", "10.0.1.2"), 8080)
+    connection = Connection(Pod("basic", "10.0.1.1"), Pod("web", "10.0.1.2"), 8080)
     broken = copy.deepcopy(scenario.policies[0])
     broken["spec"]["egres"] = []
     with pytest.raises(JudgeError, match="egres"):
-        reachability.judge([broken], [attempt])
+        reachability.judge([broken], [connection])

@@ -12,7 +12,7 @@ from model.kubernetes.admission import POLICIES, guardrails
 from model.kubernetes.admission.policy import Check, Policy
 from model.kubernetes.manifests import TENANT_LABEL
 from model.kubernetes.roles import reconciler_roles
-from tests.isolation.attacks import ATTACKS
+from tests.isolation.attacks import ATTACKS, REQUESTS
 
 MAX_NAME = 63
 
@@ -103,9 +103,9 @@ def test_a_reconciler_only_reads_its_limits():
 
 def test_attack_names_are_unique():
     """By its name the report finds the same attack with and without the defence."""
-    assert [name for name, count in Counter(attack.name for attack in ATTACKS).items() if count > 1] == []
+    assert [key for key, count in Counter(attack.key for attack in ATTACKS).items() if count > 1] == []
 
 
 @each_policy
 def test_every_policy_is_attacked(policy: Policy):
-    assert any(attack.defences == (policy.name,) for attack in ATTACKS)
+    assert any(attack.without == {policy.name} for attack in REQUESTS)

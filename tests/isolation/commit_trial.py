@@ -1,77 +1,99 @@
-"""Trying attacks, several at the same time: the commit, what Flux and Kubernetes say about it, what it left behind."""
+"""Attacks by commits, several at the same time: what Flux and Kubernetes say about a commit, and what it leaves."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from tests.isolation.hostile import ARTIFACTS, GIT, NEIGHBOUR, OWN, SECONDS, THEIRS, WEB, Attack, product
-from tests.isolation.hostile_platform import PATHS, SOURCES, HostilePlatform
-from tests.isolation.hostile_tenants import POOL
+from model.kubernetes.manifests import Manifest
+from tests.isolation import objects as of
+from tests.isolation.attack import ARTIFACTS, GIT, NEIGHBOUR, OWN, THEIRS, WEB, Attack, Commit, product_of
+from tests.isolation.defences import ADMISSION, SPACE, Defences
+from tests.isolation.flux_platform import PATHS, SOURCES, HostilePlatform
+from tests.isolation.runner import Outcome
+from tests.isolation.tenants import POOL, tenants
+from tests.isolation.web import SECONDS
 from tests.platform import eventually
 
 NO_FINALIZERS = {"metadata": {"finalizers": None}}
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one attack."""
+@dataclass
+class Commits:
+    """Where attacks by commits are carried out."""
 
-    answer: str
-    """What Flux or Kubernetes said."""
-    rest_applied: bool
-    """Whether the rest of the same commit was applied."""
-    touched: tuple[str, ...]
-    """What of the neighbour is not as it was."""
-    intact: bool
-    """Whether the tenant's product was there all the time, the same objects."""
-    ready_again: bool
-    """Whether the tenant is ready once its commit is reverted."""
-    seconds: float
+    on: HostilePlatform
+    defences: Defences = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.defences = Defences(self.on.api, list(tenants()), self.on.lock_down)
+
+    def settle(self) -> None:
+        """Wait until the API server has noticed which defences are removed."""
+        removed = self.defences.removed
+        eventually(lambda: self._admitted() == {removed >= ADMISSION})
+        if removed & SPACE:
+            for tenant in tenants():
+                eventually(lambda tenant=tenant: self._unlimited(tenant))
+
+    def carry_out(self, attacks: Sequence[Attack], *, defended: bool) -> Mapping[str, Outcome | Exception]:
+        """As many at the same time as there are tenants for them."""
+        with ThreadPoolExecutor(sum(POOL.values())) as pool:
+            running = {attack.key: pool.submit(carry_out, self.on, attack, defended=defended) for attack in attacks}
+        errors = {name: one.exception() for name, one in running.items()}
+        return {name: _raised(errors[name]) or one.result() for name, one in running.items()}
+
+    def _admitted(self) -> set[bool]:
+        """Whether objects are accepted each of which a policy of another kind refuses.
+
+        The API server learns of policies one by one: all are in effect, or removed, once the answers are the same.
+        """
+        tenant = next(iter(tenants()))
+        token = of.make("Secret", tenant, type="kubernetes.io/service-account-token")
+        token["metadata"]["annotations"] = {"kubernetes.io/service-account.name": tenant}
+        chosen = of.deployment(tenant, nodeName="simulated-a")
+        outside = of.service(tenant, type="ExternalName", externalName="probe.example.net")
+        return {self._possible(probe) for probe in (token, chosen, outside)}
+
+    def _unlimited(self, tenant: str) -> bool:
+        """Whether the API server enforces neither quota nor limits any more."""
+        claim = of.claim(tenant, resources={"requests": {"storage": "100Ti"}})
+        pod = of.pod(tenant, container={"resources": {"limits": {"memory": "32Gi"}}})
+        return self._possible(claim) and self._possible(pod)
+
+    def _possible(self, probe: Manifest) -> bool:
+        probe["metadata"]["name"] = "probe"
+        return self.on.api.send("create", probe, dry_run=True).ok
 
 
-def all_at_once(
-    on: HostilePlatform, attacks: Sequence[Attack], how: Callable[[HostilePlatform, Attack], Outcome]
-) -> dict[str, Outcome | Exception]:
-    """Try attacks, as many at the same time as there are tenants for them."""
-    with ThreadPoolExecutor(sum(POOL.values())) as pool:
-        running = {attack.name: pool.submit(how, on, attack) for attack in attacks}
-    errors = {name: one.exception() for name, one in running.items()}
-    return {name: _raised(errors[name]) or one.result() for name, one in running.items()}
-
-
-def repelled(on: HostilePlatform, attack: Attack) -> Outcome:
-    """Try an attack that has to be refused: returns what was said, whatever it is."""
-    return _tried(on, attack, Trial.refusal)
-
-
-def let_through(on: HostilePlatform, attack: Attack) -> Outcome:
-    """Try an attack whose defence is away: its answer is empty where nothing gets through."""
-    return _tried(on, attack, Trial.success)
-
-
-def _tried(on: HostilePlatform, attack: Attack, answer: Callable[[Trial], str]) -> Outcome:
+def carry_out(on: HostilePlatform, attack: Attack, *, defended: bool) -> Outcome:
+    """Commit an attack, wait for what is said about it, and revert it."""
     tenant = on.idle[attack.tenant].get()
-    began = time.monotonic()
     try:
+        assert isinstance(attack.action, Commit)
         before, uids = on.product(tenant)
         news = str(time.time_ns())
         log = on.log_size("helm-controller")
-        commit = on.commit(tenant, attack.written(tenant, servers_of(on), news))
+        commit = on.commit(tenant, attack.action.contents(tenant, servers_of(on), news))
         on.reconcile(tenant)
-        trial = Trial(on, attack, tenant, commit, log)
-        said = answer(trial)
-        told, still = on.product(tenant)
+        trial = Trial(on, attack, attack.action, tenant, commit, log)
+        said = trial.refusal() if defended else trial.success()
+        applied, still = on.product(tenant)
         touched = on.touched()
-        back = on.commit(tenant, {name: text.replace(OWN, tenant) for name, text in product(before).items()})
+        back = on.commit(tenant, product_of(tenant, before))
         on.reconcile(tenant)
         again = on.ready_with(tenant, back)
         trial.clean()
-        seconds = time.monotonic() - began
+        damage = [] if again else ["the tenant is not ready once its commit is reverted"]
+        if defended:
+            damage += [f"the neighbour's {one} changed" for one in touched]
+            damage += [] if still == uids and all(uids) else ["the tenant's product was replaced"]
+            if (applied == news) is attack.action.refused_whole:
+                damage.append(f"the rest of the commit was {'applied' if applied == news else 'not applied'}")
         said = said.replace(str(on.platform.home.path), "…")
-        return Outcome(said, told == news, touched, still == uids and all(uids), again, seconds)
+        return Outcome(said, bool(said) is not defended, tuple(damage))
     finally:
         on.idle[attack.tenant].put(tenant)
 
@@ -92,6 +114,7 @@ class Trial:
 
     on: HostilePlatform
     attack: Attack
+    action: Commit
     tenant: str
     commit: str
     log: int
@@ -103,22 +126,22 @@ class Trial:
 
     def refusal(self) -> str:
         """What was said about an attack that has to be refused, whatever it is."""
-        if self.attack.then:
+        if self.action.then:
             return self._then(worked=False)
         last = ""
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
-            if self.attack.seen_at == "Kustomization":
+            if self.action.seen_at == "Kustomization":
                 if verdict := self.on.attempted(self.tenant, self.commit):
                     return "" if verdict[0] else verdict[1]
-            elif self.attack.seen_at == "event":
+            elif self.action.seen_at == "event":
                 last = self._events()
             else:
-                kind, _, name = self.attack.seen_at.partition(" ")
+                kind, _, name = self.action.seen_at.partition(" ")
                 last = self._complaints(kind, name) or self._logged(kind) or last
             if last and self._reason in last:
                 return last
-            if self.attack.seen_at != "Kustomization":
+            if self.action.seen_at != "Kustomization":
                 whole = self.on.attempted(self.tenant, self.commit)
                 if whole and not whole[0]:
                     return f"refused before it came to that: {whole[1]}"
@@ -127,7 +150,7 @@ class Trial:
 
     def success(self) -> str:
         """What tells that an attack got through; empty where it did not."""
-        if self.attack.then:
+        if self.action.then:
             return self._then(worked=True)
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
@@ -158,11 +181,11 @@ class Trial:
             self.on.api.call("PATCH", stuck, NO_FINALIZERS, kind="application/merge-patch+json")
 
     def _then(self, *, worked: bool) -> str:
-        assert self.attack.then is not None
+        assert self.action.then is not None
         ready, message = self.on.settled(self.tenant, self.commit)
         if not ready:
             return "" if worked else f"refused before it came to that: {message}"
-        through, said = self.attack.then(self.on, self.tenant)
+        through, said = self.action.then(self.on, self.tenant)
         return said if through is worked else ""
 
     def _complaints(self, kind: str, name: str) -> str:
@@ -183,15 +206,15 @@ class Trial:
         return next((message for message in ours if self._reason in message), "")
 
     def _proof(self, said: str) -> str:
-        if self.attack.proof:
-            path, _, least = self.attack.proof.replace(OWN, self.tenant).partition("&at-least=")
+        if self.action.proof:
+            path, _, least = self.action.proof.replace(OWN, self.tenant).partition("&at-least=")
             found = self.on.get(path)
             if found is None or len(found.get("items", [found])) < int(least or 1):
                 return ""
             return f"{path} is there"
-        if self.attack.seen_at in ("Kustomization", "event"):
+        if self.action.seen_at in ("Kustomization", "event"):
             return said
-        kind, _, name = self.attack.seen_at.partition(" ")
+        kind, _, name = self.action.seen_at.partition(" ")
         verdict = self.on.verdict(kind, self.tenant, name)
         return verdict[1] if verdict and verdict[0] else ""
 

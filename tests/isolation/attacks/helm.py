@@ -1,4 +1,4 @@
-"""Releases of tenants whose tier allows Helm. The chart is the tenant's own: it lies in its product's repository."""
+"""Attacks by Helm, where the tier allows it: releases, sources of charts, and charts in the product's repository."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import yaml
 
 from model.kubernetes.manifests import Manifest
 from tests.isolation import objects as of
-from tests.isolation.hostile import ADMISSION, FORBIDDEN, HELM, LOCKDOWN, NEIGHBOUR, OWN, RBAC, WEB, Attack
-from tests.isolation.hostile_objects import EVERYTHING, evil, pods_of, wide
+from tests.isolation.attack import FORBIDDEN, HELM, NEIGHBOUR, OWN, WEB, WIDE, Attack, commit, request
+from tests.isolation.defences import ADMISSION, LOCKDOWN, ROLE, admission_policy
 
 FIELDS = "A tenant's HelmRelease acts as an account of the tenant, in its namespace, with its own charts."
 CONTENT = "A chart brings nothing that its tenant could not commit itself."
 AT = "HelmRelease attack"
-GONE = frozenset({ADMISSION})
+GONE = ADMISSION
 
 CHART = {
     "/chart/Chart.yaml": "apiVersion: v2\nname: attack\nversion: 1.0.0\n",
@@ -85,16 +85,16 @@ def _fields() -> Iterator[Attack]:
             "goes into the tenant's namespace",
             {"targetNamespace": NEIGHBOUR},
             f'User "{own}{OWN}" cannot',
-            RBAC,
-            GONE | {RBAC},
+            ROLE,
+            GONE | {ROLE},
         ),
         (
             "keeps its state in a neighbour's namespace",
             "goes into the tenant's namespace",
             {"storageNamespace": NEIGHBOUR},
             f'User "{own}{OWN}" cannot',
-            RBAC,
-            GONE | {RBAC},
+            ROLE,
+            GONE | {ROLE},
         ),
         (
             "goes where a kubeconfig leads",
@@ -124,7 +124,7 @@ def _fields() -> Iterator[Attack]:
         FIELDS,
         f'User "{own}{NEIGHBOUR}" cannot',
         "Flux: an account is looked for in the release's own namespace",
-        frozenset({RBAC}),
+        frozenset({ROLE}),
         release(serviceAccountName=NEIGHBOUR),
     )
     for what, changes in (
@@ -158,23 +158,23 @@ def _fields() -> Iterator[Attack]:
         ),
     ):
         yield _of(
-            f"charts {what}", promise, reason, chart_sources, GONE, evil(manifest), seen_at="Kustomization", files={}
+            f"charts {what}", promise, reason, chart_sources, GONE, of.evil(manifest), seen_at="Kustomization", files={}
         )
 
 
 def _contents() -> Iterator[Attack]:
     foreign = of.make("ConfigMap", NEIGHBOUR, name="attack", data={"x": "y"})
-    role = wide("ClusterRole", f"{of.RBAC}/v1", rules=[EVERYTHING])
-    mounts = pods_of(volumes=[{"name": "node", "hostPath": {"path": "/"}}])
-    theirs = evil(of.ingress(OWN, f"{NEIGHBOUR}.example.com"))
-    binding = evil(of.role_binding(OWN, cluster_role="cluster-admin"))
+    role = of.cluster_wide("ClusterRole", f"{of.RBAC}/v1", name=f"attack-{OWN}", rules=[of.EVERYTHING])
+    mounts = of.attacking_pods(OWN, volumes=[{"name": "node", "hostPath": {"path": "/"}}])
+    theirs = of.evil(of.ingress(OWN, f"{NEIGHBOUR}.example.com"))
+    binding = of.evil(of.role_binding(OWN, cluster_role="cluster-admin"))
     quota = of.make("ResourceQuota", OWN, name="attack", spec={"hard": {"pods": "100000"}})
-    only_rbac = frozenset({RBAC})
+    only_rbac = frozenset({ROLE})
     for what, reason, defence, away, manifest in (
-        ("an object for a neighbour's namespace", FORBIDDEN, RBAC, only_rbac, foreign),
-        ("a ClusterRole", FORBIDDEN, RBAC, only_rbac, role),
-        ("a RoleBinding to cluster-admin", "not currently held", RBAC, only_rbac, binding),
-        ("a quota", FORBIDDEN, f"{RBAC}; admission: saas-tenant-managed-kinds", only_rbac | GONE, quota),
+        ("an object for a neighbour's namespace", FORBIDDEN, ROLE, only_rbac, foreign),
+        ("a ClusterRole", FORBIDDEN, ROLE, only_rbac, role),
+        ("a RoleBinding to cluster-admin", "not currently held", ROLE, only_rbac, binding),
+        ("a quota", FORBIDDEN, f"{ROLE}; admission: saas-tenant-managed-kinds", only_rbac | GONE, quota),
         ("a Deployment with the node's root", "hostPath volumes are", "admission: saas-tenant-nodes", GONE, mounts),
         ("an Ingress with a neighbour's host", "not host names", "admission: saas-tenant-hosts", GONE, theirs),
     ):
@@ -182,21 +182,21 @@ def _contents() -> Iterator[Attack]:
         yield _of(f"a chart holds {what}", CONTENT, reason, defence, away, release(), files=files)
     names = {"plural": "charts", "singular": "chart", "kind": "Chart"}
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
-    definition = wide(
+    definition = of.cluster_wide(
         "CustomResourceDefinition",
         "apiextensions.k8s.io/v1",
         name="charts.attack.example.com",
         spec={"group": "attack.example.com", "names": names, "scope": "Cluster", "versions": [version]},
     )
     files = {"/chart/crds/attack.yaml": yaml.safe_dump(definition)}
-    yield _of("a chart defines a kind", CONTENT, "is forbidden", RBAC, only_rbac, release(), files=files)
+    yield _of("a chart defines a kind", CONTENT, "is forbidden", ROLE, only_rbac, release(), files=files)
     lookup = '{{ (lookup "v1" "Secret" "neighbour" "credentials").data | toJson }}'
     text = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: attack}}\ndata:\n  stolen: {lookup!r}\n"
     yield _of(
         "a chart looks up a neighbour's Secret",
         CONTENT,
         "is forbidden",
-        RBAC,
+        ROLE,
         only_rbac,
         release(),
         files={"/chart/templates/attack.yaml": text},
@@ -207,7 +207,7 @@ def _contents() -> Iterator[Attack]:
         "a post-renderer moves an object to a neighbour",
         CONTENT,
         FORBIDDEN,
-        RBAC,
+        ROLE,
         only_rbac,
         release(postRenderers=[{"kustomize": {"patches": patches}}]),
     )
@@ -223,7 +223,7 @@ def _contents() -> Iterator[Attack]:
         proof=f"/api/v1/namespaces/{OWN}/configmaps/from-the-web",
     )
     hook = {"helm.sh/hook": "pre-install,pre-upgrade"}
-    job = evil(of.job(OWN, volumes=[{"name": "node", "hostPath": {"path": "/"}}]))
+    job = of.evil(of.job(OWN, volumes=[{"name": "node", "hostPath": {"path": "/"}}]))
     job["metadata"]["annotations"] = hook
     yield _of(
         "a chart's hook mounts the node's root",
@@ -248,7 +248,7 @@ def _of(
     **how: Any,
 ) -> Attack:
     content = {**CHART, **(files or {})}
-    return Attack(
+    return commit(
         name,
         promise,
         reason,
@@ -258,4 +258,66 @@ def _of(
     )
 
 
-ATTACKS = (*_fields(), *_contents())
+def requests() -> Iterator[Attack]:
+    """Fields of releases and of charts' sources."""
+
+    def releases(name: str, reason: str, **changes: Any) -> Attack:
+        return request(f"a release {name}", (admission_policy("releases"),), reason, of.release(WIDE, **changes), WIDE)
+
+    def chart(**source: str) -> Manifest:
+        return {"spec": {"chart": "x", "sourceRef": {"kind": "HelmRepository", "name": "product", **source}}}
+
+    reason = "keeps others' from being looked at"
+    yield releases("is waited for all day", reason, timeout="24h")
+    yield releases("is waited for all day when it is upgraded", reason, upgrade={"timeout": "1500m"})
+    reason = "looking all the time keeps"
+    yield releases("is looked at all the time", reason, interval="1s")
+    often = {"spec": {"chart": "x", "interval": "1s", "sourceRef": {"kind": "HelmRepository", "name": "product"}}}
+    yield releases("has its chart looked for all the time", reason, chart=often)
+    yield releases("acts as Flux's controller", "Write spec.serviceAccountName: wide", serviceAccountName=None)
+    outside = {"secretRef": {"name": "elsewhere"}}
+    yield releases("goes into another cluster", "goes into this cluster", kubeConfig=outside)
+    for key in ("targetNamespace", "storageNamespace"):
+        yield releases(f"has a neighbour's {key}", "goes into the tenant's namespace", **{key: NEIGHBOUR})
+    reason = "a release refers to another namespace"
+    yield releases("takes a neighbour's source", reason, chart=chart(namespace=NEIGHBOUR))
+    reference = {"kind": "OCIRepository", "name": "product", "namespace": NEIGHBOUR}
+    yield releases("takes a neighbour's chart", reason, chart=None, chartRef=reference)
+    yield releases("waits for a neighbour's", reason, dependsOn=[{"name": "x", "namespace": NEIGHBOUR}])
+
+    def source(name: str, reason: str, *, build: Any = of.chart_repository, **changes: Any) -> Attack:
+        return request(
+            f"charts come {name}", (admission_policy("chart-sources"),), reason, build(WIDE, **changes), WIDE
+        )
+
+    for build in (of.chart_repository, of.oci_repository):
+        kind = build.__name__.replace("_", " ")
+        changes = {"type": "oci", "url": "oci://ghcr.io/x"} if build is of.chart_repository else {}
+        reason = "with the platform's own rights"
+        yield source(f"with Flux's own AWS role ({kind})", reason, build=build, provider="aws", **changes)
+        yield source(f"unencrypted ({kind})", "charts come by https", build=build, insecure=True, **changes)
+        reason = "or asked all the time"
+        yield source(f"from a silent server ({kind})", reason, build=build, timeout="60m", **changes)
+        yield source(
+            f"from a server that is asked all the time ({kind})", reason, build=build, interval="1s", **changes
+        )
+    yield source("by http", "charts come by https", url="http://charts.example.com/")
+    for host in (
+        "169.254.169.254",
+        "2852039166",
+        "[fd00:ec2::254]",
+        "source-controller.flux-system.svc.cluster.local",
+        "source-controller.flux-system",
+        "localhost:9090",
+        "user@10.0.0.1",
+    ):
+        yield source(f"from {host}", "from a host outside the cluster", url=f"https://{host}/charts")
+    yield source(
+        "through a proxy",
+        "whatever the proxy's Secret names",
+        build=of.oci_repository,
+        proxySecretRef={"name": "proxy"},
+    )
+
+
+ATTACKS = (*requests(), *_fields(), *_contents())

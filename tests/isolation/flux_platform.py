@@ -1,7 +1,7 @@
-"""The platform with hostile tenants, as tests use it: commits, Flux's verdicts about them, the neighbour's objects.
+"""A platform with one neighbour and hostile tenants, set up by `pulumi up`, on which Flux reconciles commits.
 
-All hostile tenants read one repository, each a branch of its own. Flux looks when it is asked to (as by
-`flux reconcile`), so that nothing but the attacks keeps the controllers busy.
+All hostile tenants read one repository, each a branch of its own. Flux looks when it is asked to, as by
+`flux reconcile`, so that only the attacks keep the controllers busy.
 """
 
 from __future__ import annotations
@@ -10,17 +10,32 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
+import yaml
+
+from local import agent
 from model.kubernetes.manifests import Manifest
+from standins.github import git
+from standins.github.store import Store
 from tests.isolation import objects as of
-from tests.isolation.actors import Actor, RequestError
-from tests.isolation.hostile import NEIGHBOUR, SECONDS, Link
-from tests.isolation.hostile_tenants import REPOSITORY
-from tests.isolation.hostile_web import Web
+from tests.isolation.api import Actor, RequestError
+from tests.isolation.attack import NEIGHBOUR, Link, product_of
+from tests.isolation.tenants import (
+    ORDINARY,
+    ORDINARY_HELM,
+    REPOSITORY,
+    SAMPLE,
+    neighbours_product,
+    tenants,
+    tenants_file,
+)
+from tests.isolation.web import FROM_THE_WEB, SECONDS, Web, serve
 from tests.platform import Platform, Stack, eventually
 
 KUSTOMIZATIONS = "/apis/kustomize.toolkit.fluxcd.io/v1"
@@ -57,8 +72,6 @@ class HostilePlatform:
     """Hostile tenants that nobody attacks with at the moment, by their kinds."""
     calm: Mapping[str, str] = field(default_factory=dict[str, str])
     """The neighbour as it was before any attack."""
-    space: Sequence[Manifest] = ()
-    """Quota and limits of every hostile tenant, as the program made them."""
     _actors: threading.local = field(default_factory=threading.local)
 
     @property
@@ -174,6 +187,16 @@ class HostilePlatform:
     def _log(self, controller: str) -> Path:
         return self.platform.home.logs / f"{controller}.log"
 
+    # Defences
+
+    def lock_down(self, locked: bool) -> None:
+        """Have `pulumi up` switch Flux' lockdown on or off, and wait for the new controllers."""
+        before = set(agent.programs(self.platform.home).values())
+        self.stack.configure(fluxLockdown=locked)
+        self.stack.up()
+        eventually(lambda: not before & set(agent.programs(self.platform.home).values()))
+        eventually(lambda: len(agent.programs(self.platform.home)) == 4)
+
     # Tenants
 
     def snapshot(self, namespace: str) -> dict[str, str]:
@@ -204,3 +227,64 @@ def _essence(found: Mapping[str, Any]) -> str:
     annotations = {k: v for k, v in metadata.pop("annotations", {}).items() if "requestedAt" not in k}
     content = {key: value for key, value in found.items() if key not in ("status", "metadata")}
     return json.dumps([metadata, annotations, content], sort_keys=True)
+
+
+def _definition(kind: str, plural: str) -> Manifest:
+    """A kind of Flux's image controllers, reduced to its name."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    group = "image.toolkit.fluxcd.io"
+    names = {"kind": kind, "plural": plural, "singular": kind.lower()}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    spec = {"group": group, "names": names, "scope": "Namespaced", "versions": [version]}
+    kind_of = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
+    return {**kind_of, "metadata": {"name": f"{plural}.{group}"}, "spec": spec}
+
+
+DEFINITIONS = (
+    _definition("ImageRepository", "imagerepositories"),
+    _definition("ImagePolicy", "imagepolicies"),
+    _definition("ImageUpdateAutomation", "imageupdateautomations"),
+)
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[HostilePlatform]:
+    """The platform in a folder, until the caller is done with it."""
+    platform = Platform(folder)
+    web = serve()
+    try:
+        platform.start()
+        store, person = Store(platform.home.git), git.Person("Hostile team", "hostile@acme.example")
+
+        def first(path: Path) -> None:
+            git.commit_files(path, "main", {"README.md": b"Nothing.\n"}, "Start", person, parent=None)
+
+        store.create("acme", REPOSITORY, {"private": False}, default_branch="main", first_commit=first)
+        (folder / "clones").mkdir()
+        stack = platform.stack("hostile")
+        # An address of this machine that Go's programs do not take for loopback, which they never ask by a proxy.
+        on = HostilePlatform(platform, stack, folder / "clones", f"http://0.0.0.0:{web.server_port}")
+        on.commit(NEIGHBOUR, neighbours_product())
+        remote = {"kustomization.yaml": "resources: [base.yaml]\n", "base.yaml": yaml.safe_dump(FROM_THE_WEB)}
+        on.commit("elsewhere", remote)
+        for name in (ORDINARY, ORDINARY_HELM, *tenants()):
+            on.commit(name, product_of(name, "first"))
+        (platform.project / stack.tenants_file).write_text(tenants_file())
+        Actor(platform.home).apply(*DEFINITIONS)
+        stack.up()
+        for name in (NEIGHBOUR, ORDINARY, ORDINARY_HELM, SAMPLE, *tenants()):
+            eventually(lambda name=name: on.verdict("Kustomization", name, name), 2 * SECONDS)
+            assert on.verdict("Kustomization", name, name) == (True, ANY), name
+        for name, kind in tenants().items():
+            on.idle.setdefault(kind, queue.Queue()).put(name)
+        eventually(lambda: _running(on, NEIGHBOUR), SECONDS)
+        on.calm = on.snapshot(NEIGHBOUR)
+        yield on
+    finally:
+        web.shutdown()
+        platform.stop()
+
+
+def _running(on: HostilePlatform, namespace: str) -> bool:
+    pods = (on.get(f"/api/v1/namespaces/{namespace}/pods") or {"items": []})["items"]
+    return bool(pods) and all(pod["status"].get("phase") == "Running" for pod in pods)

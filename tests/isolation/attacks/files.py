@@ -1,4 +1,4 @@
-"""What a hostile repository holds beside objects: bases from elsewhere, links that lead out, programs to be run."""
+"""Attacks by files in a repository: bases from elsewhere, links that lead out, programs to be run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from tests.isolation import objects as of
-from tests.isolation.hostile import ARTIFACTS, FORBIDDEN, GIT, LOCKDOWN, NEIGHBOUR, OWN, RBAC, THEIRS, WEB, Attack, Link
+from tests.isolation.attack import ARTIFACTS, FORBIDDEN, GIT, NEIGHBOUR, OWN, THEIRS, WEB, Attack, Link, commit
+from tests.isolation.defences import LOCKDOWN, ROLE
 
 INSIDE = "What Flux builds consists of files of the tenant's own repository."
 SANDBOX = "kustomize-controller: a build sees nothing outside of the source's folder"
@@ -31,7 +32,7 @@ def _outside() -> Iterator[Attack]:
         "a replacement is a file of the controller": {"replacements": [{"path": up}]},
     }
     for name, kustomization in kustomizations.items():
-        yield Attack(name, INSIDE, "fs-security-constraint", SANDBOX, kustomization=kustomization)
+        yield commit(name, INSIDE, "fs-security-constraint", SANDBOX, kustomization=kustomization)
     generated = _generated("configMapGenerator", files=["link"])
     for what, target, kustomization in (
         ("a file of the controller", "/etc/passwd", generated),
@@ -40,8 +41,8 @@ def _outside() -> Iterator[Attack]:
         ("all that a file system holds", "/", {"resources": ["link"]}),
     ):
         name, reason, link = f"a link leads to {what}", "no such file or directory", Link(target)
-        yield Attack(name, INSIDE, reason, LINKS, files={"link": link}, kustomization=kustomization)
-    yield Attack(
+        yield commit(name, INSIDE, reason, LINKS, files={"link": link}, kustomization=kustomization)
+    yield commit(
         "the kustomization itself is a link to a file of the controller",
         INSIDE,
         "accumulating resources from 'folder'",
@@ -69,10 +70,10 @@ def _programs() -> Iterator[Attack]:
         files = {"generator.yaml": text, "attack.sh": "#!/bin/sh\ntouch /tmp/attack\n", "attack.star": "x = 1\n"}
         for use in ("generators", "transformers"):
             name, reason = f"{what} is to be run by {use}", "external plugins disabled"
-            yield Attack(name, promise, reason, off, files=files, kustomization={use: ["generator.yaml"]})
+            yield commit(name, promise, reason, off, files=files, kustomization={use: ["generator.yaml"]})
     chart = {"name": "podinfo", "repo": "https://charts.example.com", "version": "1.0.0"}
     name = "a chart is to be rendered by a program"
-    yield Attack(name, promise, "must specify --enable-helm", off, kustomization={"helmCharts": [chart]})
+    yield commit(name, promise, "must specify --enable-helm", off, kustomization={"helmCharts": [chart]})
 
 
 def _remote() -> Iterator[Attack]:
@@ -84,8 +85,8 @@ def _remote() -> Iterator[Attack]:
         name = f"a base is another repository, {what}"
         proof = f"/api/v1/namespaces/{OWN}/configmaps/from-the-web" if without else ""
         base = {"resources": [address]}
-        yield Attack(name, INSIDE, "accumulating resources", flag, without, kustomization=base, proof=proof)
-    yield Attack(
+        yield commit(name, INSIDE, "accumulating resources", flag, without, kustomization=base, proof=proof)
+    yield commit(
         "a base is a file on the web",
         INSIDE,
         "proxyconnect",
@@ -103,7 +104,7 @@ def _artifacts() -> Iterator[Attack]:
         ("lists a neighbour's commits", f"{ARTIFACTS}/gitrepository/{NEIGHBOUR}/{NEIGHBOUR}/"),
         ("reads a neighbour's whole repository", THEIRS),
     ):
-        yield Attack(
+        yield commit(
             f"a generator {what}",
             "No tenant reads what its neighbours' products consist of.",
             "proxyconnect",
@@ -126,12 +127,12 @@ def _moved() -> Iterator[Attack]:
     destination = of.make("ConfigMap", OWN, name="destination", data={"namespace": NEIGHBOUR})
     moved = of.make("ConfigMap", OWN, name="moved", data={"x": "y"})
     proof = f"/api/v1/namespaces/{NEIGHBOUR}/configmaps/moved"
-    yield Attack(
+    yield commit(
         "an object gets a neighbour's namespace by a replacement",
         promise,
         FORBIDDEN,
-        RBAC,
-        frozenset({RBAC}),
+        ROLE,
+        frozenset({ROLE}),
         objects=(destination, moved),
         kustomization={"replacements": [{"source": source, "targets": [target]}]},
         proof=proof,

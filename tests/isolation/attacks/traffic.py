@@ -1,21 +1,21 @@
-"""Host names, routes and Services with which a tenant would take or read others' requests."""
+"""Attacks on traffic: host names, routes and Services that would take or read requests for others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from model.kubernetes.manifests import Manifest
 from tests.isolation import objects as of
-from tests.isolation.attack import BASIC, NEIGHBOUR, QUOTA, WIDE, Attack, by_policy
+from tests.isolation.attack import BASIC, NEIGHBOUR, OWN, WIDE, Attack, commit, request
+from tests.isolation.defences import ADMISSION, QUOTA, SPACE, admission_policy
 
 
 def traffic() -> Iterator[Attack]:
     """Requests that are others'."""
 
     def tries(name: str, reason: str, manifest: Manifest, *, policy: str = "hosts", tenant: str = BASIC) -> Attack:
-        return Attack(name, (by_policy(policy),), reason, manifest, tenant)
+        return request(name, (admission_policy(policy),), reason, manifest, tenant)
 
     theirs, own = f"{NEIGHBOUR}.example.com", f"{BASIC}.example.com"
     foreign = "not host names of this tenant: "
@@ -117,10 +117,8 @@ def traffic() -> Iterator[Attack]:
     for kind in ("NodePort", "LoadBalancer"):
         reason = f"Services of type {kind} are not for this tenant"
         # The quota counts them too: its own refusal would come next.
-        yield replace(
-            serves(f"a Service is a {kind} where the tier has none", reason, type=kind),
-            defences=(by_policy("services"), QUOTA),
-        )
+        name, defences = f"a Service is a {kind} where the tier has none", (admission_policy("services"), QUOTA)
+        yield request(name, defences, reason, of.service(BASIC, type=kind))
     yield serves("a Service takes somebody's address", "externalIPs take", externalIPs=["10.0.0.10"])
     for host in (
         "product.neighbour.svc.cluster.local.",
@@ -133,3 +131,35 @@ def traffic() -> Iterator[Attack]:
     host = f"product.{NEIGHBOUR}"
     reason = f"Write externalName: {host}."
     yield serves(f"a Service leads to {host}", reason, tenant=WIDE, type="ExternalName", externalName=host)
+
+
+def commits() -> Iterator[Attack]:
+    """Traffic by objects in a repository."""
+    promise = "A tenant takes no traffic that is meant for others."
+    own, theirs = f"{OWN}.example.com", f"{NEIGHBOUR}.example.com"
+    snippet = {"nginx.ingress.kubernetes.io/configuration-snippet": "return 200;"}
+    for what, reason, policy, manifest in (
+        ("an Ingress takes a neighbour's host name", theirs, "hosts", of.ingress(OWN, theirs)),
+        ("an Ingress takes every host name", "answer for everybody's", "hosts", of.ingress(OWN, None)),
+        (
+            "an Ingress configures the controller for all",
+            "snippets are configuration",
+            "routing",
+            of.ingress(OWN, own, annotations=snippet),
+        ),
+        ("a Service opens a port of every node", "type NodePort", "services", of.service(OWN, type="NodePort")),
+        ("a Service takes an address", "externalIPs take", "services", of.service(OWN, externalIPs=["10.0.0.10"])),
+        (
+            "a Service leads the ingress controller to a neighbour",
+            "ExternalName",
+            "services",
+            of.service(OWN, type="ExternalName", externalName=f"product.{NEIGHBOUR}.svc.cluster.local"),
+        ),
+    ):
+        # The quota of node ports is a second refusal.
+        away = ADMISSION | SPACE if "NodePort" in reason else ADMISSION
+        defence = f"admission: saas-tenant-{policy}"
+        yield commit(what, promise, reason, defence, away, tenant=BASIC, objects=(of.evil(manifest),))
+
+
+ATTACKS = (*traffic(), *commits())

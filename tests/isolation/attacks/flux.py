@@ -1,7 +1,4 @@
-"""Flux's own objects that a hostile tenant commits: one of every kind, and those that feed it.
-
-The default role may make none of them, and an admission policy refuses them to every role.
-"""
+"""Attacks by objects of Flux, whose controllers may do more than the tenant; and on those that feed the tenant."""
 
 from __future__ import annotations
 
@@ -10,7 +7,57 @@ from typing import Any
 
 from model.kubernetes.manifests import Manifest
 from tests.isolation import objects as of
-from tests.isolation.hostile import ADMIN, ADMISSION, FORBIDDEN, NEIGHBOUR, OWN, RBAC, Attack
+from tests.isolation.attack import ADMIN, CLUSTER_ADMIN, FORBIDDEN, NEIGHBOUR, OWN, TAKE_OUT, Attack, commit, request
+from tests.isolation.defences import ADMISSION, ROLE, admission_policy
+
+
+def kustomization(namespace: str, **changes: Any) -> Manifest:
+    """A Kustomization that acts as Flux's controller wherever it is not locked down."""
+    source = {"kind": "GitRepository", "name": NEIGHBOUR, "namespace": NEIGHBOUR}
+    spec = {"interval": "1m", "prune": True, "sourceRef": source, "path": "./", **changes}
+    return of.make("Kustomization", namespace, version=f"kustomize.{of.FLUX}/v1", spec=spec)
+
+
+def git_repository(namespace: str) -> Manifest:
+    """A repository of the tenant's choice, outside what the platform team reviewed."""
+    spec = {"interval": "1m", "url": "https://github.com/evil/product", "ref": {"branch": "main"}}
+    return of.make("GitRepository", namespace, version=f"source.{of.FLUX}/v1", spec=spec)
+
+
+def flux() -> Iterator[Attack]:
+    """What feeds tenants, and what Helm would do for them."""
+    flux = (admission_policy("flux"),)
+    alert = {"type": "generic", "address": "http://source-controller.flux-system.svc/"}
+    provider = of.make("Provider", ADMIN, version=f"notification.{of.FLUX}/v1beta3", spec=alert)
+    for what, manifest in (
+        ("a Kustomization of its own", kustomization(ADMIN)),
+        ("a GitRepository of its own", git_repository(ADMIN)),
+        ("a Provider, to send requests from inside", provider),
+    ):
+        yield request(f"a tenant makes {what}", flux, "are the platform's. Take this out", manifest, ADMIN)
+    mine = kustomization(ADMIN)
+    mine["metadata"]["name"] = ADMIN
+    widened = {**mine, "spec": {"targetNamespace": NEIGHBOUR}}
+    both = (*flux, admission_policy("platform-objects"))
+    yield request("its Kustomization gets another target", both, TAKE_OUT, widened, ADMIN, "merge")
+    yield request("its Kustomization is deleted", both, TAKE_OUT, mine, ADMIN, "delete")
+    yield request("all its Kustomizations are deleted at once", both, TAKE_OUT, mine, ADMIN, "deletecollection")
+    yield request("a tenant without Helm makes a release", flux, "this tenant has no Helm", of.release(ADMIN), ADMIN)
+    artifact = {"artifact": {"url": "http://169.254.169.254/", "path": "x", "revision": "x", "lastUpdateTime": "x"}}
+    published = of.oci_repository(CLUSTER_ADMIN)
+    published["metadata"]["name"] = "published"
+    artifact["artifact"] |= {"digest": "sha256:" + "0" * 64, "lastUpdateTime": "2026-01-01T00:00:00Z"}
+    yield request(
+        "a source pretends to have fetched what it names",
+        flux,
+        "are the platform's. Take this out",
+        {**published, "spec": {}, "status": artifact},
+        CLUSTER_ADMIN,
+        "merge",
+        "status",
+        given=(published,),
+    )
+
 
 PROMISE = "A tenant cannot make Flux's controllers, which may do more than it may, work for it."
 
@@ -19,7 +66,7 @@ def made(kind: str, group: str, version: str, **spec: Any) -> Manifest:
     return of.make(kind, OWN, version=f"{group}.{of.FLUX}/{version}", name="attack", spec=spec)
 
 
-def kustomization(**changes: Any) -> Manifest:
+def own_kustomization(**changes: Any) -> Manifest:
     """Applies a folder of the tenant's own repository, unless changed."""
     spec = {
         "interval": "1h",
@@ -46,7 +93,7 @@ def _kinds() -> Iterator[tuple[str, Manifest]]:
     """One object of each kind."""
     secret = {"name": "credentials"}
     source = {"interval": "1h", "secretRef": secret}
-    yield "Kustomization", kustomization(sourceRef=neighbours("GitRepository"), serviceAccountName=None)
+    yield "Kustomization", own_kustomization(sourceRef=neighbours("GitRepository"), serviceAccountName=None)
     yield "GitRepository", made("GitRepository", "source", "v1", url="https://github.com/acme/hostile", **source)
     endpoint = {"endpoint": "169.254.169.254", "bucketName": "neighbour", "provider": "aws", "interval": "1h"}
     yield "Bucket", made("Bucket", "source", "v1", **endpoint)
@@ -80,28 +127,29 @@ def _a(kind: str) -> str:
     return f"an {kind}" if kind[0] in "AEIO" else f"a {kind}"
 
 
-def _made_by_tenants() -> Iterator[Attack]:
+def commits() -> Iterator[Attack]:
+    """One object of each kind of Flux in a repository, and those that feed the tenant."""
     policy = "admission: saas-tenant-flux"
     for kind, manifest in _kinds():
-        yield Attack(
+        yield commit(
             f"a commit holds {_a(kind)}",
             PROMISE,
             FORBIDDEN,
-            f"{RBAC}; {policy}",
-            frozenset({RBAC, ADMISSION}),
+            f"{ROLE}; {policy}",
+            ADMISSION | {ROLE},
             objects=(manifest,),
         )
         charts = kind in ("HelmRelease", "HelmChart", "HelmRepository", "OCIRepository")
-        yield Attack(
+        yield commit(
             f"a commit holds {_a(kind)}, by the role admin",
             PROMISE,
             "this tenant has no Helm" if charts else "are the platform's. Take this out",
             policy,
-            frozenset({ADMISSION}),
+            ADMISSION,
             tenant=ADMIN,
             objects=(manifest,),
         )
-    mine = kustomization(targetNamespace=NEIGHBOUR, path="./kustomize")
+    mine = own_kustomization(targetNamespace=NEIGHBOUR, path="./kustomize")
     mine["metadata"]["name"] = OWN
     for what, changed in (
         ("its own Kustomization gets another target", mine),
@@ -114,9 +162,9 @@ def _made_by_tenants() -> Iterator[Attack]:
         ),
     ):
         promise = "A tenant cannot widen what feeds it."
-        yield Attack(what, promise, FORBIDDEN, f"{RBAC}; {policy}", objects=(changed,))
+        yield commit(what, promise, FORBIDDEN, f"{ROLE}; {policy}", objects=(changed,))
         name = f"{what}, by the role admin"
-        yield Attack(name, promise, "the platform's. Take", policy, tenant=ADMIN, objects=(changed,))
+        yield commit(name, promise, "the platform's. Take", policy, tenant=ADMIN, objects=(changed,))
 
 
-ATTACKS = tuple(_made_by_tenants())
+ATTACKS = (*flux(), *commits())

@@ -1,4 +1,4 @@
-"""What a tenant's pods may not be: images, nodes, priorities, accounts, volumes, and what its tier limits."""
+"""Attacks by pods: images, nodes, priorities, accounts, volumes, limits, and objects that never end."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from tests.isolation.attack import (
     ADMIN,
     BASIC,
     CLUSTER_ADMIN,
-    LIMITS,
+    FORBIDDEN,
     NEIGHBOUR,
-    POD_SECURITY,
-    QUOTA,
+    OWN,
     STRICT,
     WIDE,
     Attack,
-    by_policy,
+    commit,
+    request,
 )
+from tests.isolation.defences import ADMISSION, LIMITS, POD_SECURITY, QUOTA, ROLE, SPACE, admission_policy
 
 REQUIRED, PREFERRED = (
     "requiredDuringSchedulingIgnoredDuringExecution",
@@ -29,7 +30,7 @@ REQUIRED, PREFERRED = (
 
 def images() -> Iterator[Attack]:
     """Images of registries that the tenant may not use."""
-    defence, reason = (by_policy("images"),), "not from a registry of this tenant: "
+    defence, reason = (admission_policy("images"),), "not from a registry of this tenant: "
 
     def image(name: str) -> Manifest:
         return {"container": {"image": name}}
@@ -42,7 +43,7 @@ def images() -> Iterator[Attack]:
         ("a CronJob", of.cron_job),
         ("a pod", of.pod),
     ):
-        yield Attack(
+        yield request(
             f"{what} runs an image of a foreign registry", defence, reason + evil, build(WIDE, **image(evil)), WIDE
         )
     for what, name, full in (
@@ -55,20 +56,20 @@ def images() -> Iterator[Attack]:
         ("another port of an allowed registry", "registry.k8s.io:8443/x", "registry.k8s.io:8443/x"),
         ("Docker Hub by its other name", "index.docker.io/evil/miner", "docker.io/evil/miner"),
     ):
-        yield Attack(f"an image comes from {what}", defence, reason + full, of.deployment(WIDE, **image(name)), WIDE)
+        yield request(f"an image comes from {what}", defence, reason + full, of.deployment(WIDE, **image(name)), WIDE)
     hidden = [{**of.CONTAINER, "name": "hidden", "image": evil}]
     volume = [{"name": "hidden", "image": {"reference": evil}}]
-    yield Attack(
+    yield request(
         "an init container runs a foreign image",
         defence,
         reason + evil,
         of.deployment(WIDE, initContainers=hidden),
         WIDE,
     )
-    yield Attack("a volume is a foreign image", defence, reason + evil, of.deployment(WIDE, volumes=volume), WIDE)
+    yield request("a volume is a foreign image", defence, reason + evil, of.deployment(WIDE, volumes=volume), WIDE)
     running = of.pod(CLUSTER_ADMIN)
     running["metadata"]["name"] = "running"
-    yield Attack(
+    yield request(
         "a debug container with a foreign image is added to a running pod",
         defence,
         reason + evil,
@@ -78,7 +79,7 @@ def images() -> Iterator[Attack]:
         "ephemeralcontainers",
         given=(running,),
     )
-    yield Attack(
+    yield request(
         "a running pod's image is changed",
         defence,
         reason + evil,
@@ -95,7 +96,7 @@ def pods() -> Iterator[Attack]:
     def tries(
         name: str, policy: str, reason: str, *, build: Any = of.deployment, tenant: str = BASIC, **changes: Any
     ) -> Attack:
-        return Attack(name, (by_policy(policy),), reason, build(tenant, **changes), tenant)
+        return request(name, (admission_policy(policy),), reason, build(tenant, **changes), tenant)
 
     for kind in ("platform", "system-node-critical"):
         reason = f"may not have the PriorityClass {kind}"
@@ -140,9 +141,9 @@ def pods() -> Iterator[Attack]:
             yield tries(f"a Deployment {doing} {what}", "placement", reason, affinity={kind: rule})
     yield tries("a Deployment moves to the control plane", "placement", "for the cluster's own", tolerations=control)
 
-    yield Attack(
+    yield request(
         "a pod that waits gets a toleration of every taint",
-        (by_policy("placement"),),
+        (admission_policy("placement"),),
         "tolerates every taint",
         waiting,
         CLUSTER_ADMIN,
@@ -168,7 +169,7 @@ def pods() -> Iterator[Attack]:
     replicated = of.stateful_set(BASIC)
     claim = {"metadata": {"name": "data"}, "spec": of.claim(BASIC, volumeName="neighbours")["spec"]}
     replicated["spec"]["volumeClaimTemplates"] = [claim]
-    yield Attack("a StatefulSet claims another's volume", (by_policy("volumes"),), reason, replicated)
+    yield request("a StatefulSet claims another's volume", (admission_policy("volumes"),), reason, replicated)
     selector = {"matchLabels": {"of": NEIGHBOUR}}
     template = {"volumeClaimTemplate": {"spec": of.claim(BASIC, selector=selector)["spec"]}}
     volumes = [{"name": "theirs", "ephemeral": template}]
@@ -186,9 +187,9 @@ def pods() -> Iterator[Attack]:
         build=of.cron_job,
         serviceAccount=BASIC,
     )
-    yield Attack(
+    yield request(
         "a Secret asks for the reconciler's token",
-        (by_policy("tokens"),),
+        (admission_policy("tokens"),),
         "a token that never ends",
         of.make(
             "Secret",
@@ -200,9 +201,9 @@ def pods() -> Iterator[Attack]:
     yield tries("a claim takes another's volume", "claims", "names its volume", build=of.claim, volumeName="neighbours")
     pending = of.claim(BASIC)
     pending["metadata"]["name"] = "pending"
-    yield Attack(
+    yield request(
         "a claim that waits takes another's volume",
-        (by_policy("claims"),),
+        (admission_policy("claims"),),
         "names its volume",
         {**pending, "spec": {"volumeName": "neighbours"}},
         verb="merge",
@@ -215,7 +216,7 @@ def endings() -> Iterator[Attack]:
     stuck, reason = {"finalizers": ["example.com/never"]}, "a template's finalizers"
 
     def tries(name: str, reason: str, manifest: Manifest) -> Attack:
-        return Attack(name, (by_policy("endings"),), reason, manifest)
+        return request(name, (admission_policy("endings"),), reason, manifest)
 
     deployment, cron_job, job = of.deployment(BASIC), of.cron_job(BASIC), of.cron_job(BASIC)
     deployment["spec"]["template"]["metadata"] |= stuck
@@ -237,16 +238,16 @@ def limits() -> Iterator[Attack]:
     """More than the tier gives."""
     exceeded = "exceeded quota: tenant"
     huge = of.claim(BASIC, resources={"requests": {"storage": "1Ti"}})
-    yield Attack("a claim beyond the quota", (QUOTA,), exceeded, huge)
+    yield request("a claim beyond the quota", (QUOTA,), exceeded, huge)
     ports = [{"name": f"p{port}", "port": port, "protocol": "TCP"} for port in range(80, 86)]
     many_ports = of.service(WIDE, type="NodePort", ports=ports)
-    yield Attack("a Service takes more ports of the nodes than the quota", (QUOTA,), exceeded, many_ports, WIDE)
+    yield request("a Service takes more ports of the nodes than the quota", (QUOTA,), exceeded, many_ports, WIDE)
     much = {"requests": {"memory": "900Mi"}, "limits": {"memory": "900Mi"}}
     many = [{**of.CONTAINER, "name": f"c{number}", "resources": much} for number in range(5)]
-    yield Attack("a pod's memory beyond the quota", (QUOTA,), exceeded, of.pod(WIDE, containers=many), WIDE)
+    yield request("a pod's memory beyond the quota", (QUOTA,), exceeded, of.pod(WIDE, containers=many), WIDE)
     large = {"resources": {"limits": {"cpu": "64", "memory": "64Mi"}, "requests": {"cpu": "10m"}}}
     reason = "maximum cpu usage per Container"
-    yield Attack("a container of a whole node", (LIMITS,), reason, of.pod(WIDE, container=large), WIDE)
+    yield request("a container of a whole node", (LIMITS,), reason, of.pod(WIDE, container=large), WIDE)
 
     reason = 'violates PodSecurity "baseline:latest"'
     for what, changes in (
@@ -254,20 +255,138 @@ def limits() -> Iterator[Attack]:
         ("turns off seccomp", {"seccompProfile": {"type": "Unconfined"}}),
     ):
         manifest = of.pod(ADMIN, container={"securityContext": changes})
-        yield Attack(f"a pod {what}", (POD_SECURITY,), reason, manifest, ADMIN)
+        yield request(f"a pod {what}", (POD_SECURITY,), reason, manifest, ADMIN)
     sysctls = {"sysctls": [{"name": "kernel.msgmax", "value": "65536"}]}
-    yield Attack(
+    yield request(
         "a pod sets the node's sysctls", (POD_SECURITY,), reason, of.pod(ADMIN, securityContext=sysctls), ADMIN
     )
     root = of.pod(STRICT, securityContext={"runAsUser": 0}, container={"securityContext": {}})
     reason = 'violates PodSecurity "restricted:latest"'
-    yield Attack("a pod runs as root where the tier is restricted", (POD_SECURITY,), reason, root, STRICT)
+    yield request("a pod runs as root where the tier is restricted", (POD_SECURITY,), reason, root, STRICT)
     privileged = of.pod(ADMIN, container={"securityContext": {"privileged": True}})
     # The policy's own check is about tiers that are not privileged, too.
-    yield Attack("a pod is root on its node, at baseline", (POD_SECURITY,), "privileged", privileged, ADMIN)
-    nodes = (by_policy("nodes"), POD_SECURITY)
+    yield request("a pod is root on its node, at baseline", (POD_SECURITY,), "privileged", privileged, ADMIN)
+    nodes = (admission_policy("nodes"), POD_SECURITY)
     for what, changes in (
         ("shares the node's network", {"hostNetwork": True}),
         ("mounts the node's root", {"volumes": [{"name": "node", "hostPath": {"path": "/"}}]}),
     ):
-        yield Attack(f"a pod {what}, at baseline", nodes, "", of.pod(ADMIN, **changes), ADMIN)
+        yield request(f"a pod {what}, at baseline", nodes, "", of.pod(ADMIN, **changes), ADMIN)
+
+
+def commits() -> Iterator[Attack]:
+    """Pods of a product in a repository."""
+    promise = "A tenant's pods share nothing with the node that they run on, nor take others' place there."
+    away = ADMISSION
+    pods = f"/api/v1/namespaces/{OWN}/pods?labelSelector=app%3Dattack"
+    root = [{"name": "node", "hostPath": {"path": "/"}}]
+    for what, reason, policy, level, changes in (
+        ("is root on its node", "is root on its node", "nodes", True, _container(privileged=True)),
+        ("mounts the node's root", "hostPath volumes are folders", "nodes", True, {"volumes": root}),
+        ("has the node's network", "Leave out: hostNetwork", "nodes", True, {"hostNetwork": True}),
+        ("sees the node's processes", "Leave out: hostPID", "nodes", True, {"hostPID": True}),
+        ("chooses its node", "nodeName goes around", "placement", False, {"nodeName": "simulated-a"}),
+        (
+            "pushes others off their node",
+            "may not have the PriorityClass",
+            "priority",
+            False,
+            {"priorityClassName": "system-node-critical"},
+        ),
+        (
+            "runs on every tainted node",
+            "tolerates every taint",
+            "placement",
+            False,
+            {"tolerations": [{"operator": "Exists"}]},
+        ),
+    ):
+        deployment = of.attacking_pods(OWN, **changes)
+        needed = away | SPACE if level or "priority" in policy else away
+        proof = "" if "priority" in policy else pods
+        yield commit(
+            f"a Deployment {what}",
+            promise,
+            reason,
+            f"admission: saas-tenant-{policy}",
+            needed if proof else away,
+            objects=(deployment,),
+            proof=proof,
+        )
+        if level:
+            yield commit(
+                f"a Deployment {what}, and no admission policy is there",
+                promise,
+                'violates PodSecurity "baseline:latest"',
+                "Pod Security: baseline",
+                needed,
+                away,
+                objects=(deployment,),
+                seen_at="event",
+                proof=pods,
+            )
+    capable = of.attacking_pods(OWN, **_container(capabilities={"add": ["SYS_ADMIN"]}))
+    yield commit(
+        "a Deployment has the capability to administer its node",
+        promise,
+        'violates PodSecurity "baseline:latest"',
+        "Pod Security: baseline",
+        SPACE,
+        objects=(capable,),
+        seen_at="event",
+        proof=pods,
+    )
+    promise = "No tenant takes more than its share of the cluster."
+    huge = of.claim(OWN, resources={"requests": {"storage": "100Ti"}})
+    large = of.attacking_pods(OWN, container={"resources": {"limits": {"memory": "32Gi"}}})
+    many = of.attacking_pods(
+        OWN, container={"resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": "1", "memory": "64Mi"}}}
+    )
+    many["spec"]["replicas"] = 30
+    away = SPACE
+    yield commit(
+        "a claim beyond the quota of storage",
+        promise,
+        "exceeded quota: tenant",
+        "ResourceQuota",
+        away,
+        objects=(of.evil(huge),),
+    )
+    yield commit(
+        "more pods than the quota has",
+        promise,
+        "exceeded quota: tenant",
+        "ResourceQuota",
+        away,
+        objects=(many,),
+        seen_at="event",
+        proof=f"/api/v1/namespaces/{OWN}/pods?labelSelector=app%3Dattack&at-least=30",
+    )
+    yield commit(
+        "a container larger than the limits allow",
+        promise,
+        "maximum memory usage per Container is 4Gi",
+        "LimitRange",
+        away,
+        objects=(large,),
+        seen_at="event",
+        proof=pods,
+    )
+    agent = of.evil(of.daemon_set(OWN))
+    yield commit("an agent on every node", promise, FORBIDDEN, ROLE, frozenset({ROLE}), objects=(agent,))
+    taken = of.evil(of.claim(OWN, volumeName="neighbours"))
+    yield commit(
+        "a claim takes a neighbour's volume",
+        "A tenant gets new volumes, and takes none that was made for another.",
+        "names its volume",
+        "admission: saas-tenant-volumes",
+        ADMISSION,
+        objects=(taken,),
+    )
+
+
+def _container(**security: Any) -> dict[str, Any]:
+    return {"container": {"securityContext": {"allowPrivilegeEscalation": True, **security}}}
+
+
+ATTACKS = (*images(), *pods(), *endings(), *limits(), *commits())

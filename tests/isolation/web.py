@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from tests.isolation.hostile import SECONDS
+SECONDS = 45.0
+"""In which Flux has to come to a verdict about a commit; it checks health for half a minute."""
 
 FROM_THE_WEB = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "from-the-web"}}
 DEPENDENCY = {"apiVersion": "v2", "name": "more", "version": "1.0.0"}

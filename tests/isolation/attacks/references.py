@@ -15,8 +15,9 @@ from typing import Any
 
 from model.kubernetes.manifests import Manifest
 from tests.isolation import objects as of
-from tests.isolation.hostile import ADMIN, ADMISSION, LOCKDOWN, NEIGHBOUR, OWN, RBAC, WEB, Attack
-from tests.isolation.hostile_flux import MORE, kustomization, made, neighbours
+from tests.isolation.attack import ADMIN, NEIGHBOUR, OWN, WEB, Attack, commit
+from tests.isolation.attacks.flux import MORE, made, neighbours, own_kustomization
+from tests.isolation.defences import ADMISSION, LOCKDOWN, ROLE
 from tests.platform import eventually
 
 CONTROLLER = "notification-controller"
@@ -41,11 +42,11 @@ namespace: there is no way to write down another. A test compares this with the 
 
 
 def _second_line() -> Iterator[Attack]:
-    gone = frozenset({ADMISSION})
+    gone = ADMISSION
     both = gone | {LOCKDOWN}
 
     def tries(name: str, reason: str, defence: str, away: frozenset[str], manifest: Manifest, **how: Any) -> Attack:
-        return Attack(
+        return commit(
             f"a Kustomization {name}, and no admission policy is there",
             SECOND,
             reason,
@@ -60,7 +61,7 @@ def _second_line() -> Iterator[Attack]:
         "cross-namespace references have been blocked",
         "Flux: --no-cross-namespace-refs",
         both,
-        kustomization(sourceRef=neighbours("GitRepository"), targetNamespace=OWN),
+        own_kustomization(sourceRef=neighbours("GitRepository"), targetNamespace=OWN),
     )
     cluster_role = {"apiVersion": f"{of.RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": f"more-{OWN}"}}
     yield tries(
@@ -68,31 +69,31 @@ def _second_line() -> Iterator[Attack]:
         f'User "system:serviceaccount:{OWN}:default" cannot',
         "Flux: --default-service-account",
         both,
-        kustomization(serviceAccountName=None),
+        own_kustomization(serviceAccountName=None),
         files={"/more/more.yaml": str(cluster_role).replace("'", '"')},
         proof=f"/apis/{of.RBAC}/v1/clusterroles/more-{OWN}",
     )
     yield tries(
         "has a neighbour's namespace as its target",
         f'"system:serviceaccount:{OWN}:{OWN}" cannot',
-        RBAC,
-        gone | {RBAC},
-        kustomization(targetNamespace=NEIGHBOUR),
+        ROLE,
+        gone | {ROLE},
+        own_kustomization(targetNamespace=NEIGHBOUR),
     )
     yield tries(
         "acts as an account of the neighbour's name",
         f'"system:serviceaccount:{OWN}:{NEIGHBOUR}" cannot',
         "Flux: an account is looked for in the Kustomization's own namespace",
-        gone | {RBAC},
-        kustomization(serviceAccountName=NEIGHBOUR),
+        gone | {ROLE},
+        own_kustomization(serviceAccountName=NEIGHBOUR),
     )
     health = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "product", "namespace": NEIGHBOUR}
     yield tries(
         "watches the health of a neighbour's objects",
         f'"system:serviceaccount:{OWN}:{OWN}" cannot',
-        RBAC,
-        gone | {RBAC},
-        kustomization(healthChecks=[health]),
+        ROLE,
+        gone | {ROLE},
+        own_kustomization(healthChecks=[health]),
     )
     for what, changes in (
         ("decrypts with a neighbour's key", {"decryption": {"provider": "sops", "secretRef": _secret()}}),
@@ -107,7 +108,7 @@ def _second_line() -> Iterator[Attack]:
             "field not declared in schema",
             "Kubernetes: the definition has no field for another namespace",
             frozenset(),
-            kustomization(**changes),
+            own_kustomization(**changes),
             seen_at="Kustomization",
         )
     yield tries(
@@ -115,12 +116,12 @@ def _second_line() -> Iterator[Attack]:
         "not found",
         "Flux: paths stay in the source's folder",
         frozenset(),
-        kustomization(path="./../../../gitrepository/neighbour/neighbour"),
+        own_kustomization(path="./../../../gitrepository/neighbour/neighbour"),
     )
     expression = "dep.spec.path == './kustomize' && dep.status.conditions.size() > 0"
-    waits = kustomization(dependsOn=[{"name": NEIGHBOUR, "namespace": NEIGHBOUR, "readyExpr": expression}])
+    waits = own_kustomization(dependsOn=[{"name": NEIGHBOUR, "namespace": NEIGHBOUR, "readyExpr": expression}])
     policy = "admission: saas-tenant-flux (Flux's lockdown does not cover dependsOn)"
-    yield Attack(
+    yield commit(
         "a Kustomization reads a neighbour's by what it depends on",
         SECOND,
         "are the platform's. Take this out",
@@ -153,19 +154,19 @@ def _second_line() -> Iterator[Attack]:
         "connect: connection refused",
         "Flux: programs in a kubeconfig are left out (--insecure-kubeconfig-exec is off)",
         frozenset(),
-        kustomization(kubeConfig={"secretRef": {"name": "attack"}}),
-        objects=(secret, kustomization(kubeConfig={"secretRef": {"name": "attack"}})),
+        own_kustomization(kubeConfig={"secretRef": {"name": "attack"}}),
+        objects=(secret, own_kustomization(kubeConfig={"secretRef": {"name": "attack"}})),
     )
 
 
 def _notifications() -> Iterator[Attack]:
-    gone = frozenset({ADMISSION})
+    gone = ADMISSION
     both = gone | {LOCKDOWN}
     flag = "Flux: --no-cross-namespace-refs"
     provider = made("Provider", "notification", "v1beta3", type="generic", address=f"{WEB}/events")
     events = [{"kind": "Kustomization", "name": "*", "namespace": NEIGHBOUR}]
     alert = made("Alert", "notification", "v1beta3", providerRef={"name": "attack"}, eventSources=events)
-    yield Attack(
+    yield commit(
         "an Alert sends a neighbour's events to the tenant, and no admission policy is there",
         SECOND,
         "cross-namespace references have been blocked",
@@ -173,13 +174,13 @@ def _notifications() -> Iterator[Attack]:
         both,
         gone,
         ADMIN,
-        (provider, alert),
+        objects=(provider, alert),
         then=listen,
     )
     token = of.make("Secret", OWN, name="attack", stringData={"token": "known"})
     resources = [neighbours("GitRepository")]
     receiver = made("Receiver", "notification", "v1", type="generic", secretRef={"name": "attack"}, resources=resources)
-    yield Attack(
+    yield commit(
         "a Receiver has a neighbour's source fetched, and no admission policy is there",
         SECOND,
         "cross-namespace references are not allowed",
@@ -187,7 +188,7 @@ def _notifications() -> Iterator[Attack]:
         both,
         gone,
         ADMIN,
-        (token, receiver),
+        objects=(token, receiver),
         then=ring,
     )
 

@@ -9,9 +9,9 @@ import yaml
 
 from model.kubernetes.manifests import Manifest
 from tests.isolation import objects as of
-from tests.isolation.hostile import ADMIN, BASIC, CLUSTER_ADMIN, HELM, NEIGHBOUR, OWN, PRIVATE, product
-from tests.isolation.hostile_flux import MORE
-from tests.isolation.hostile_helm import CHART
+from tests.isolation.attack import ADMIN, BASIC, CLUSTER_ADMIN, HELM, NEIGHBOUR, OWN, PRIVATE, product
+from tests.isolation.attacks.flux import MORE
+from tests.isolation.attacks.helm import CHART
 
 REPOSITORY = "hostile"
 POOL = {BASIC: 5, HELM: 3, ADMIN: 3, CLUSTER_ADMIN: 1, PRIVATE: 1}

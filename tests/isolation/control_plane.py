@@ -1,0 +1,222 @@
+"""Attacks by requests: a control plane with the guard rails, Flux's definitions and tenants of several kinds.
+
+Nothing reconciles, so it starts in seconds. The tenants' objects come from the program's own builders.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local import controlplane, toolchain
+from local.home import Home
+from local.toolchain.manifest import install_manifest
+from model.config import tenants
+from model.config.document import parse
+from model.config.mirrors import Location
+from model.config.network_rules import ClusterNetwork
+from model.kubernetes import flux, manifests
+from model.kubernetes.admission import guardrails
+from model.kubernetes.manifests import Manifest
+from model.kubernetes.tenant import isolation_objects
+from tests.isolation.api import Actor, Answer
+from tests.isolation.attack import Attack, Request
+from tests.isolation.attacks import REQUESTS
+from tests.isolation.defences import Defences
+from tests.isolation.runner import Outcome, policies
+from tests.platform import eventually
+
+TENANTS = """\
+defaults:
+  hosts: ["{tenant}.example.com", "*.{tenant}.example.net"]
+  source: {url: "https://github.com/stefanprodan/podinfo", branch: master, path: ./kustomize}
+tiers:
+  wide:
+    helm: true
+    services: [ClusterIP, NodePort, LoadBalancer, ExternalName]
+    registries: [ghcr.io/stefanprodan/, docker.io/library/, registry.k8s.io/]
+    priorityClasses: [business-hours]
+    podSecurity: privileged
+    quota: {services.loadbalancers: 2, services.nodeports: 5}
+tenants:
+  - {name: basic}
+  - {name: neighbour}
+  - {name: leaving}
+  - {name: premium, tier: premium}
+  - {name: wide, tier: wide}
+  - {name: strict, podSecurity: restricted, helm: true}
+  - {name: with-admin, tier: wide, helm: false, role: admin, podSecurity: baseline}
+  - {name: with-cluster-admin, tier: wide, role: cluster-admin}
+"""
+
+WAIT = 10.0
+"""Seconds in which the API server has to notice a changed defence."""
+
+WARNING = re.compile(r"ValidatingAdmissionPolicy '([^']+)' with binding '[^']+': #(\d+)")
+
+PRIORITY_CLASSES: list[Manifest] = [
+    {
+        "apiVersion": "scheduling.k8s.io/v1",
+        "kind": "PriorityClass",
+        "metadata": {"name": name},
+        "value": value,
+    }
+    for name, value in (("business-hours", 1000), ("platform", 1_000_000))
+]
+
+
+def _definition(group: str, kind: str, plural: str) -> Manifest:
+    """A kind of the Gateway API, or another that clusters have, reduced to its name."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": f"{plural}.{group}",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, a stand-in for tests"},
+        },
+        "spec": {
+            "group": group,
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
+            "scope": "Namespaced",
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
+        },
+    }
+
+
+DEFINITIONS = [
+    _definition("gateway.networking.k8s.io", "HTTPRoute", "httproutes"),
+    _definition("gateway.networking.k8s.io", "GRPCRoute", "grpcroutes"),
+    _definition("gateway.networking.k8s.io", "Gateway", "gateways"),
+    _definition("elbv2.k8s.aws", "TargetGroupBinding", "targetgroupbindings"),
+    _definition("eks.amazonaws.com", "TargetGroupBinding", "targetgroupbindings"),
+    _definition("example.com", "Widget", "widgets"),
+]
+
+
+@dataclass
+class Cluster:
+    """The control plane as tests use it, and where attacks by requests are carried out."""
+
+    home: Home
+    administrator: Actor
+    defences: Defences
+    actors: dict[str, Actor] = field(default_factory=dict[str, Actor])
+    _until: float = 0.0
+    """Until when the API server may not have noticed a change."""
+
+    def tenant(self, name: str) -> Actor:
+        """The tenant's reconciler, with a token of its own."""
+        if name not in self.actors:
+            token = self.administrator.token(name, name)
+            self.actors[name] = Actor(self.home, self.administrator.kinds, token)
+        return self.actors[name]
+
+    def attempt(self, attack: Attack, *, dry_run: bool = False) -> Answer:
+        """What the API server says to an attack."""
+        action = attack.action
+        assert isinstance(action, Request)
+        return self.tenant(attack.tenant).send(
+            action.verb,
+            action.manifest,
+            action.subresource,
+            body=action.body,
+            as_user=action.as_user,
+            dry_run=dry_run,
+        )
+
+    def settle(self) -> None:
+        """The API server looks for changed policies once a second; `carry_out` asks again until then."""
+        self._until = time.monotonic() + WAIT
+
+    def carry_out(self, attacks: Sequence[Attack], *, defended: bool) -> Mapping[str, Outcome | Exception]:
+        """For real where they have to be refused, else as dry runs, which are refused where real requests are."""
+        return {one.key: self._refused(one) if defended else self._through(one) for one in attacks}
+
+    def _refused(self, attack: Attack) -> Outcome:
+        answer = self.attempt(attack)
+        damage = () if answer.code in (200, 201, 403) else (f"refused by code {answer.code}, which is another reason",)
+        return Outcome(answer.message or str(answer.code), answer.ok, damage)
+
+    def _through(self, attack: Attack) -> Outcome:
+        expected = policies(attack.without)
+        answer, failed = self.attempt(attack, dry_run=True), frozenset[tuple[str, int]]()
+        while True:
+            failed = _failed_checks(answer)
+            stopped_by = {policy for policy, _ in failed}
+            # A warning without a number is of a policy as it was before.
+            numbered = len(failed) == sum("ValidatingAdmissionPolicy" in one for one in answer.warnings)
+            if (answer.ok and numbered and stopped_by == expected) or time.monotonic() > self._until:
+                break
+            time.sleep(0.05)
+            answer = self.attempt(attack, dry_run=True)
+        wrong = (f"refused by {sorted(stopped_by)}, not {sorted(expected)}",) if stopped_by != expected else ()
+        return Outcome(_result(answer), answer.ok, wrong, failed)
+
+
+def _failed_checks(answer: Answer) -> frozenset[tuple[str, int]]:
+    """The checks about which policies warn."""
+    matches = (WARNING.search(one) for one in answer.warnings)
+    return frozenset((match[1], int(match[2])) for match in matches if match)
+
+
+def _result(answer: Answer) -> str:
+    if not answer.ok:
+        return answer.message
+    done = {200: "OK", 201: "Created"}.get(answer.code, "")
+    return f"{answer.code} {done}: {answer.body.get('kind', '')} {answer.body.get('metadata', {}).get('name', '')}"
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Cluster]:
+    """The control plane, its data in a folder; stopped at the end, whatever happens."""
+    home = Home(folder)
+    try:
+        controlplane.up(home, toolchain.ensure(controlplane.COMPONENTS))
+        installed = flux.parse(install_manifest().read_text(), "install.yaml", flux_components(), lockdown=True)
+        first = Actor(home)
+        first.apply(*installed.definitions, *DEFINITIONS)
+        for definition in (*installed.definitions[1:], *DEFINITIONS):
+            eventually(lambda of=definition: established(first, of))
+        administrator = Actor(home)
+        administrator.apply(*PRIORITY_CLASSES, *(m for m in installed.permissions if "rbac" in m["apiVersion"]))
+        administrator.apply(*guardrails())
+        for tenant in tenants.parse(parse(TENANTS, "tenants.yaml")):
+            administrator.apply(*objects_of(tenant))
+        for attack in REQUESTS:
+            assert isinstance(attack.action, Request)
+            administrator.apply(*attack.action.given)
+        hostile = sorted({attack.tenant for attack in REQUESTS})
+        ready = Cluster(home, administrator, Defences(administrator, hostile))
+        # A policy takes effect some time after the API server has it. If one never does, the tests fail.
+        last = {attack.promise: attack for attack in REQUESTS}.values()
+        deadline = time.monotonic() + 15
+        while any(ready.attempt(one, dry_run=True).ok for one in last) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        yield ready
+    finally:
+        controlplane.down(home)
+
+
+def flux_components() -> tuple[str, ...]:
+    return (*flux.LOCKDOWN, "source-controller")
+
+
+def objects_of(tenant: tenants.Tenant) -> list[Manifest]:
+    """What the program makes for a tenant in Kubernetes."""
+    return [
+        manifests.namespace(tenant),
+        *(manifest for _, manifest in isolation_objects(tenant, ClusterNetwork())),
+        manifests.git_repository(tenant, Location(tenant.source.url, "")),
+        manifests.kustomization(tenant),
+    ]
+
+
+def established(actor: Actor, definition: Manifest) -> bool:
+    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{definition['metadata']['name']}"
+    conditions = actor.call("GET", path).body.get("status", {}).get("conditions", [])
+    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)

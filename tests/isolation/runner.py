@@ -1,0 +1,108 @@
+"""Carries out attacks: refused with their defences, through without them. One way for requests and commits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+from tests.isolation.attack import Attack
+from tests.isolation.defences import LOCKDOWN, POLICIES, SPACE, Defences
+
+DEFENDED, UNDEFENDED = "defended", "without the defence"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one attack."""
+
+    answer: str
+    """What the API server or Flux said; empty where nothing was said in time."""
+    got_through: bool
+    damage: tuple[str, ...] = ()
+    """What must not happen, whether the attack is refused or not: a neighbour's object changed, a product replaced."""
+    failed_checks: frozenset[tuple[str, int]] = frozenset()
+    """The checks that it does not meet while their policies only warn: a policy and the number of its check."""
+
+
+Outcomes = dict[tuple[str, bool], Outcome | Exception]
+"""By the attack's key, and whether it was defended against."""
+
+
+class Arena(Protocol):
+    """A cluster with hostile tenants."""
+
+    @property
+    def defences(self) -> Defences: ...
+
+    def settle(self) -> None:
+        """Wait until the API server has noticed which defences are removed."""
+        ...
+
+    def carry_out(self, attacks: Sequence[Attack], *, defended: bool) -> Mapping[str, Outcome | Exception]:
+        """The outcome of each attack by its key."""
+        ...
+
+
+def run(arena: Arena, attacks: Sequence[Attack], selected: Callable[[Attack, bool], bool]) -> Outcomes:
+    """Carry out the selected attacks, with their defences (True) and without (False), stage by stage."""
+    outcomes: Outcomes = {}
+    for stage in stages(attacks):
+        refused = [one for one in attacks if one.despite == stage and selected(one, True)]
+        through = [one for one in attacks if one.without and one.without == stage and selected(one, False)]
+        if refused or through:
+            arena.defences.only_without(stage)
+            arena.settle()
+            for some, defended in ((refused, True), (through, False)):
+                found = arena.carry_out(some, defended=defended)
+                outcomes |= {(key, defended): outcome for key, outcome in found.items()}
+    arena.defences.only_without(frozenset())
+    arena.settle()
+    return outcomes
+
+
+def stages(attacks: Sequence[Attack]) -> list[frozenset[str]]:
+    """The sets of defences to be removed, in an order in which few have to be removed and restored."""
+    left = {attack.despite for attack in attacks} | {attack.without for attack in attacks}
+    ordered: list[frozenset[str]] = [frozenset()]
+    while left := left - {ordered[-1]}:
+        last = ordered[-1]
+        ordered.append(min(left, key=lambda stage: (_cost(stage ^ last), sorted(stage))))
+    return ordered
+
+
+def _cost(moved: frozenset[str]) -> int:
+    # Flux' controllers start again for the lockdown; for a namespace's limits the tests have to wait.
+    return len(moved) + 100 * (LOCKDOWN in moved) + 10 * len(moved & SPACE)
+
+
+Record = Callable[[str, object], None]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One line of the report: an attack, how it was carried out, and what was said."""
+
+    promise: str
+    defence: str
+    attack: str
+    mode: str
+    by: str
+    answer: str
+
+    def record(self, record_property: Record) -> None:
+        """As a property of the test, which pytest writes into its JUnit file."""
+        record_property("attempt", json.dumps(asdict(self)))
+
+
+def attempt(attack: Attack, outcome: Outcome | Exception, *, defended: bool) -> Attempt:
+    """An attack and its outcome as the report shows them."""
+    answer = "" if isinstance(outcome, Exception) else " ".join(outcome.answer.split())[:300]
+    mode = DEFENDED if defended else UNDEFENDED
+    return Attempt(attack.promise, attack.refused_by, attack.name, mode, attack.action.by, answer)
+
+
+def policies(defences: frozenset[str]) -> frozenset[str]:
+    """Those of the defences that are admission policies."""
+    return defences & POLICIES.keys()

@@ -1,0 +1,147 @@
+"""Commits that would hold up other tenants, or outlive their own tenant."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psutil
+import pytest
+import yaml
+
+from local import agent
+from tests.isolation import objects as of
+from tests.isolation.attack import OWN, Commit, product_of
+from tests.isolation.attacks import helm
+from tests.isolation.commit_trial import Commits
+from tests.isolation.defences import LOCKDOWN
+from tests.isolation.flux_platform import HostilePlatform
+from tests.isolation.runner import DEFENDED, UNDEFENDED, Attempt, Record
+from tests.isolation.tenants import tenants_file
+from tests.isolation.web import SECONDS, Web
+from tests.platform import eventually
+
+
+@dataclass(frozen=True)
+class Endless:
+    """A base for which kustomize-controller would wait, with all tenants behind it."""
+
+    attack: str
+    reason: str
+    defence: str
+    address: Callable[[HostilePlatform], str]
+    begun: Callable[[HostilePlatform], bool]
+    """Whether the controller waits for it."""
+
+    def record(self, record_property: Record, mode: str, answer: str) -> None:
+        promise = "No tenant's commit holds up its neighbours'."
+        Attempt(promise, self.defence, self.attack, mode, Commit.by, answer[:300]).record(record_property)
+
+
+def _metrics(hostile: HostilePlatform) -> tuple[psutil.Process, int]:
+    """kustomize-controller, and the port of its metrics and profiles."""
+    programs = agent.programs(hostile.platform.home)
+    process = psutil.Process(next(pid for pod, pid in programs.items() if pod.startswith("kustomize-controller-")))
+    flag = next(one for one in process.cmdline() if one.startswith("--metrics-addr="))
+    return process, int(flag.rpartition(":")[2])
+
+
+def _profile(hostile: HostilePlatform) -> str:
+    """Where kustomize-controller would profile itself for a while, were it listening at localhost."""
+    return f"http://localhost:{_metrics(hostile)[1]}/debug/pprof/trace?seconds=30"
+
+
+def _profiles_itself(hostile: HostilePlatform) -> bool:
+    process, port = _metrics(hostile)
+    return any(one.raddr and one.raddr[1] == port for one in process.net_connections())
+
+
+ENDLESS = (
+    Endless(
+        "a base is on a server that never answers",
+        "proxyconnect",
+        "Flux: kustomize-controller's proxy, which is not there",
+        lambda hostile: f"{hostile.web}/slow",
+        lambda _: Web.asked.is_set(),
+    ),
+    Endless(
+        "a base is the controller's own profile",
+        "connection refused",
+        "Flux: kustomize-controller listens at its own address only",
+        _profile,
+        _profiles_itself,
+    ),
+)
+
+
+@pytest.mark.parametrize("base", ENDLESS, ids=lambda base: base.attack)
+def test_an_endless_base_does_not_hold_up_other_tenants(
+    hostile: HostilePlatform, base: Endless, record_property: Record
+) -> None:
+    with _asking_for_ever(hostile, "hostile-basic-1", base) as commit:
+        ready, said = hostile.settled("hostile-basic-1", commit)
+        base.record(record_property, DEFENDED, said)
+        assert not ready
+        assert base.reason in said
+        hostile.applied("hostile-basic-2", product_of("hostile-basic-2", str(time.time_ns())))
+        assert not Web.asked.is_set()
+
+
+@pytest.mark.parametrize("base", ENDLESS, ids=lambda base: base.attack)
+def test_without_its_defence_an_endless_base_holds_up_everybody(
+    hostile: HostilePlatform, hostile_commits: Commits, base: Endless, record_property: Record
+) -> None:
+    hostile_commits.defences.only_without(frozenset({LOCKDOWN}))
+    try:
+        with _asking_for_ever(hostile, "hostile-basic-1", base):
+            eventually(lambda: base.begun(hostile), SECONDS)
+            other = hostile.commit("hostile-basic-2", product_of("hostile-basic-2", str(time.time_ns())))
+            hostile.reconcile("hostile-basic-2")
+            with pytest.raises(AssertionError, match="not within"):
+                eventually(lambda: hostile.attempted("hostile-basic-2", other), 10)
+        base.record(record_property, UNDEFENDED, "no verdict about a neighbour's commit for 10 s")
+    finally:
+        hostile_commits.defences.only_without(frozenset())
+
+
+@contextmanager
+def _asking_for_ever(hostile: HostilePlatform, tenant: str, base: Endless) -> Iterator[str]:
+    """While a tenant's commit names such a base; afterwards it is reverted, and the tenant is ready again."""
+    Web.asked.clear()
+    Web.answers.clear()
+    action = Commit(kustomization={"resources": [base.address(hostile)]})
+    commit = hostile.commit(tenant, action.contents(tenant, {}, "slow"))
+    hostile.reconcile(tenant)
+    try:
+        yield commit
+    finally:
+        Web.answers.set()
+    assert hostile.ready_with(tenant, hostile.applied(tenant, product_of(tenant, str(time.time_ns()))))
+
+
+def test_objects_that_a_tenant_protects_are_removed_with_it(hostile: HostilePlatform, record_property: Record) -> None:
+    leaver = "hostile-helm-3"
+    kept = of.make("ConfigMap", OWN, name="kept", data={"x": "y"})
+    kept["metadata"]["annotations"] = {"kustomize.toolkit.fluxcd.io/prune": "disabled"}
+    quota = of.make("ResourceQuota", OWN, name="attack", spec={"hard": {"pods": "100000"}})
+    files = {**helm.CHART, "/chart/templates/quota.yaml": yaml.safe_dump(quota)}
+    action = Commit(objects=(kept, helm.release()), files=files)
+    commit = hostile.commit(leaver, action.contents(leaver, {}, "leaving"))
+    hostile.reconcile(leaver)
+    assert hostile.ready_with(leaver, commit)
+    release = f"/apis/helm.toolkit.fluxcd.io/v2/namespaces/{leaver}/helmreleases/attack"
+    eventually(lambda: "quota" in str((hostile.get(release) or {}).get("status", {})))
+    (hostile.platform.project / hostile.stack.tenants_file).write_text(tenants_file(leaver))
+    hostile.stack.up()
+    eventually(lambda: hostile.get(f"/api/v1/namespaces/{leaver}") is None)
+    Attempt(
+        "A tenant that is removed leaves nothing, whatever it prepared.",
+        "order of removal: the Kustomization, then the namespace with all in it",
+        "objects that are not to be pruned, and a release that cannot be uninstalled",
+        DEFENDED,
+        Commit.by,
+        f"the namespace {leaver} is gone",
+    ).record(record_property)
+    assert not hostile.touched()
