@@ -149,7 +149,7 @@ def test_a_tenants_reconciler_cannot_touch_another_namespace(
     assert objects_of(platform, "gamma") == before
 
 
-def test_a_removed_tenant_leaves_nothing_behind_and_its_neighbour_untouched(article: Stack, platform: Platform) -> None:
+def test_a_removed_tenant_leaves_nothing_and_its_neighbour_intact(article: Stack, platform: Platform) -> None:
     neighbour = objects_of(platform, "alpha")
     keys = len(deploy_keys(platform, "product"))
     article.tenants({"alpha": PRIVATE, "gamma": PUBLIC})
@@ -169,7 +169,7 @@ def test_a_removed_tenant_leaves_nothing_behind_and_its_neighbour_untouched(arti
         eventually(lambda: applied(platform, "beta"))
 
 
-def test_only_the_lockdown_keeps_a_tenant_from_its_neighbours_source(article: Stack, platform: Platform) -> None:
+def test_only_the_lockdown_protects_a_neighbours_source(article: Stack, platform: Platform) -> None:
     borrowed = {
         "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
         "kind": "Kustomization",
@@ -240,7 +240,7 @@ def kill_update(stack: Stack, moment: Callable[[], bool]) -> None:
     pulumi.recover(home, stack.name, cwd=project)
 
 
-def test_destroying_the_stack_leaves_the_repository_and_nothing_else(platform: Platform, article: Stack) -> None:
+def test_destroy_leaves_only_the_repository(platform: Platform, article: Stack) -> None:
     article.destroy()
     left = article.exported()["deployment"].get("resources", [])
     assert left == [] or [resource["type"] for resource in left] == ["pulumi:pulumi:Stack"]

@@ -35,7 +35,7 @@ def kinds(changes: list[Change]) -> set[tuple[str, str]]:
     return {(change.operation, change.type) for change in changes}
 
 
-def test_production_comes_up_changes_without_replacement_and_goes_without_a_trace(tmp_path: Path) -> None:
+def test_prod_eu_is_created_changed_in_place_and_destroyed(tmp_path: Path) -> None:
     seen: dict[str, Any] = {}
 
     def then(rehearsal: Rehearsal) -> None:

@@ -1,4 +1,4 @@
-"""Who asks the API server, and what it answers: a tenant's own account with a real token, or the administrator."""
+"""Requests to the API server: by a tenant's service account with a real token, or by the administrator."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PATCHES = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What the API server said."""
+    """A response of the API server."""
 
     code: int
     body: dict[str, Any]
@@ -78,7 +78,7 @@ class Kinds:
 
 
 class Actor:
-    """One identity on one connection."""
+    """A user of the API server, on a connection of its own."""
 
     def __init__(self, home: Home, kinds: Kinds | None = None, token: str = "") -> None:
         tls = ssl.create_default_context(cafile=access.authority(home).certificate)
@@ -98,7 +98,7 @@ class Actor:
         as_user: str = "",
         **query: str,
     ) -> Answer:
-        """One request, whatever comes of it; `as_user` impersonates."""
+        """Send a request and return its response, successful or not; `as_user` impersonates."""
         content = None if body is None else json.dumps(body)
         where = f"{path}?{urlencode(query)}" if query else path
         headers = {**self._headers, "Content-Type": kind, **({"Impersonate-User": as_user} if as_user else {})}

@@ -1,4 +1,4 @@
-"""One attack: what a hostile tenant tries, which promise that would break, and what refuses it.
+"""An attack of a hostile tenant: the promise that it would break, and the defences that refuse it.
 
 An attack is carried out by an API request with the token of the tenant's reconciler, or by a commit to the tenant's
 repository that Flux reconciles. Each is tried twice: with all defences it has to be refused, and without the defences

@@ -69,7 +69,7 @@ class Commits:
 
 
 def carry_out(on: HostilePlatform, attack: Attack, *, defended: bool) -> Outcome:
-    """Commit an attack, wait for what is said about it, and revert it."""
+    """Commit an attack, wait for Flux' verdict, and revert the commit."""
     tenant = on.idle[attack.tenant].get()
     try:
         assert isinstance(attack.action, Commit)
@@ -125,7 +125,7 @@ class Trial:
         return self.attack.reason.replace(OWN, self.tenant)
 
     def refusal(self) -> str:
-        """What was said about an attack that has to be refused, whatever it is."""
+        """The message with which an attack was refused; empty if it got through."""
         if self.action.then:
             return self._then(worked=False)
         last = ""
@@ -149,7 +149,7 @@ class Trial:
         return last
 
     def success(self) -> str:
-        """What tells that an attack got through; empty where it did not."""
+        """Evidence that an attack got through; empty if it did not."""
         if self.action.then:
             return self._then(worked=True)
         deadline = time.monotonic() + SECONDS
@@ -163,7 +163,7 @@ class Trial:
         return ""
 
     def clean(self) -> None:
-        """What an attack left because it was built to be left, and events of its objects."""
+        """Remove objects that an attack protects from removal, and the events of its objects."""
         release = PATHS["HelmRelease"].format(self.tenant, "attack")
         deadline = time.monotonic() + 3
         while self.on.get(release) and time.monotonic() < deadline:
@@ -189,7 +189,7 @@ class Trial:
         return said if through is worked else ""
 
     def _complaints(self, kind: str, name: str) -> str:
-        """What is wrong with an object of Flux, in the words of all its conditions."""
+        """The messages of all failing conditions of an object of Flux."""
         found = self.on.get(PATHS[kind].format(self.tenant, name)) or {}
         conditions = found.get("status", {}).get("conditions", [])
         return "; ".join(dict.fromkeys(one["message"] for one in conditions if _complains(one)))

@@ -1,4 +1,4 @@
-"""The defences, and how each is removed and restored: this shows what an attack is stopped by."""
+"""The defences, and how each is removed and restored, to show that it is the one that stops an attack."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ WATCHED = (
     f"{KUSTOMIZATIONS}/namespaces/{{}}/kustomizations",
     "/apis/helm.toolkit.fluxcd.io/v2/namespaces/{}/helmreleases",
 )
-"""What is looked at to tell whether a neighbour was touched."""
+"""Collections that are compared to see whether the neighbour changed."""
 
 
 @dataclass
@@ -69,7 +69,7 @@ class HostilePlatform:
     web: str
     """The web server's address."""
     idle: dict[str, queue.Queue[str]] = field(default_factory=dict[str, "queue.Queue[str]"])
-    """Hostile tenants that nobody attacks with at the moment, by their kinds."""
+    """Hostile tenants without an attack at the moment, by their kinds."""
     calm: Mapping[str, str] = field(default_factory=dict[str, str])
     """The neighbour as it was before any attack."""
     _actors: threading.local = field(default_factory=threading.local)
@@ -208,12 +208,12 @@ class HostilePlatform:
         return found
 
     def touched(self) -> tuple[str, ...]:
-        """What of the neighbour is not as it was before any attack."""
+        """Objects of the neighbour that differ from before the attacks."""
         now = self.snapshot(NEIGHBOUR)
         return tuple(sorted(key for key in {*now, *self.calm} if now.get(key) != self.calm.get(key)))
 
     def product(self, tenant: str) -> tuple[str, list[str]]:
-        """What the tenant's product tells, and the uids of its objects."""
+        """The news of the tenant's product, and the uids of its objects."""
         paths = ("/api/v1/namespaces/{}/configmaps/news", "/apis/apps/v1/namespaces/{}/deployments/product")
         news, deployment = (self.get(path.format(tenant)) or {} for path in paths)
         uids = [one.get("metadata", {}).get("uid", "") for one in (news, deployment)]

@@ -1,4 +1,4 @@
-"""Ordinary objects of a product, each of which a tenant may have; attacks change one thing about them."""
+"""Ordinary objects of a product, which tenants may have; attacks change a detail of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Carries out attacks: refused with their defences, through without them. One way for requests and commits."""
+"""Runs attacks, by requests and by commits: refused with their defences, successful without them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ DEFENDED, UNDEFENDED = "defended", "without the defence"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one attack."""
+    """The result of an attack."""
 
     answer: str
     """What the API server or Flux said; empty where nothing was said in time."""
     got_through: bool
     damage: tuple[str, ...] = ()
-    """What must not happen, whether the attack is refused or not: a neighbour's object changed, a product replaced."""
+    """Side effects that must not happen even if the attack is refused: the neighbour changed, the product replaced."""
     failed_checks: frozenset[tuple[str, int]] = frozenset()
     """The checks that it does not meet while their policies only warn: a policy and the number of its check."""
 

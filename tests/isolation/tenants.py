@@ -51,7 +51,7 @@ def tenants_file(*without: str) -> str:
 
 
 def neighbours_product() -> dict[str, str]:
-    """What a hostile tenant would like to have, or to change."""
+    """Objects that a hostile tenant would like to read or to change."""
     secret = of.make("Secret", OWN, name="credentials", stringData={"password": "the neighbour's"})
     account = of.make("ServiceAccount", OWN)
     objects: Iterable[Manifest] = (

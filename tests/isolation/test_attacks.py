@@ -35,7 +35,7 @@ def requests(cluster: Cluster, before: Mapping[str, str]) -> Outcomes:
 
 @pytest.fixture(scope="module")
 def commits(request: pytest.FixtureRequest, hostile_commits: Commits) -> Outcomes:
-    """The outcomes of the attacks by commits that were selected: those of one stage at the same time."""
+    """The outcomes of the selected attacks by commits; attacks of the same stage run in parallel."""
     selected: set[tuple[str, bool]] = set()
     for item in request.session.items:
         if isinstance(item, pytest.Function) and item.module is request.module and "attack" in item.fixturenames:
@@ -155,7 +155,7 @@ def _items(cluster: Cluster, path: str) -> list[Any]:
 
 
 def versions(cluster: Cluster) -> dict[str, str]:
-    """The version of every object in the namespaces that nobody may touch, but for the platform's own heartbeats."""
+    """The version of every object in namespaces that are not the tenants', without events and leases."""
     found: dict[str, str] = {}
     for version, resource in cluster.administrator.kinds.resources:
         if not resource["namespaced"] or "list" not in resource["verbs"] or resource["kind"] in ("Event", "Lease"):

@@ -1,4 +1,4 @@
-"""What products ordinarily consist of is applied by Flux as it is, to tenants that have what everybody has."""
+"""Flux applies ordinary objects of products unchanged, to tenants of the default tier and with Helm."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.isolation.tenants import ORDINARY, ORDINARY_HELM, SAMPLE
 from tests.platform import eventually
 
 NAME = "object-of-a-product"
-"""Stands for a name of its own."""
+"""Placeholder for the object's name."""
 
 Files = dict[str, str]
 Record = Callable[[str, object], None]
@@ -74,7 +74,7 @@ def _all_sorts_of_volumes() -> Manifest:
 
 
 def _without_anything() -> Manifest:
-    """What a tutorial writes: neither resources nor a security context."""
+    """A Deployment as in tutorials: neither resources nor a security context."""
     spec = {"containers": [{"name": "product", "image": "nginx"}]}
     template = {"metadata": {"labels": {"app": "plain"}}, "spec": spec}
     selector = {"matchLabels": {"app": "plain"}}
@@ -120,7 +120,7 @@ COMPATIBLE: dict[str, tuple[Manifest, str]] = {
     "ServiceAccount": (_own(lambda o: of.make("ServiceAccount", o)), "api/v1/serviceaccounts"),
     "ServiceAccount, Role and RoleBinding of its own, by one commit": (_elects_a_leader(), APPS + "/deployments"),
 }
-"""By what a reader of the report would call it: the object, and the collection in which it has to appear."""
+"""Name in the report -> the object, and the collection in which it has to appear."""
 
 
 @pytest.mark.parametrize("kind", COMPATIBLE)

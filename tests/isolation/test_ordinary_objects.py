@@ -1,4 +1,4 @@
-"""What admission must not hinder: ordinary objects of every tier, Kubernetes' own controllers, and the platform."""
+"""Admission accepts ordinary objects of every tier, and the work of Kubernetes' controllers and of the platform."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HELM = ("premium", STRICT, WIDE, CLUSTER_ADMIN)
 
 
 def ordinary(tenant: str) -> Iterator[Manifest]:
-    """What a product consists of, where the default tier is enough."""
+    """Objects of a product that the default tier allows."""
     host = f"{tenant}.example.com"
     yield of.config_map(tenant)
     yield of.make("Secret", tenant, stringData={"password": "product"})
@@ -54,7 +54,7 @@ def ordinary(tenant: str) -> Iterator[Manifest]:
 
 
 def by_tier(tenant: str) -> Iterator[Manifest]:
-    """What a tenant may have beside, because its tier or its role allows it."""
+    """More objects that the tenant's tier or role allows."""
     if tenant in HELM:
         yield of.chart_repository(tenant)
         yield of.chart_repository(tenant, type="oci", url="oci://ghcr.io/stefanprodan/charts")
@@ -92,7 +92,7 @@ def listed(*some: Iterator[Manifest]) -> str:
     return ", ".join(dict.fromkeys(manifest["kind"] for manifests in some for manifest in manifests))
 
 
-def test_controllers_finish_their_work_and_a_namespace_that_the_platform_deletes_goes(cluster: Cluster):
+def test_controllers_work_and_a_deleted_namespace_disappears(cluster: Cluster):
     tenant, administrator = cluster.tenant(LEAVING), cluster.administrator
     tenant.apply(*ordinary(LEAVING))
     eventually(lambda: ready(cluster, "deployments") == 1 and pods(cluster) >= 2, timeout=30)
@@ -133,7 +133,7 @@ def images(cluster: Cluster) -> list[str]:
     return [one["spec"]["containers"][0]["image"] for one in _items(cluster, "pods")]
 
 
-def test_the_platform_changes_what_it_made_and_what_has_no_namespace(cluster: Cluster):
+def test_the_platform_changes_its_own_and_cluster_wide_objects(cluster: Cluster):
     rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
     label = {"labels": {"saas-in-eks.io/owner": "platform"}}
     manifests: list[Manifest] = [

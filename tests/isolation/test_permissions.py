@@ -1,4 +1,4 @@
-"""What a tenant's reconciler may ask for, as the API server answers: permissions.md is what a person reviewed.
+"""The RBAC rights of a tenant's reconciler, as the API server answers, compared with permissions.md.
 
 Asked are all verbs of all resources and subresources that the API server serves, in the tenant's own namespace, in a
 neighbour's, in Flux's, and cluster-wide. `python -m tests.isolation.test_permissions` writes the table anew; the
@@ -42,7 +42,7 @@ SPECIAL = {
     ("", "*"): ["get", "*"],
     ("*", "*"): ["get", "*"],
 }
-"""Verbs beside the usual ones, and where they mean something."""
+"""More verbs, and the resources for which they have a meaning."""
 
 PATHS = (
     "/ /api /apis /healthz /livez /readyz /version /openapi/v2 /openapi/v3 /metrics /metrics/slis /logs/ /debug/pprof"
@@ -85,9 +85,9 @@ class Found:
 
     tenants: Mapping[str, Rights]
     everybody: frozenset[Right]
-    """What whoever has signed in may do, cluster-wide."""
+    """Cluster-wide rights of every authenticated user."""
     paths: Sequence[str]
-    """What a tenant may read that is no resource."""
+    """Paths that are not resources and that a tenant may read."""
 
 
 @pytest.fixture(scope="module")
@@ -95,20 +95,18 @@ def found(cluster: Cluster) -> Found:
     return review(cluster)
 
 
-def test_a_reconciler_may_do_what_the_table_says_and_nothing_else(found: Found):
+def test_a_reconciler_has_exactly_the_rights_of_the_table(found: Found):
     assert table(found) == TABLE.read_text(), "review the difference; this file's head says how to write it"
 
 
 @pytest.mark.parametrize("tenant", [*TENANTS, *WIDER])
 @pytest.mark.parametrize("namespace", ELSEWHERE)
-def test_outside_of_its_namespace_no_tenant_may_do_more_than_whoever_has_signed_in(
-    found: Found, tenant: str, namespace: str
-):
+def test_elsewhere_a_tenant_has_only_the_rights_of_any_user(found: Found, tenant: str, namespace: str):
     assert found.tenants[tenant][namespace] <= found.everybody
 
 
-def test_nothing_in_the_table_widens_a_tenants_rights():
-    """Whoever reviews a new table could overlook these among two hundred others."""
+def test_the_table_contains_no_dangerous_rights():
+    """A reviewer of a new table could overlook these among two hundred others."""
     cells = [line.split("|") for line in TABLE.read_text().splitlines() if line.startswith("| ")]
     allowed = {resource.strip(" `"): " ".join(verbs).split() for _, resource, *verbs in cells}
     assert {"secrets", "apps/deployments"} <= allowed.keys()
@@ -122,7 +120,7 @@ def test_nothing_in_the_table_widens_a_tenants_rights():
 
 
 @pytest.mark.parametrize("tenant", TENANTS)
-def test_the_reviews_agree_with_what_the_tenant_is_told_of_itself(cluster: Cluster, found: Found, tenant: str):
+def test_access_reviews_agree_with_the_tenants_own_rules_review(cluster: Cluster, found: Found, tenant: str):
     spec = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": tenant}}
     answer = cluster.tenant(tenant).call("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", spec)
     told = {

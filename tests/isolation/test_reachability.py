@@ -1,4 +1,4 @@
-"""Tenants that can't reach each other, nor the platform, judged by cyclonus against a table that a person reviewed."""
+"""Tenants cannot reach each other or the platform: cyclonus evaluates the policies against a reviewed table."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def concerning(namespace: str, cells: Cells) -> Cells:
     return {(row, column) for row, column in cells if column == namespace or row.split()[0] == namespace}
 
 
-def test_who_reaches_whom_is_what_the_table_promises(scenario: Scenario, record_property: Record):
+def test_reachability_is_as_the_table_says(scenario: Scenario, record_property: Record):
     found = reachability.matrix(scenario.policies, scenario.connections)
     record_property("network", Network(scenario.rows, scenario.columns, found, scenario.intended).as_text())
     assert found == scenario.intended, "\n" + reachability.as_markdown(scenario, found)
 
 
-def test_every_policy_of_a_tenant_is_needed_and_is_about_that_tenant_only(scenario: Scenario):
+def test_every_policy_of_a_tenant_has_an_effect_on_that_tenant_only(scenario: Scenario):
     without_effect: set[str] = set()
     for policy in scenario.policies:
         namespace = policy["metadata"]["namespace"]
@@ -70,7 +70,7 @@ def test_every_policy_of_a_tenant_is_needed_and_is_about_that_tenant_only(scenar
 
 
 def record_need(record_property: Record, policy: str, opened: Cells, part: str = "") -> None:
-    """Tell the report what gets through without this policy, or without a part of it."""
+    """Record for the report which connection opens without this policy, or without a part of it."""
     destination, source = min(opened)
     promise = "Nobody reaches a tenant, nor a tenant anybody, but by what its tier opens."
     defence = f"network policy {policy.partition('/')[2]}"
@@ -79,14 +79,14 @@ def record_need(record_property: Record, policy: str, opened: Cells, part: str =
         Attempt(promise, defence, tried, mode, "judged by cyclonus", answer).record(record_property)
 
 
-def test_without_its_default_deny_a_tenant_is_open_to_whoever_may_go_out(scenario: Scenario, record_property: Record):
+def test_without_default_deny_a_tenant_is_open(scenario: Scenario, record_property: Record):
     opened, closed = opened_and_closed(scenario, without(scenario, "basic/default-deny"))
     assert {("basic 8080", source) for source in ("friend", "wide", "default", "ingress", "flux", "outside")} <= opened
     assert ("itself 8080", "basic") in closed
     record_need(record_property, "basic/default-deny", opened)
 
 
-def test_without_any_policy_a_tenant_reaches_everything_that_does_not_defend_itself(scenario: Scenario):
+def test_without_its_policies_a_tenant_reaches_what_is_unprotected(scenario: Scenario):
     everything = [name(policy) for policy in scenario.policies if name(policy).startswith("basic/")]
     opened, closed = opened_and_closed(scenario, without(scenario, *everything))
     rows = {row for row, column in opened if column == "basic"}
@@ -97,7 +97,7 @@ def test_without_any_policy_a_tenant_reaches_everything_that_does_not_defend_its
 
 
 def narrowings(policy: Manifest) -> Iterator[tuple[str, Manifest]]:
-    """The policy with one thing less that narrows it: an exception, a list of ports, a selector of pods."""
+    """The policy without one of its restrictions: an exception, a list of ports, a selector of pods."""
     for direction, ends in (("ingress", "from"), ("egress", "to")):
         for number, rule in enumerate(policy["spec"].get(direction, [])):
             if "ports" in rule:
@@ -115,7 +115,7 @@ def narrowings(policy: Manifest) -> Iterator[tuple[str, Manifest]]:
                     yield f"except {exception}", wider
 
 
-def test_every_exception_port_and_selector_keeps_something_closed(scenario: Scenario, record_property: Record):
+def test_every_exception_port_and_selector_closes_something(scenario: Scenario, record_property: Record):
     tried = 0
     for place, policy in enumerate(scenario.policies):
         if policy["metadata"]["namespace"] == FLUX_NAMESPACE:
@@ -131,7 +131,7 @@ def test_every_exception_port_and_selector_keeps_something_closed(scenario: Scen
     assert tried > 20
 
 
-def test_flux_own_policies_would_let_a_tenant_post_events_and_read_metrics(scenario: Scenario, record_property: Record):
+def test_flux_own_policies_would_admit_events_and_metrics_requests(scenario: Scenario, record_property: Record):
     original = {name(policy): policy for policy in reachability.policies_of_flux()}
     assert {f"{FLUX_NAMESPACE}/{policy}" for policy in ("allow-scraping", "allow-webhooks")} < set(original)
     opened, closed = opened_and_closed(scenario, [original.get(name(policy), policy) for policy in scenario.policies])
@@ -149,7 +149,7 @@ def test_each_policy_of_flux_is_needed(scenario: Scenario):
             assert opened | closed, f"nothing changes without {name(policy)}"
 
 
-def test_a_policy_that_cyclonus_does_not_understand_is_an_error_and_no_verdict(scenario: Scenario):
+def test_a_policy_that_cyclonus_cannot_read_is_an_error(scenario: Scenario):
     connection = Connection(Pod("basic", "10.0.1.1"), Pod("web", "10.0.1.2"), 8080)
     broken = copy.deepcopy(scenario.policies[0])
     broken["spec"]["egres"] = []

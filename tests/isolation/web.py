@@ -19,14 +19,14 @@ DEPENDENCY = {"apiVersion": "v2", "name": "more", "version": "1.0.0"}
 
 
 class Web(http.server.BaseHTTPRequestHandler):
-    """A base that anybody may have written, and a receiver of what is posted."""
+    """Serves a kustomize base and charts, and records what is posted."""
 
     received: list[str] = []
 
     answers = threading.Event()
     """Whether it answers requests below /slow."""
     asked = threading.Event()
-    """Whether somebody asked there."""
+    """Whether there was a request below /slow."""
 
     def do_GET(self) -> None:
         if self.path.startswith("/slow"):
