@@ -15,15 +15,14 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="session")
-def article(platform: Platform) -> Iterator[Stack]:
+def article(platform: Platform) -> Stack:
     """Flux bootstrapped and three tenants, two of them neighbours on one private product."""
     stack = platform.stack("prod-eu")
     stack.tenants({"alpha": PRIVATE, "beta": PRIVATE, "gamma": PUBLIC})
     stack.up()
     for tenant in ("alpha", "beta", "gamma"):
         eventually(lambda tenant=tenant: applied(platform, tenant))
-    yield stack
-    stack.destroy()
+    return stack
 
 
 def applied(platform: Platform, tenant: str) -> str:

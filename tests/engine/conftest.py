@@ -25,13 +25,12 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="session")
-def brought_up(platform: Platform) -> Iterator[BroughtUp]:
-    """A stack with two tenants."""
+def brought_up(platform: Platform) -> BroughtUp:
+    """A stack with two tenants. It ends with the platform; tests/e2e destroys one."""
     stack = platform.stack("engine")
     stack.interval = "1h"  # what Flux does is not looked at, and would slow down the engine
     stack.tenants({"alpha": PRIVATE, "beta": PUBLIC})
-    yield BroughtUp(stack, first_preview=stack.preview(), first_up=stack.up())
-    stack.destroy()
+    return BroughtUp(stack, first_preview=stack.preview(), first_up=stack.up())
 
 
 @pytest.fixture
