@@ -22,7 +22,6 @@ from rich.table import Table
 
 from local import aws, controlplane, platform, pulumi, status
 from local.home import PROJECT, Home
-from model.iam.documents import service_trust
 
 STACK = "prod-eu"
 READY_SECONDS = 180.0
@@ -146,10 +145,11 @@ class Rehearsal:
         """Make what an account has before the program runs: the people's and the workflows' roles."""
         cluster = yaml.safe_load(self.stack_file.read_text())["config"]["saas-in-eks:aws"]["cluster"]
         session = aws.session(self.home)
+        statement = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        trust = {"Version": "2012-10-17", "Statement": [statement]}
         for principal in (*cluster.get("administrators", []), *cluster.get("viewers", [])):
             name = principal.rpartition("/")[2]
-            trust = service_trust("ec2.amazonaws.com", aws.ACCOUNT)
-            session.call("iam", "create_role", RoleName=name, AssumeRolePolicyDocument=trust)
+            session.call("iam", "create_role", RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
         self.given = aws.leftovers(self.home)
 
 
