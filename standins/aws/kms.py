@@ -93,7 +93,10 @@ class Key(AwsKind):
         rotation = self.call("get_key_rotation_status", **where)
         state = super().describe(scope, {**found, **rotation, "Policy": policy})
         days = state["rotationPeriodInDays"] or scope.get("rotationPeriodInDays") or 365
-        return state | {"rotationPeriodInDays": days if state["enableKeyRotation"] else None}
+        return state | {
+            "multiRegion": bool(state["multiRegion"]),
+            "rotationPeriodInDays": days if state["enableKeyRotation"] else None,
+        }
 
 
 class Alias(AwsKind):
