@@ -1,4 +1,4 @@
-"""Users of a tenant, and the example of docs/product-teams/users.md, which admits only the tenant's own users."""
+"""A tenant's user settings, and the verifier in docs/product-teams/users.md: it accepts exactly this tenant's users."""
 
 from __future__ import annotations
 
