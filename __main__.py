@@ -8,7 +8,7 @@ import components
 
 configuration = components.load(Path(__file__).parent)
 settings, tenants = configuration.settings, configuration.tenants
-components.advise(tenants, settings.aws)
+components.log_warnings(tenants, settings.aws)
 
 # Network and cluster: EKS in a VPC, or an existing cluster
 aws = components.create_aws_context(settings)

@@ -138,7 +138,7 @@ def _push(on: Platform, names: Sequence[str], asked: Sequence[str], folder: Path
 def _kubectl(on: Platform, count: int) -> dict[str, float]:
     """`kubectl apply --server-side` of the same objects, until all are ready. They are removed again."""
     made = workload.keys(count)
-    text = workload.tenant_objects(count, mirrors.load(on.home.mirrors, "mirrors.yaml"), made)
+    text = workload.tenant_objects(count, mirrors.load(on.home.mirrors.parent, on.home.mirrors.name), made)
     with _deploy_keys(on, made):
         began = time.monotonic()
         on.kubectl("apply", "--server-side", "-f", "-", stdin=text)

@@ -11,8 +11,8 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from model.config import document, mirrors, tenants
-from model.config.network_rules import ClusterNetwork
+from model.config import mirrors, tenants, yaml_lines
+from model.config.network import ClusterAddresses
 from model.kubernetes import manifests
 from model.kubernetes.tenant import isolation_objects
 from tests.platform import PRIVATE, PUBLIC
@@ -61,11 +61,11 @@ def tenant_objects(count: int, rules: Sequence[mirrors.Mirror], given: Sequence[
     """The same tenants as YAML for kubectl: the objects that the program applies, from the same builders."""
     by_tenant = {key.tenant: key for key in given}
     made: list[manifests.Manifest] = []
-    for tenant in tenants.parse(document.parse(tenants_yaml(count), "bench"), rules):
+    for tenant in tenants.parse(yaml_lines.parse(tenants_yaml(count), "bench")).tenants:
         location = tenants.location(tenant, rules, "")
         made += [
             manifests.namespace(tenant),
-            *(manifest for _, manifest in isolation_objects(tenant, ClusterNetwork())),
+            *(manifest for _, manifest in isolation_objects(tenant, ClusterAddresses())),
         ]
         if key := by_tenant.get(tenant.name):
             made.append(

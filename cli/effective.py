@@ -1,47 +1,72 @@
-"""What tenants really get, and where each value comes from: `python -m cli.effective [TENANT]`."""
+"""The effective settings of tenants, and the line that defines each value: `python -m cli.effective [TENANT]`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
-from cli.text_table import text_table
-from model.config import document, tenants
-from model.config.document import Document, Place
-from model.config.inheritance import Layer, origin
-from model.config.mistakes import MistakesError, nearest
-from model.config.tenants import Tenant
+from rich.console import Console
+from rich.table import Table
+
+from model.config import tenants, yaml_lines
+from model.config.errors import InvalidConfigError, suggestion
+from model.config.inheritance import Layer, winning_layer
+from model.config.tenants import Tenant, TenantList
 from model.config.tiers import Tier
+from model.config.yaml_lines import YamlFile, YamlPath
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 FILE = "tenants.yaml"
+UNLIMITED = 10_000
 
 
-def overview(source: Document) -> str:
-    """A line for each tenant: its tier, the settings that people ask for most, and what differs from its tier."""
-    rows: list[Sequence[str]] = []
-    for index, tenant in enumerate(tenants.parse(source)):
-        own = tenants.origins(source, index)[-1].values
+def overview(listed: TenantList) -> Table:
+    """A row for each tenant: its tier, its most important settings, and the keys of its own entry."""
+    table = _table("tenant", "tier", "cpu", "memory", "pods", "pod security", "role", "own settings")
+    for column in table.columns[2:5]:
+        column.justify = "right"
+    for index, tenant in enumerate(listed.tenants):
+        own = listed.inheritance.tenant_layers(index)[-1].values
         quota = [tenant.quota.get(key, "any") for key in ("requests.cpu", "requests.memory", "pods")]
-        rows.append([tenant.name, tenant.tier, *quota, tenant.pod_security, tenant.role, ", ".join(_changed(own))])
-    head = ("tenant", "tier", "cpu", "memory", "pods", "pod security", "role", "its own")
-    return text_table(head, rows, numbers=(2, 3, 4))
+        table.add_row(tenant.name, tenant.tier, *quota, tenant.pod_security, tenant.role, ", ".join(_own_settings(own)))
+    return table
 
 
-def settings(source: Document, name: str) -> str:
-    """Each setting of one tenant with its value and its origin. Raises KeyError where there is no such tenant."""
-    entries = tenants.parse(source)
-    index = next((index for index, tenant in enumerate(entries) if tenant.name == name), None)
+def settings(listed: TenantList, name: str) -> Table:
+    """Every setting of a tenant with its value and the line that defines it. Raises KeyError for an unknown tenant."""
+    index = next((index for index, tenant in enumerate(listed.tenants) if tenant.name == name), None)
     if index is None:
         raise KeyError(name)
-    layers = tenants.origins(source, index)
-    rows = [[_spelled(path), value, _where(source, layers, path)] for path, value in _values(entries[index], layers)]
-    return text_table(("setting", "value", "from"), rows)
+    layers = listed.inheritance.tenant_layers(index)
+    table = _table("setting", "value", "from")
+    for path, value in _values(listed.tenants[index], layers):
+        table.add_row(" ".join(map(str, path)), value, _source(listed.inheritance.file, layers, path))
+    return table
 
 
-def _values(tenant: Tenant, layers: Sequence[Layer]) -> Iterator[tuple[Place, str]]:
+def print_table(table: Table, file: TextIO | None = None) -> None:
+    """Print a table, to a pipe or file as plain text without wrapping."""
+    console = Console(file=file, highlight=False, markup=False)
+    if console.is_terminal:
+        console.print(table)
+        return
+    console.width = UNLIMITED
+    with console.capture() as output:
+        console.print(table)
+    for line in output.get().splitlines():
+        print(line.rstrip(), file=file)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")  # a terminal's width wraps values, but never cuts them
+    return table
+
+
+def _values(tenant: Tenant, layers: Sequence[Layer]) -> Iterator[tuple[YamlPath, str]]:
     whole = tenant.model_dump(by_alias=True, exclude_none=True)
     order = ["name", "tier", "source", *(field.alias or name for name, field in Tier.model_fields.items()), "aws"]
     for key in order:
@@ -52,41 +77,36 @@ def _values(tenant: Tenant, layers: Sequence[Layer]) -> Iterator[tuple[Place, st
             yield from ((path, "no limit") for path in sorted(lifted) if path[-1] not in tenant.quota)
 
 
-def _leaves(path: Place, value: Any) -> Iterator[tuple[Place, str]]:
+def _leaves(path: YamlPath, value: Any) -> Iterator[tuple[YamlPath, str]]:
     if isinstance(value, dict):
         for key, inner in cast("dict[str, Any]", value).items():
             yield from _leaves((*path, key), inner)
     elif isinstance(value, list):
-        nothing = "any" if path == ("registries",) else "none"
-        yield path, "; ".join(_brief(item) for item in cast("list[Any]", value)) or nothing
+        empty = "any" if path == ("registries",) else "none"
+        yield path, "; ".join(_short(item) for item in cast("list[Any]", value)) or empty
     else:
-        yield path, _brief(value)
+        yield path, _short(value)
 
 
-def _nulls(path: Place, value: Any) -> Iterator[Place]:
+def _nulls(path: YamlPath, value: Any) -> Iterator[YamlPath]:
     if isinstance(value, dict):
         yield from ((*path, key) for key, inner in cast("dict[str, Any]", value).items() if inner is None)
 
 
-def _brief(value: Any) -> str:
+def _short(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_brief(inner)}" for key, inner in cast("dict[str, Any]", value).items() if inner)
+        return ", ".join(f"{key} {_short(inner)}" for key, inner in cast("dict[str, Any]", value).items() if inner)
     if isinstance(value, list):
-        return " ".join(_brief(item) for item in cast("list[Any]", value))
+        return " ".join(_short(item) for item in cast("list[Any]", value))
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-def _where(source: Document, layers: Sequence[Layer], path: Place) -> str:
-    layer = origin(layers, path)
-    if layer.place is None:
-        return layer.name
-    inner = path
-    while (*layer.place, *inner) not in source.lines and inner:
-        inner = inner[:-1]
-    return f"{layer.name}, line {source.line((*layer.place, *inner))}"
+def _source(file: YamlFile, layers: Sequence[Layer], path: YamlPath) -> str:
+    layer = winning_layer(layers, path)
+    return layer.name if layer.path is None else f"{layer.name}, line {file.line((*layer.path, *path))}"
 
 
-def _changed(own: Mapping[str, Any]) -> Iterator[str]:
+def _own_settings(own: Mapping[str, Any]) -> Iterator[str]:
     for field, info in Tier.model_fields.items():
         key = info.alias or field
         if isinstance(own.get(key), dict):
@@ -95,24 +115,21 @@ def _changed(own: Mapping[str, Any]) -> Iterator[str]:
             yield key
 
 
-def _spelled(path: Place) -> str:
-    return " ".join(map(str, path))
-
-
 def main() -> int:
-    """Print the table of all tenants, or of the one that is named."""
+    """Print the table of all tenants, or of the one named on the command line."""
     try:
-        source = document.read(CHECKOUT / FILE, FILE)
-        if len(sys.argv) < 2:
-            print(overview(source))
-            return 0
-        names = [tenant.name for tenant in tenants.parse(source)]
-        if sys.argv[1] not in names:
-            sys.stderr.write(f"{FILE} has no tenant {sys.argv[1]!r}. {nearest(sys.argv[1], names)}\n")
-            return 1
-        print(settings(source, sys.argv[1]))
-    except MistakesError as error:
+        listed = tenants.parse(yaml_lines.read(CHECKOUT, FILE))
+    except InvalidConfigError as error:
         sys.stderr.write(f"{error}\n")
+        return 1
+    if len(sys.argv) < 2:
+        print_table(overview(listed))
+        return 0
+    try:
+        print_table(settings(listed, sys.argv[1]))
+    except KeyError:
+        names = [tenant.name for tenant in listed.tenants]
+        sys.stderr.write(f"{FILE} has no tenant {sys.argv[1]!r}. {suggestion(sys.argv[1], names)}\n")
         return 1
     return 0
 

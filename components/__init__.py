@@ -23,7 +23,7 @@ from components.flux.repository import InfraRepository, InfraRepositoryArgs, git
 from components.tenant.aws_role import create_tenant_roles
 from components.tenant.guardrails import Guardrails, GuardrailsArgs
 from components.tenant.space import TenantSpace, TenantSpaceArgs
-from components.tenant.warnings import advise
+from components.tenant.warnings import log_warnings
 
 __all__ = [
     "AwsContext",
@@ -41,7 +41,6 @@ __all__ = [
     "InfraRepositoryArgs",
     "TenantSpace",
     "TenantSpaceArgs",
-    "advise",
     "create_aws_context",
     "create_eks_cluster",
     "create_network",
@@ -51,4 +50,5 @@ __all__ = [
     "create_user_pool",
     "github_providers",
     "load",
+    "log_warnings",
 ]

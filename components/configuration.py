@@ -1,23 +1,22 @@
-"""The stack's configuration and everything it names, read and checked as a whole."""
+"""Loads the stack's configuration and the files it names, and validates all of it before anything is registered."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pulumi
 
-from model.config import aws_names, document, identity, mirrors, network_mistakes, settings, tenants
-from model.config.document import Document, Place
+from model import checks
+from model.config import mirrors, stack, tenants, yaml_lines
+from model.config.base import validate
+from model.config.errors import InvalidConfigError, Problem
 from model.config.mirrors import Mirror
-from model.config.mistakes import Mistake, MistakesError
-from model.config.network_rules import cluster_network
-from model.config.settings import Settings
+from model.config.stack import Settings
 from model.config.tenants import Tenant
-from model.config.unsound import UNSOUND, UnsoundError, found_by, unless_unsound
-from model.iam import tenant_policy as iam
+from model.config.yaml_lines import YamlFile, YamlPath
 from model.kubernetes import flux
 from model.kubernetes.flux import FluxManifest
 
@@ -26,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Configuration:
-    """All that the program is told, in plain data: the shape of the stack depends on nothing else."""
+    """The program's inputs as plain data. The shape of the stack depends on nothing else."""
 
     settings: Settings
     tenants: tuple[Tenant, ...]
@@ -35,72 +34,55 @@ class Configuration:
 
 
 def load(folder: Path) -> Configuration:
-    """Read the stack's configuration and the files it names, relative to the project's folder.
+    """Read the stack's configuration and its files, relative to the project's folder.
 
-    Raises pulumi.RunError with every mistake of every file, before any resource is registered.
+    Raises pulumi.RunError with every problem of a round: first the shapes of all inputs, then the rules.
     """
-    source = _stack_document(folder)
-    stack, found = settings.look(source)
+    file = _stack_file(folder)
+    problems: list[Problem] = []
 
-    def collect(step: Callable[[], T]) -> T:
-        """What a step makes; UNSOUND where it finds mistakes, or needs what is wrong by itself."""
+    def collect(step: Callable[[], T]) -> T | None:
+        """The step's result; if it finds problems, they are collected and the next step still runs."""
         try:
             return step()
-        except MistakesError as error:
-            found.extend(error.mistakes)
-        except UnsoundError:
-            pass
-        return UNSOUND
+        except InvalidConfigError as error:
+            problems.extend(error.problems)
+            return None
 
-    content: Mapping[str, Any] = source.content
-    # What can be read is read even where the rest is wrong: one run reports everything.
-    mirror_file, tenants_file = str(content["mirrorsFile"] or ""), str(content["tenantsFile"] or "tenants.yaml")
-    rules = collect(lambda: mirrors.load(folder / mirror_file, mirror_file)) if mirror_file else ()
-    listed = collect(lambda: document.read(folder / tenants_file, tenants_file))
+    mirrors_name, tenants_name = file.content["mirrorsFile"], file.content["tenantsFile"]
+    settings = collect(lambda: validate(Settings, file.content, file))
+    mirror_list = collect(lambda: mirrors.load(folder, mirrors_name))
+    tenant_list = collect(lambda: tenants.merge_and_validate(yaml_lines.read(folder, tenants_name or "tenants.yaml")))
+    if settings is None or mirror_list is None or tenant_list is None:
+        raise pulumi.RunError(str(InvalidConfigError(problems)))
 
-    def look_at_tenants() -> tuple[Tenant, ...]:
-        entries, mistakes = tenants.look(listed, rules)
-        found.extend(mistakes)
-        return entries
-
-    entries = collect(look_at_tenants)
-    found += found_by(
-        (
-            lambda: identity.problems(entries, listed, stack.aws.identity if stack.aws else None),
-            lambda: iam.problems(entries, listed, unless_unsound(stack.aws.account, "") if stack.aws else None),
-            lambda: network_mistakes.problems(entries, listed, cluster_network(stack.aws, stack.network)),
-            lambda: aws_names.problems(stack, pulumi.get_project(), pulumi.get_stack(), source),
-            lambda: _lacking_kubeconfig(stack, source, folder),
-        )
-    )
-    text = collect(lambda: _manifest(stack, source, folder))
-    selected, lockdown = stack.flux_components, stack.flux_lockdown
-    name, network = stack.flux_manifest, stack.network
-    install = collect(
-        lambda: flux.parse(
-            text, name, selected, lockdown=lockdown, network=network, plain_http=mirrors.plain_http(rules)
-        )
-    )
-    if found:
-        raise pulumi.RunError(str(MistakesError(found)))
-    return Configuration(stack, entries, rules, install)
-
-
-def _lacking_kubeconfig(stack: Settings, source: Document, folder: Path) -> Iterator[Mistake]:
-    if stack.aws is None and not (folder / Path(stack.kubeconfig).expanduser()).is_file():
+    problems += stack.broken_rules(settings, file)
+    problems += tenants.broken_rules(tenant_list)
+    problems += checks.broken_rules(settings, file, tenant_list, mirror_list, pulumi.get_project(), pulumi.get_stack())
+    if settings.aws is None and not (folder / Path(settings.kubeconfig).expanduser()).is_file():
         remedy = "Name the kubeconfig of the cluster; for the embedded platform run `make up`."
-        yield source.mistake(("kubeconfig",), f"there is no file {stack.kubeconfig}", remedy)
+        problems.append(file.problem(("kubeconfig",), f"the file {settings.kubeconfig} does not exist", remedy))
+    # A manifest without a digest is refused above, and not even downloaded.
+    manifest = None if settings.unpinned else collect(lambda: _flux_manifest(folder, file, settings, mirror_list))
+    if problems or manifest is None:
+        raise pulumi.RunError(str(InvalidConfigError(problems)))
+    return Configuration(settings, tenant_list.tenants, mirror_list, manifest)
 
 
-def _manifest(stack: Settings, source: Document, folder: Path) -> str:
-    # What nobody has read is not even downloaded; the settings said so.
-    if stack.unpinned:
-        return UNSOUND
-    return flux.fetch(stack.flux_manifest, stack.flux_manifest_sha256, folder, source.file)
+def _flux_manifest(folder: Path, file: YamlFile, settings: Settings, mirror_list: tuple[Mirror, ...]) -> FluxManifest:
+    text = flux.fetch(settings.flux_manifest, settings.flux_manifest_sha256, folder, file.name)
+    return flux.parse(
+        text,
+        settings.flux_manifest,
+        settings.flux_components,
+        lockdown=settings.flux_lockdown,
+        network=settings.network,
+        plain_http=mirrors.plain_http(mirror_list),
+    )
 
 
-def _stack_document(folder: Path) -> Document:
-    """The configuration as the engine gives it, with the lines of the stack's file where that says it."""
+def _stack_file(folder: Path) -> YamlFile:
+    """The stack's configuration as the engine passes it, with the lines of the stack's file."""
     config = pulumi.Config()
     readers: dict[Any, Callable[[str], Any]] = {
         bool: config.get_bool,
@@ -109,17 +91,19 @@ def _stack_document(folder: Path) -> Document:
         str: config.get,
     }
     name = f"Pulumi.{pulumi.get_stack()}.yaml"
-    lines: dict[Place, int] = {}
+    lines: dict[YamlPath, int] = {}
     if (folder / name).is_file():
-        written = document.read(folder / name, name).lines
         prefix = f"{pulumi.get_project()}:"
-        for place, line in written.items():
-            if len(place) > 1 and place[0] == "config" and str(place[1]).startswith(prefix):
-                lines[(str(place[1]).removeprefix(prefix), *place[2:])] = line
-    content = {key: readers[kind](key) for key, kind in settings.keys().items()}
+        for path, line in yaml_lines.read(folder, name).lines.items():
+            match path:
+                case ("config", str(key), *inner) if key.startswith(prefix):
+                    lines[(key.removeprefix(prefix), *inner)] = line
+                case _:
+                    pass
+    content = {key: readers[kind](key) for key, kind in stack.keys().items()}
     for key, value in content.items():
-        if value is None and settings.keys()[key] is str:
-            content[key] = ""  # an empty text does not survive the engine's configuration
+        if value is None and stack.keys()[key] is str:
+            content[key] = ""  # the engine drops empty text
         elif value == {}:
             content[key] = None
-    return Document(name, content, lines)
+    return YamlFile(name, content, lines)

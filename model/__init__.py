@@ -1,14 +1,8 @@
-"""The pure core: what should exist, decided from plain data. Nothing here imports Pulumi or touches a cluster.
+"""The pure core: what should exist, decided from plain data. Imports neither Pulumi nor the network.
 
-mistakes     everything wrong with an input, reported at once
-unsound      what can still be said where something is wrong
-document     YAML with line numbers
-schema       how pydantic's findings become mistakes
-names        names that Kubernetes, Flux and GitHub accept
-tenants      tenants.yaml
-mirrors      which sources are read from a mirror
-settings     the stack's configuration
-manifests    the Kubernetes objects of a tenant and of Flux's sync
-flux         Flux's install manifest: selected, locked down, ordered
-kubernetes   which Kubernetes versions Flux runs on
+config       what the inputs may say: read, merge, validate; frozen objects come out
+kubernetes   Kubernetes objects as dicts
+iam          AWS policy documents as JSON, and OpenID Connect
+checks       rules that need more than one input
+warnings     warnings that do not stop a deployment
 """

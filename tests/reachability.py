@@ -19,7 +19,7 @@ import yaml
 
 from local import toolchain
 from local.toolchain.manifest import install_manifest
-from model.config.network_rules import ClusterNetwork, NetworkRules
+from model.config.network import ClusterAddresses, NetworkRules
 from model.kubernetes.manifests import Manifest
 from model.kubernetes.network_policies import network_policies, with_closed_network
 
@@ -131,7 +131,7 @@ def policies_of_flux() -> list[Manifest]:
 def load(path: Path) -> Scenario:
     """A scenario and its intended table, from a file such as tests/isolation/reachability.yaml."""
     content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    cluster = ClusterNetwork(tuple(content["cluster"]["ranges"]), tuple(content["cluster"]["resolvers"]))
+    cluster = ClusterAddresses(tuple(content["cluster"]["ranges"]), tuple(content["cluster"]["resolvers"]))
     hosts = (f"10.0.{number // 250 + 16}.{number % 250 + 1}" for number in count())
     scrapers, senders = content["flux"]["scrapers"], content["flux"]["webhookSenders"]
     policies = [with_closed_network(policy, scrapers, senders) for policy in policies_of_flux()]

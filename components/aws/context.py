@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from model.config.settings import Settings
+from model.config.stack import Settings
 
 
 @dataclass(frozen=True)

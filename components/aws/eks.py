@@ -14,9 +14,8 @@ from components.aws.kms import EncryptionKey, EncryptionKeyArgs
 from components.aws.network import VpcNetwork
 from components.aws.nodes import AutoNodes, ManagedNodes, NodesArgs
 from components.cluster import Cluster, cluster_provider
-from model.config.aws import ClusterSettings, service_cidr
-from model.config.aws_facts import LOG_TYPES
-from model.config.settings import Settings
+from model.config.aws import LOG_TYPES, ClusterSettings, service_cidr
+from model.config.stack import Settings
 from model.iam.documents import logs_use_key
 from model.kubernetes.cluster import eks_kubeconfig, version_problem
 

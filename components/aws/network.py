@@ -10,9 +10,8 @@ import pulumi_aws as aws
 
 from components.aws.context import AwsContext
 from components.aws.kms import EncryptionKey, EncryptionKeyArgs
-from model.config.aws import ExistingNetworkSettings, NetworkSettings, private_subnet, public_subnet
-from model.config.aws_facts import GATEWAY_ENDPOINTS
-from model.config.settings import Settings
+from model.config.aws import GATEWAY_ENDPOINTS, ExistingVpcSettings, VpcSettings, private_subnet, public_subnet
+from model.config.stack import Settings
 from model.iam.documents import allow, document, logs_use_key, service_trust
 
 INTERNAL_LOAD_BALANCERS = "kubernetes.io/role/internal-elb"
@@ -41,7 +40,7 @@ class NetworkArgs:
     """A network to provision."""
 
     context: AwsContext
-    settings: NetworkSettings
+    settings: VpcSettings
     cluster_name: str
     """For the tags by which load balancers and Karpenter find the subnets."""
 
@@ -297,7 +296,7 @@ class ExistingNetworkArgs:
     """A network that the stack does not manage."""
 
     context: AwsContext
-    settings: ExistingNetworkSettings
+    settings: ExistingVpcSettings
 
 
 class ExistingNetwork(VpcNetwork):
@@ -333,7 +332,7 @@ def _after(checked: pulumi.Output[None], value: str) -> pulumi.Output[str]:
 
 
 def _check_usable(
-    settings: ExistingNetworkSettings, vpc: aws.ec2.GetVpcResult, subnets: Mapping[str, aws.ec2.GetSubnetResult]
+    settings: ExistingVpcSettings, vpc: aws.ec2.GetVpcResult, subnets: Mapping[str, aws.ec2.GetSubnetResult]
 ) -> None:
     """Raise pulumi.RunError with every reason why a cluster cannot run in this network."""
     problems: list[str] = []

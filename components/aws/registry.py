@@ -15,7 +15,7 @@ from components.aws.kms import EncryptionKey, EncryptionKeyArgs
 from components.cluster import Cluster
 from model.config.aws import RegistrySettings
 from model.config.names import FLUX_NAMESPACE
-from model.config.settings import Settings
+from model.config.stack import Settings
 from model.iam.documents import allow, document, pod_identity_trust
 
 IMAGE_SCANNER = "image-reflector-controller"

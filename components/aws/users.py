@@ -10,7 +10,9 @@ import pulumi_aws as aws
 
 from components.aws.context import AwsContext
 from model.config.aws import IdentitySettings
-from model.config.identity import (
+from model.config.stack import Settings
+from model.config.tenants import Tenant
+from model.iam.oidc import (
     TENANT_ATTRIBUTE,
     TENANT_CLAIM,
     allowed_scopes,
@@ -20,8 +22,6 @@ from model.config.identity import (
     tenant_domain,
     tenant_urls,
 )
-from model.config.settings import Settings
-from model.config.tenants import Tenant
 
 MINIMUM_PASSWORD = 14
 INVITATION_DAYS = 3
@@ -217,7 +217,7 @@ class TenantUsers(pulumi.ComponentResource):
     """
 
     config_map_data: Mapping[str, pulumi.Input[str]]
-    """Issuer, client and endpoints, for the tenant's product; see `model.config.identity.config_map`."""
+    """Issuer, client and endpoints, for the tenant's product; see `model.kubernetes.manifests.identity_config_map`."""
 
     def __init__(self, name: str, args: TenantUsersArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:identity:TenantIdentity", name, None, opts)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_github as github
 
-from model.config.settings import Settings
+from model.config.stack import Settings
 from model.config.tenants import Tenant
 
 

@@ -12,7 +12,7 @@ from components.aws.context import AwsContext
 from components.aws.eks import AdoptedEksCluster, EksCluster
 from components.cluster import Cluster
 from model.config.aws_access import AwsAccess
-from model.config.settings import Settings
+from model.config.stack import Settings
 from model.config.tenants import Tenant
 from model.iam.boundary import JUSTIFIED, REACH_TAG, TENANT_TAG, boundary
 from model.iam.documents import pod_identity_trust

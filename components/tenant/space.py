@@ -13,11 +13,9 @@ from components.aws.users import TenantUsers
 from components.flux.deploy_key import DeployKey, DeployKeyArgs
 from components.objects import KubernetesObject
 from components.tenant.aws_role import TenantRole
-from model.config.identity import config_map
 from model.config.mirrors import Location, Mirror
 from model.config.names import tenant_key_title
-from model.config.network_rules import cluster_network
-from model.config.settings import Settings
+from model.config.stack import Settings
 from model.config.tenants import Tenant, location
 from model.kubernetes import manifests
 from model.kubernetes.manifests import Manifest
@@ -81,10 +79,10 @@ class TenantSpace(pulumi.ComponentResource):
                 depends_on=[namespace],
                 deleted_with=namespace,
             )
-            for part, manifest in isolation_objects(tenant, cluster_network(settings.aws, settings.network))
+            for part, manifest in isolation_objects(tenant, settings.cluster_addresses)
         ]
         if args.users:
-            users = manifests.owned(config_map(tenant, args.users.config_map_data), tenant)
+            users = manifests.owned(manifests.identity_config_map(tenant, args.users.config_map_data), tenant)
             isolation.append(child(users, depends_on=[namespace], deleted_with=namespace))
         key = self._deploy_key(name, args, source_location, namespace)
         source = child(

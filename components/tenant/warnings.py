@@ -1,4 +1,4 @@
-"""What is no mistake, and whoever runs the program should know all the same."""
+"""Warnings printed by every preview and up."""
 
 from __future__ import annotations
 
@@ -7,18 +7,12 @@ from datetime import date
 
 import pulumi
 
-from model.config import fair_share, tiers
-from model.config.aws import AwsSettings, support_warning
+from model.config.aws import AwsSettings
 from model.config.tenants import Tenant
+from model.warnings import all_warnings
 
 
-def advise(tenants: Sequence[Tenant], aws: AwsSettings | None) -> None:
-    """Warn of reconcilers that may do more than a product needs, of quotas that the nodes cannot hold, and of a
-    Kubernetes version that AWS stops supporting."""
-    for text in (
-        *tiers.role_warnings({tenant.name: tenant.role for tenant in tenants}),
-        fair_share.warning(tenants, aws),
-        support_warning(aws, date.today()),
-    ):
-        if text:
-            pulumi.log.warn(text)
+def log_warnings(tenants: Sequence[Tenant], aws: AwsSettings | None) -> None:
+    """Warn of wide roles, of quotas that exceed the nodes, and of the end of a Kubernetes version's support."""
+    for text in all_warnings(tenants, aws, date.today()):
+        pulumi.log.warn(text)

@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local.toolchain.catalogue import TOOLS, ToolchainError, cache, requirements
-from model.config.names import FLUX_NAMESPACE
-from model.config.settings import CONTROLLERS
+from model.config.names import CONTROLLERS, FLUX_NAMESPACE
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -1,34 +1,36 @@
-"""What a tenant has where its entry does not say: from the defaults, from its tier, from what is built in.
+"""Merges what a tenant inherits: built-in tier < `tiers.<name>` < `defaults` < the tenant's own entry.
 
-The later place wins: built-in tier, `tiers.<name>` of the file, `defaults`, the tenant's own entry. Mappings are merged
-key by key, lists are replaced.
+Mappings are merged key by key, lists are replaced. Each layer knows its place in the file, so that a problem of the
+merged value is reported at the line that defined it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
-from model.config.document import Place
+from model.config.errors import Problem
 from model.config.tiers import BASIC, BUILT_IN, DEFAULT_TIER, TENANT
+from model.config.yaml_lines import YamlFile, YamlPath
 
 REFERENCES = ("branch", "tag", "semver", "commit")
-"""How a source's revision can be chosen; one of them replaces any other."""
+"""The keys that choose a source's revision; each replaces an inherited one of any kind."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What one place says."""
+    """The values that one place defines."""
 
     name: str
-    """How people call the place."""
-    place: Place | None
-    """Where it stands in the document; None for what is built in."""
+    """The place's name in tables for people."""
+    path: YamlPath | None
+    """Its path in the file; None for built-in values."""
     values: Mapping[str, Any]
 
-    def says(self, path: Place) -> bool:
-        """Whether the value at a path, or something around it that is no mapping, is said here."""
+    def defines(self, path: YamlPath) -> bool:
+        """Whether this layer defines the value at a path, or replaces a mapping around it."""
         current: Any = self.values
         for step in path:
             if not isinstance(current, dict):
@@ -39,99 +41,139 @@ class Layer:
         return True
 
 
-def origin(layers: Sequence[Layer], path: Place) -> Layer:
-    """The last layer that says something about a path; the first one where none does."""
-    return next((layer for layer in reversed(layers) if layer.says(path)), layers[0])
+def winning_layer(layers: Sequence[Layer], path: YamlPath) -> Layer:
+    """The layer whose value holds: the last one that defines the path."""
+    return next((layer for layer in reversed(layers) if layer.defines(path)), layers[0])
 
 
-def merged(layers: Sequence[Layer]) -> dict[str, Any]:
-    """What all layers say together."""
-    whole: dict[str, Any] = {}
-    for layer in layers:
-        whole = _over(whole, layer.values)
-    return whole
+def source_path(layers: Sequence[Layer], paths: Iterable[YamlPath]) -> YamlPath:
+    """The path in the file at which to change one of these values: in the last layer that defines any of them.
 
-
-def written(layers: Sequence[Layer], paths: Iterable[Place]) -> Place:
-    """Where in the document to change one of these: the last place that says something about any."""
+    A value that no layer defines is added to the last one.
+    """
     paths = list(paths)
     for layer in reversed(layers):
         for path in paths:
-            if layer.place is not None and layer.says(path):
-                return (*layer.place, *path)
-    return layers[-1].place or ()
+            if layer.path is not None and layer.defines(path):
+                return (*layer.path, *path)
+    return (*(layers[-1].path or ()), *paths[0])
 
 
 @dataclass(frozen=True)
 class Inheritance:
-    """What lies below the tenants' own entries in a document."""
+    """The layers of a tenants.yaml. Values of a wrong type are skipped here and refused by validation."""
 
-    tiers: Mapping[str, Mapping[str, Any]]
-    """The file's own."""
-    defaults: Mapping[str, Any]
-    _merged: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]], repr=False)
+    file: YamlFile
 
-    @property
+    @cached_property
+    def _content(self) -> dict[str, Any]:
+        return _mapping(self.file.content)
+
+    @cached_property
+    def tiers(self) -> Mapping[str, Any]:
+        """The file's own tiers."""
+        return _mapping(self._content.get("tiers"))
+
+    @cached_property
+    def defaults(self) -> Mapping[str, Any]:
+        """The file's defaults."""
+        return _mapping(self._content.get("defaults"))
+
+    @cached_property
+    def entries(self) -> Sequence[Any]:
+        """The file's tenants, as they are written."""
+        entries: Any = self._content.get("tenants")
+        return cast("list[Any]", entries) if isinstance(entries, list) else []
+
+    @cached_property
     def known_tiers(self) -> Sequence[str]:
         """The names of all tiers."""
         return [*dict.fromkeys([*BUILT_IN, *self.tiers])]
 
-    def tier(self, entry: Any) -> Any:
-        """The tier that an entry of `tenants` names or gets; anything at all where that is wrong."""
-        own: Any = cast("dict[str, Any]", entry).get("tier") if isinstance(entry, dict) else None
-        return self.defaults.get("tier", DEFAULT_TIER) if own is None else own
-
-    def of_tier(self, name: Any) -> list[Layer]:
-        """The layers of a tier, the lowest first. One that does not exist is as basic."""
+    def tier_layers(self, name: Any) -> list[Layer]:
+        """The layers of a tier, lowest first. An unknown tier has those of basic."""
         layers = [Layer("basic (built in)", None, BASIC)]
-        if BUILT_IN.get(name):
-            layers.append(Layer(f"{name} (built in)", None, BUILT_IN[name]))
-        if name in self.tiers:
-            layers.append(Layer(f"tiers.{name}", ("tiers", name), self.tiers[name]))
+        if isinstance(name, str):
+            if BUILT_IN.get(name):
+                layers.append(Layer(f"{name} (built in)", None, BUILT_IN[name]))
+            if name in self.tiers:
+                layers.append(Layer(f"tiers.{name}", ("tiers", name), _mapping(self.tiers[name])))
         return layers
 
-    def layers(self, entry: Any, place: Place) -> list[Layer]:
-        """Everything that says something about an entry of `tenants`, which stands at `place`, itself last."""
-        own = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
-        inherited = [*self.of_tier(_word(self.tier(entry))), Layer("defaults", ("defaults",), self.defaults)]
-        return [*inherited, Layer("its entry", place, own)]
+    def tenant_layers(self, index: int) -> list[Layer]:
+        """The layers of a tenant, lowest first: its tier, the defaults, its entry."""
+        entry = _mapping(self.entries[index])
+        tier = entry.get("tier") or self.defaults.get("tier") or DEFAULT_TIER
+        defaults = Layer("defaults", ("defaults",), self.defaults)
+        return [*self.tier_layers(tier), defaults, Layer("its entry", ("tenants", index), entry)]
 
-    def merged(self, entry: Any) -> Any:
-        """An entry of `tenants` with all that it inherits; what is no mapping as it is."""
-        if not isinstance(entry, dict):
-            return entry
-        own = cast("dict[str, Any]", entry)
-        tier = _word(self.tier(own))
-        if tier not in self._merged:
-            self._merged[tier] = _over(merged(self.of_tier(tier)), self.defaults)
-        whole = _over(self._merged[tier], own)
-        if "source" in {*own, *self.defaults}:
-            whole["source"] = _source(self.defaults.get("source"), own.get("source"))
-        name, hosts = own.get("name"), whole.get("hosts")
+    def merged(self) -> Any:
+        """The file's content with every tier and tenant complete. Entries of a wrong type stay as they are."""
+        if not isinstance(self.file.content, dict):
+            return self.file.content
+        content = dict(self._content)
+        if isinstance(content.get("tiers"), dict):
+            content["tiers"] = {
+                name: merge(self.tier_layers(name)) if isinstance(tier, dict) else tier
+                for name, tier in self.tiers.items()
+            }
+        if isinstance(content.get("tenants"), list):
+            content["tenants"] = [
+                self._merged_tenant(index) if isinstance(entry, dict) else entry
+                for index, entry in enumerate(self.entries)
+            ]
+        return content
+
+    def _merged_tenant(self, index: int) -> dict[str, Any]:
+        entry = _mapping(self.entries[index])
+        tenant = merge(self.tenant_layers(index))
+        if "source" in tenant:
+            tenant["source"] = _merged_source(self.defaults.get("source"), entry.get("source"))
+        name, hosts = entry.get("name"), tenant.get("hosts")
         if isinstance(name, str) and isinstance(hosts, list):
             listed = cast("list[Any]", hosts)
-            whole["hosts"] = [host.replace(TENANT, name) if isinstance(host, str) else host for host in listed]
-        return whole
+            tenant["hosts"] = [host.replace(TENANT, name) if isinstance(host, str) else host for host in listed]
+        return tenant
+
+    def source_path(self, path: YamlPath) -> YamlPath:
+        """The path in the file that defined the value at a path of the merged content."""
+        match path:
+            case ("tenants", int(index), *inner):
+                return source_path(self.tenant_layers(index), [tuple(inner)])
+            case _:
+                return path
+
+    def problem(self, index: int, path: YamlPath, message: str, remedy: str) -> Problem:
+        """A problem of a tenant, at the line that defined the value: in its entry, the defaults or its tier."""
+        return self.file.problem(self.source_path(("tenants", index, *path)), message, remedy)
 
 
-def _word(name: Any) -> str:
-    return name if isinstance(name, str) else ""
+def merge(layers: Iterable[Layer]) -> dict[str, Any]:
+    """The values of all layers together; later layers win."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = _merge(merged, layer.values)
+    return merged
 
 
-def _over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**lower, **upper}
     for key, value in upper.items():
         below = lower.get(key)
         if isinstance(value, dict) and isinstance(below, dict):
-            merged[key] = _over(cast("dict[str, Any]", below), cast("dict[str, Any]", value))
+            merged[key] = _merge(cast("dict[str, Any]", below), cast("dict[str, Any]", value))
     return merged
 
 
-def _source(default: Any, own: Any) -> Any:
-    """An entry's own source over the defaults'; a revision of its own replaces a default one of any kind."""
+def _merged_source(default: Any, own: Any) -> Any:
+    """A tenant's source merged with the default source, less the default's revision if it chooses its own."""
     if not isinstance(default, dict) or not (own is None or isinstance(own, dict)):
         return cast("Any", default if own is None else own)
-    mine, theirs = cast("dict[str, Any]", own or {}), cast("dict[str, Any]", default)
+    mine, inherited = cast("dict[str, Any]", own or {}), cast("dict[str, Any]", default)
     if any(kind in mine for kind in REFERENCES):
-        theirs = {key: value for key, value in theirs.items() if key not in REFERENCES}
-    return {**theirs, **mine}
+        inherited = {key: value for key, value in inherited.items() if key not in REFERENCES}
+    return {**inherited, **mine}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

@@ -1,4 +1,4 @@
-"""Which sources are read from a mirror, as Git's insteadOf does: for air-gapped clusters and the embedded platform."""
+"""Mirrors that repositories are read from instead, like Git's insteadOf: for air-gapped and embedded clusters."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from model.config import document
-from model.config.schema import Model, validated
+from model.config import yaml_lines
+from model.config.base import Model, validate
 
 
 class Mirror(Model):
-    """Every URL that starts with `prefix` is read from `url` and the rest of it instead."""
+    """A mirror: `prefix` at the start of a repository's URL is replaced by `url`."""
 
     prefix: str = Field(min_length=1)
     url: str = Field(min_length=1)
@@ -30,11 +30,11 @@ class MirrorsFile(Model):
 
 @dataclass(frozen=True)
 class Location:
-    """Where a source is really read from."""
+    """The URL that a repository is actually read from."""
 
     url: str
     known_hosts: str
-    """Empty where the mirror says nothing of host keys, or there is no mirror."""
+    """Empty if there is no mirror, or it names no host keys."""
 
 
 def locate(url: str, mirrors: Sequence[Mirror]) -> Location:
@@ -47,11 +47,14 @@ def locate(url: str, mirrors: Sequence[Mirror]) -> Location:
 
 
 def plain_http(mirrors: Sequence[Mirror]) -> list[str]:
-    """The hosts, perhaps with ports, of mirrors that are read without encryption."""
+    """The hosts (with ports) of mirrors that are read over unencrypted HTTP."""
     urls = [urlsplit(mirror.url) for mirror in mirrors]
     return sorted({url.netloc.rpartition("@")[2] for url in urls if url.scheme == "http"})
 
 
-def load(path: Path, name: str) -> tuple[Mirror, ...]:
-    """Read a mirrors file. Raises MistakesError."""
-    return tuple(validated(MirrorsFile, document.read(path, name)).mirrors)
+def load(folder: Path, name: str) -> tuple[Mirror, ...]:
+    """Read a mirrors file; no name, no mirrors. Raises InvalidConfigError."""
+    if not name:
+        return ()
+    file = yaml_lines.read(folder, name)
+    return tuple(validate(MirrorsFile, file.content, file).mirrors)

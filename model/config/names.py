@@ -1,4 +1,4 @@
-"""Names that Kubernetes, Flux and GitHub accept, and the names this project gives."""
+"""Names: which ones Kubernetes, Flux and GitHub accept, and which ones this project gives to its objects."""
 
 from __future__ import annotations
 
@@ -7,48 +7,61 @@ import re
 
 FLUX_NAMESPACE = "flux-system"
 
+CONTROLLERS = (
+    "source-controller",
+    "kustomize-controller",
+    "helm-controller",
+    "notification-controller",
+    "image-reflector-controller",
+    "image-automation-controller",
+)
+"""Flux's controllers, as `flux install` names them."""
+
 TENANT_PATTERN = r"^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$"
-"""Flux's rule for a tenant, which is also Kubernetes' for a namespace (RFC 1123 label, 2 to 63 characters)."""
+"""Flux's rule for tenant names, stricter than Kubernetes' for namespaces: an RFC 1123 label of 2 to 63 characters."""
+
+LABEL_PATTERN = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+"""An RFC 1123 label: the names of namespaces, clusters and tiers."""
 
 RESERVED = frozenset({"default", FLUX_NAMESPACE})
-"""Namespaces that are somebody else's; so is every kube-*."""
+"""Namespaces that tenants cannot have; neither can they have any kube-*."""
 
 TOP_LEVEL_DOMAINS = frozenset(
     "app arpa biz cloud cluster com dev edu gov info int internal local localdomain localhost mil net org svc".split()
 )
-"""Domains in which the hosts have names that products usually ask; so is every word of two letters."""
+"""Common top-level domains; every word of two letters counts as one too."""
 
 
 def tenant_name_problem(name: str) -> tuple[str, str] | None:
-    """What is wrong with a tenant's name and what to do; None for a good one."""
+    """What is wrong with a tenant's name and what to write; None for a valid name."""
     if name in RESERVED or name.startswith("kube-"):
         return f"the namespace {name!r} is reserved", "Choose another name."
     if name in TOP_LEVEL_DOMAINS or re.fullmatch("[a-z]{2}", name):
-        # A Service of this tenant would be found before a public host: ghcr in io is ghcr.io to every pod of a cluster.
+        # DNS search paths: a Service `ghcr` in the namespace `io` would answer for ghcr.io in every pod of the cluster.
         return f"{name!r} is a top-level domain: its Services would answer for public hosts", f"Write {name}-tenant."
     if re.fullmatch(TENANT_PATTERN, name):
         return None
-    suggestion = re.sub(r"[^a-z0-9]+", "-", name.lower())[:63].strip("-")
-    good = len(suggestion) > 1 and suggestion not in RESERVED and not suggestion.startswith("kube-")
+    similar = re.sub(r"[^a-z0-9]+", "-", name.lower())[:63].strip("-")
+    valid = len(similar) > 1 and similar not in RESERVED and not similar.startswith("kube-")
     rule = "2 to 63 lower-case letters, digits and hyphens, with a letter or digit at both ends"
-    return f"{name!r} cannot name a namespace", f"Write {suggestion} ({rule})." if good else f"Write {rule}."
+    return f"{name!r} is not a valid namespace name", f"Write {similar} ({rule})." if valid else f"Write {rule}."
 
 
 def deploy_key_title(branch: str, path: str) -> str:
-    """The infra repository's deploy key, titled as `flux bootstrap` titles it: namespace-branch-secret-path."""
+    """The title of the infra repository's deploy key, as `flux bootstrap` writes it: namespace-branch-secret-path."""
     return f"{FLUX_NAMESPACE}-{branch}-{FLUX_NAMESPACE}-{path}"
 
 
 def tenant_key_title(cluster: str, tenant: str) -> str:
-    """A tenant's deploy key on the product's repository. Several clusters may read one product, so it names both."""
+    """The title of a tenant's deploy key. It names the cluster too, because several clusters may read one product."""
     return f"flux-{cluster}-{tenant}"
 
 
 def secret_name(prefix: str, secret: str) -> str:
-    """A host name that only those can tell who know the secret (RFC 1123, one label)."""
+    """A host name that cannot be guessed without the secret (one RFC 1123 label)."""
     return f"{prefix}-{hashlib.sha256(secret.encode()).hexdigest()[:40]}"
 
 
 def cluster_path(cluster: str) -> str:
-    """The cluster's folder in the infra repository, as Flux writes paths."""
+    """The cluster's folder in the infra repository, in Flux's notation."""
     return f"./clusters/{cluster}"

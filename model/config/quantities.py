@@ -1,4 +1,4 @@
-"""Amounts as Kubernetes writes them: 500m, 2, 1.5, 256Mi, 10Gi."""
+"""Kubernetes quantities: 500m, 2, 1.5, 256Mi, 10Gi."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ EXAMPLES: dict[Kind, str] = {
 
 @lru_cache(maxsize=4096)
 def amount(text: str) -> Fraction:
-    """The number that a quantity means: CPUs, bytes or pieces. Raises ValueError where it is none."""
+    """A quantity as a number of CPUs, bytes or objects. Raises ValueError for an invalid quantity."""
     found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)([EPTGM]i|Ki|[EPTGMkm]?)", text)
     if not found:
-        raise ValueError(f"{text!r} is no quantity")
+        raise ValueError(f"{text!r} is not a quantity")
     suffix = found[2]
     scale = Fraction(1024) ** _BINARY[suffix] if suffix in _BINARY else Fraction(10) ** _DECIMAL[suffix]
     return Fraction(found[1]) * scale
@@ -34,9 +34,9 @@ def amount(text: str) -> Fraction:
 
 @lru_cache(maxsize=4096)
 def canonical(text: str) -> str:
-    """The same amount as the API server writes it back: 1000m is 1, 1024Mi is 1Gi.
+    """The same amount in the API server's own notation: 1000m becomes 1, 1024Mi becomes 1Gi.
 
-    What is applied in another form would look like drift for ever.
+    Any other notation would show up as drift in every preview.
     """
     number = amount(text)
     if text.endswith("i") and number >= 1024 and number.denominator == 1:
@@ -51,23 +51,23 @@ def _shortest(number: Fraction, scales: dict[str, Fraction]) -> str:
     return f"{number / scale}{suffix}"
 
 
-def problem(text: str, kind: Kind) -> tuple[str, str] | None:
-    """What is wrong with an amount of this kind and what to write; None for a good one."""
+def quantity_error(text: str, kind: Kind) -> tuple[str, str] | None:
+    """What is wrong with an amount of this kind and what to write; None for a valid amount."""
     try:
         number = amount(text)
     except ValueError:
-        return f"{text!r} is no amount that Kubernetes knows", f"Write {EXAMPLES[kind]}."
+        return f"{text!r} is not a Kubernetes quantity", f"Write {EXAMPLES[kind]}."
     if kind == "cpu" and (number * 1000).denominator != 1:
-        return f"{text!r} is finer than a thousandth of a CPU", "Write 1m or more."
+        return f"{text!r} is finer than a thousandth of a CPU", "Write 1m or a multiple of it."
     if kind == "bytes" and text.endswith("m"):
         return f"{text!r} is {float(number):g} bytes", f"Write {text[:-1]}Mi."
     if kind != "cpu" and number.denominator != 1:
-        return f"{text!r} is no whole number", f"Write {EXAMPLES[kind]}."
+        return f"{text!r} is not a whole number", f"Write {EXAMPLES[kind]}."
     return None
 
 
 def shown(number: Fraction, kind: Kind) -> str:
-    """An amount for people, to three digits: 13.5, 54Gi."""
+    """An amount with three significant digits, for people: 13.5, 54Gi."""
     if kind != "bytes":
         return f"{float(number):.3g}" if number < 1000 else f"{round(number):,}"
     power = max((p for p in _BINARY.values() if number >= 1024**p), default=0)

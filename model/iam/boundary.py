@@ -9,36 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from model.config.aws_access import NAMESPACE_TAG, NEVER, OWN
 from model.iam.documents import allow, document
-
-NAMESPACE = "aws:PrincipalTag/kubernetes-namespace"
-OWN = f"${{{NAMESPACE}}}"
-"""Stands for the tenant's name in a policy: the namespace of the pod, which EKS Pod Identity knows and tags."""
 
 TENANT_TAG = "tenant"
 """The tag that says whose an AWS resource is."""
 
 REACH_TAG, JUSTIFIED = "reach", "justified"
 """The tag of a role with a statement or a managed policy that the platform team let reach beyond its tenant."""
-
-NEVER: tuple[str, ...] = (
-    # Rights and accounts
-    *("iam:*", "organizations:*", "account:*", "ram:*"),
-    *("sts:AssumeRole*", "sts:GetFederationToken", "sts:GetSessionToken", "sts:TagSession", "sts:SetSourceIdentity"),
-    # The cluster and its nodes, on which the other tenants run
-    *("eks:*", "eks-auth:*", "ec2-instance-connect:*"),
-    *("ssm:SendCommand", "ssm:StartSession", "ssm:ResumeSession"),
-    # Administration of keys
-    *("kms:*Alias", "kms:*Deletion", "kms:*Grant", "kms:*KeyMaterial", "kms:*KeyStore", "kms:CreateKey"),
-    *("kms:Disable*", "kms:Enable*", "kms:Put*", "kms:ReplicateKey", "kms:RotateKeyOnDemand", "kms:Update*"),
-    *("kms:TagResource", "kms:UntagResource"),
-    # Resource policies: by these a tenant could open its data, or what it shares with others, to anybody
-    *("s3:Put*Policy", "s3:Delete*Policy", "s3:Put*Acl", "s3:Put*PublicAccessBlock", "s3:PutReplicationConfiguration"),
-    *("s3:CreateAccessPoint*", "s3:CreateAccessGrant*", "s3:PutBucketOwnershipControls"),
-    *("sqs:*Permission", "sqs:SetQueueAttributes", "sns:*Permission", "sns:SetTopicAttributes", "lambda:*Permission"),
-    *("secretsmanager:*ResourcePolicy", "dynamodb:*ResourcePolicy"),
-)
-"""What no tenant may do, justified or not: rights, the cluster, keys and resource policies are the platform team's."""
 
 _OWN_NAMES: Mapping[str, tuple[str, Sequence[str]]] = {
     "s3": ("arn:aws:s3:::", ("{}", "{}-*", "{}/*", "*-{}", "*-{}/*", "*/{}/*")),
@@ -96,7 +74,7 @@ def boundary(account: str) -> str:
     return document(
         {"Sid": "RoleDecides", **allow(["*"], ["*"])},
         _deny("PlatformTeamOnly", NEVER),
-        _deny("SessionsWithoutTenant", ["*"], {"Null": {NAMESPACE: "true"}}),
+        _deny("SessionsWithoutTenant", ["*"], {"Null": {NAMESPACE_TAG: "true"}}),
         _deny("TaggedForOthers", ["*"], _another(tag)),
         _deny("ObjectsTaggedForOthers", ["s3:*"], _another(f"s3:ExistingObjectTag/{TENANT_TAG}")),
         _deny("TaggingForOthers", ["*"], _another(f"aws:RequestTag/{TENANT_TAG}")),

@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from model.config.mistakes import Mistake, MistakesError
+from model.config.errors import InvalidConfigError, Problem
 from model.config.names import FLUX_NAMESPACE
-from model.config.network_rules import NetworkSettings
+from model.config.network import NetworkSettings
 from model.kubernetes.manifests import NOT_FLUX_BUSINESS, Manifest, annotated
 from model.kubernetes.network_policies import with_closed_network
 
@@ -93,11 +93,11 @@ class FluxManifest:
 def fetch(location: str, sha256: str, folder: Path, setting: str) -> str:
     """The manifest's text from an https URL or a file (relative to `folder`), verified if a digest is given.
 
-    `setting` is the file that messages name. Raises MistakesError.
+    `setting` is the file that messages name. Raises InvalidConfigError.
     """
 
-    def stop(message: str, remedy: str) -> MistakesError:
-        return MistakesError([Mistake(setting, 0, "fluxManifest", message, remedy)])
+    def stop(message: str, remedy: str) -> InvalidConfigError:
+        return InvalidConfigError([Problem(setting, 0, "fluxManifest", message, remedy)])
 
     try:
         if location.startswith("https://"):
@@ -133,19 +133,19 @@ def parse(
 ) -> FluxManifest:
     """The manifest's objects for the selected controllers; with `lockdown`, closed to tenants.
 
-    `plain_http` are hosts whose sources are read without encryption, such as mirrors. Raises MistakesError for a
+    `plain_http` are hosts whose sources are read without encryption, such as mirrors. Raises InvalidConfigError for a
     manifest that is not Flux's.
     """
     try:
         documents = [document for document in yaml.load_all(text, Loader=_Loader) if document]
     except yaml.YAMLError as error:
-        raise MistakesError([Mistake(name, 0, "", f"not YAML: {error}")]) from None
+        raise InvalidConfigError([Problem(name, 0, "", f"not YAML: {error}")]) from None
     if not all(
         isinstance(document, dict) and {"apiVersion", "kind", "metadata"} <= document.keys() for document in documents
     ):
-        raise MistakesError(
+        raise InvalidConfigError(
             [
-                Mistake(
+                Problem(
                     name, 0, "", "contains a document that is not a Kubernetes object", "Use a release's install.yaml."
                 )
             ]
@@ -154,8 +154,8 @@ def parse(
     deployed = {manifest["metadata"]["name"] for manifest in objects if manifest["kind"] == "Deployment"}
     if lacking := [component for component in components if component not in deployed]:
         message = f"has no Deployment for {', '.join(lacking)}"
-        raise MistakesError(
-            [Mistake(name, 0, "", message, "Take it out of fluxComponents, or use a release's install.yaml.")]
+        raise InvalidConfigError(
+            [Problem(name, 0, "", message, "Take it out of fluxComponents, or use a release's install.yaml.")]
         )
     objects = [_with_arguments(manifest, ALWAYS) for manifest in objects]
     if lockdown:

@@ -119,6 +119,12 @@ def limit_range(tenant: Tenant) -> Manifest:
     }
 
 
+def identity_config_map(tenant: Tenant, data: Mapping[str, Any]) -> Manifest:
+    """OpenID Connect settings for the product: how to sign users in and verify their tokens. Holds no secret."""
+    metadata = {"name": "identity", "namespace": tenant.name, "labels": tenant_labels(tenant)}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)}
+
+
 def owned(manifest: Manifest, tenant: Tenant) -> Manifest:
     """The object with the labels of the platform's objects in a tenant's namespace."""
     metadata = manifest["metadata"]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model.config.names import FLUX_NAMESPACE
-from model.config.network_rules import LINK_LOCAL, PRIVATE, ClusterNetwork, EgressRule, NetworkRules, within
+from model.config.network import LINK_LOCAL, PRIVATE, ClusterAddresses, EgressRule, NetworkRules, within
 from model.kubernetes.manifests import TENANT_LABEL, Manifest
 
 DEFAULT_DENY = "default-deny"
@@ -27,13 +27,13 @@ def network_policies(
     rules: NetworkRules,
     *,
     aws_access: bool = False,
-    cluster: ClusterNetwork | None = None,
+    cluster: ClusterAddresses | None = None,
 ) -> list[Manifest]:
     """All policies of a tenant's namespace; `aws_access` for a tenant with an AWS role.
 
-    Raises ValueError for a rule that `network_mistakes` reports.
+    Raises ValueError for a rule that `cluster_reaching` reports.
     """
-    cluster = cluster or ClusterNetwork()
+    cluster = cluster or ClusterAddresses()
     own_pods: Manifest = {"podSelector": {}}
     dns = _all_of("kube-system") | {"podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
     resolvers = [_addresses(f"{address}/{128 if ':' in address else 32}") for address in cluster.resolvers]
@@ -130,12 +130,12 @@ def _addresses(network: str, exceptions: Sequence[str] = ()) -> Manifest:
     return {"ipBlock": {"cidr": network, **({"except": list(exceptions)} if exceptions else {})}}
 
 
-def _inside(network: str, cluster: ClusterNetwork) -> list[str]:
+def _inside(network: str, cluster: ClusterAddresses) -> list[str]:
     """The cluster's own networks inside this network."""
     return [own for own in cluster.ranges if own != network and within(own, network)]
 
 
-def _destination(rule: EgressRule, cluster: ClusterNetwork) -> Manifest:
+def _destination(rule: EgressRule, cluster: ClusterAddresses) -> Manifest:
     if rule.namespace:
         return _all_of(rule.namespace)
     if rule.cidr is None:
@@ -144,6 +144,6 @@ def _destination(rule: EgressRule, cluster: ClusterNetwork) -> Manifest:
     if rule.inside_cluster:
         return _addresses(rule.cidr, rule.exceptions)
     if any(within(rule.cidr, own) for own in cluster.ranges):
-        raise ValueError(f"{rule.name}: {rule.cidr} is the cluster's own; network_mistakes says what to write instead")
+        raise ValueError(f"{rule.name}: {rule.cidr} is the cluster's own; cluster_reaching has the remedy")
     kept = [own for own in _inside(rule.cidr, cluster) if not any(within(own, given) for given in rule.exceptions)]
     return _addresses(rule.cidr, [*rule.exceptions, *kept])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from model.config.network_rules import ClusterNetwork
+from model.config.network import ClusterAddresses
 from model.config.tenants import Tenant
 from model.kubernetes import manifests
 from model.kubernetes.manifests import Manifest
 from model.kubernetes.network_policies import network_policies
 
 
-def isolation_objects(tenant: Tenant, cluster: ClusterNetwork) -> Iterator[tuple[str, Manifest]]:
+def isolation_objects(tenant: Tenant, cluster: ClusterAddresses) -> Iterator[tuple[str, Manifest]]:
     """Account, rights, limits and network policies in the tenant's namespace.
 
     Each comes with the part of its logical name that tells it from others of its kind; empty for the first.

@@ -124,7 +124,7 @@ def test_mistakes_stop_the_update_before_anything_is_touched(stack: Stack) -> No
     done = stack.run("up", "--yes", "--skip-preview", check=False)
     said = done.stdout + done.stderr
     assert done.returncode != 0
-    assert "2 mistakes; nothing was changed." in said
+    assert "2 problems; nothing was changed." in said
     assert "tenants-engine.yaml:6: tenants[0].name" in said
     assert "Traceback" not in said
     assert ids(stack) == before

@@ -11,7 +11,7 @@ import pytest
 from components.aws.users import TenantUsers, TenantUsersArgs, UserPool, UserPoolArgs
 from components.tenant.space import TenantSpace, TenantSpaceArgs
 from model.config.aws import IdentitySettings
-from model.config.settings import Settings
+from model.config.stack import Settings
 from model.config.tenants import Tenant
 from tests.program import service_model
 from tests.program.recorder import Recording, aws_context, defaults, record

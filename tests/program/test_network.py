@@ -11,7 +11,7 @@ import pytest
 
 from components.aws.context import AwsContext
 from components.aws.network import ExistingNetwork, ExistingNetworkArgs, Network, NetworkArgs, VpcNetwork
-from model.config.aws import ExistingNetworkSettings, NetworkSettings
+from model.config.aws import ExistingVpcSettings, VpcSettings
 from tests.iam_lint import findings
 from tests.program.recorder import ProgramError, Recording, Registration, aws_context, record
 
@@ -67,7 +67,7 @@ def program_of(build: Callable[[AwsContext], VpcNetwork], *, preview: bool, prot
 
 def network(*, preview: bool = False, protected: bool = True, **settings: Any) -> Recording:
     """A provisioned network; settings by their keys in the configuration."""
-    given = NetworkSettings.model_validate(settings)
+    given = VpcSettings.model_validate(settings)
 
     def build(context: AwsContext) -> VpcNetwork:
         return Network("eu", NetworkArgs(context=context, settings=given, cluster_name="eu"))
@@ -77,7 +77,7 @@ def network(*, preview: bool = False, protected: bool = True, **settings: Any) -
 
 def existing(vpc: str, private: list[str], public: list[str] | None = None, *, preview: bool = False) -> Recording:
     values = {"vpc": vpc, "privateSubnets": private, "publicSubnets": public or []}
-    given = ExistingNetworkSettings.model_validate(values)
+    given = ExistingVpcSettings.model_validate(values)
 
     def build(context: AwsContext) -> VpcNetwork:
         return ExistingNetwork("eu", ExistingNetworkArgs(context=context, settings=given))

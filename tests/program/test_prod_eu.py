@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from local.rehearsal import NEW_TENANT
-from model.config.aws_facts import STANDARD_SUPPORT
-from model.config.aws_names import LONGEST_ROLE
+from model.checks import LONGEST_ROLE
+from model.config.aws import STANDARD_SUPPORT
 from tests.program.conftest import Run
 from tests.program.recorder import CHECKOUT, ProgramError, Recording
 
@@ -197,29 +197,50 @@ tenants:
 """
 
 
-def test_every_mistake_of_every_file_is_told_before_anything_is_registered(run: Run) -> None:
-    config = {key.partition(":")[2]: value for key, value in yaml.safe_load(WRONG_STACK)["config"].items()}
-    files = {"Pulumi.prod-eu.yaml": WRONG_STACK}
-    with pytest.raises(ProgramError) as caught:
-        run(WRONG_TENANTS, config=config, files=files, stack_name="prod-eu")
-    heading, *said = [line for line in str(caught.value).splitlines() if not line.startswith("    ")]
-    assert heading == "14 mistakes; nothing was changed."
-    expected = [
-        "Pulumi.prod-eu.yaml:3: fluxManifest: a manifest from the network needs its digest",
-        "Pulumi.prod-eu.yaml:5: aws.region: 'eu-west-11' is no region",
-        "Pulumi.prod-eu.yaml:6: aws.account: '12' is no AWS account",
-        "Pulumi.prod-eu.yaml:8: aws.network.nat: ",
-        "Pulumi.prod-eu.yaml:10: aws.network.reserved[0]: 'somewhere' is no network",
-        # What follows from two values is told wherever both are right, whatever is wrong around them.
-        "Pulumi.prod-eu.yaml:11: aws.network.reserved[1]: the VPC's 10.0.0.0/16 overlaps 10.0.1.0/24",
-        "Pulumi.prod-eu.yaml:13: aws.cluster.version: ",
-        "Pulumi.prod-eu.yaml:14: aws.cluster.administrators[0]: ",
-        "Pulumi.prod-eu.yaml:15: aws.cluster.addons: the version of coredns, eks-pod-identity-agent is not pinned",
-        "Pulumi.prod-eu.yaml:16: aws.cluster.addons.vpc-cni: 'latest' is no version",
-        "Pulumi.prod-eu.yaml:17: aws.cluster.addons.core-dns: 'core-dns' is no add-on",
-        "tenants.yaml:2: tenants[0].name: ",
-        "tenants.yaml:5: tenants[1].identity: a pool needs a stack with users",
-        "tenants.yaml:9: tenants[1].aws.statements[0].resources[0]: arn:aws:s3:::acme-data/* names no tenant",
+def test_all_shape_errors_of_all_files_come_before_anything_is_registered(run: Run) -> None:
+    assert refused(run, WRONG_STACK, WRONG_TENANTS) == [
+        "Pulumi.prod-eu.yaml:5: aws.region: 'eu-west-11' is not an AWS region",
+        "Pulumi.prod-eu.yaml:6: aws.account: '12' is not an AWS account",
+        "Pulumi.prod-eu.yaml:8: aws.network.nat: Input should be 'single', 'perZone' or 'none'",
+        "Pulumi.prod-eu.yaml:10: aws.network.reserved[0]: 'somewhere' is not a network",
+        "Pulumi.prod-eu.yaml:13: aws.cluster.version: Kubernetes 1.21 is not in EKS' standard support",
+        "Pulumi.prod-eu.yaml:14: aws.cluster.administrators[0]: 'platform-engineer' is not an ARN",
+        "Pulumi.prod-eu.yaml:16: aws.cluster.addons.vpc-cni: 'latest' is not a version of an EKS add-on",
+        "Pulumi.prod-eu.yaml:17: aws.cluster.addons.core-dns: 'core-dns' is not a supported add-on",
+        "tenants.yaml:2: tenants[0].name: 'A' is not a valid namespace name",
     ]
-    for part, line in zip(expected, said, strict=True):
-        assert line.startswith(part), line
+
+
+def test_all_broken_rules_of_all_files_come_before_anything_is_registered(run: Run) -> None:
+    stack, tenants = WRONG_STACK, WRONG_TENANTS.replace("name: A", "name: alpha")
+    for wrong, right in (
+        ("eu-west-11", "eu-west-1"),
+        ('"12"', '"123456789012"'),
+        ("each", "single"),
+        ("somewhere", "10.9.0.0/16"),
+        ("1.21", "1.36"),
+        ("platform-engineer", "arn:aws:iam::123456789012:role/platform-engineer"),
+        ("latest", "v1.21.1-eksbuild.1"),
+        ("core-dns", "coredns"),
+    ):
+        stack = stack.replace(wrong, right)
+    assert refused(run, stack, tenants) == [
+        "Pulumi.prod-eu.yaml:3: fluxManifest: a downloaded manifest needs a digest",
+        "Pulumi.prod-eu.yaml:11: aws.network.reserved[1]: the VPC's 10.0.0.0/16 overlaps 10.0.1.0/24",
+        "Pulumi.prod-eu.yaml:15: aws.cluster.addons: the version of eks-pod-identity-agent is not pinned",
+        "tenants.yaml:5: tenants[1].identity: a pool needs a stack with a user pool, and this stack has none",
+        "tenants.yaml:9: tenants[1].aws.statements[0].resources[0]: arn:aws:s3:::acme-data/* does not contain the "
+        "tenant's name",
+    ]
+
+
+def refused(run: Run, stack: str, tenants: str) -> list[str]:
+    """The problems of these inputs, without their remedies."""
+    config = {key.partition(":")[2]: value for key, value in yaml.safe_load(stack)["config"].items()}
+    with pytest.raises(ProgramError) as caught:
+        run(tenants, config=config, files={"Pulumi.prod-eu.yaml": stack}, stack_name="prod-eu")
+    heading, *lines = str(caught.value).splitlines()
+    problems = [line for line in lines if not line.startswith("    ")]
+    assert heading == f"{len(problems)} problems; nothing was changed."
+    assert len(lines) == 2 * len(problems), "each problem has a remedy"
+    return problems

@@ -1,15 +1,18 @@
-"""What `python -m cli.effective` shows of a file."""
+"""The tables of `python -m cli.effective`."""
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from pathlib import Path
 
 import pytest
+from rich.table import Table
 
 from cli import effective
-from model.config.document import parse
+from model.config import tenants
+from model.config.yaml_lines import parse
 
 TEXT = """\
 defaults:
@@ -31,14 +34,23 @@ tenants:
 """
 
 
-def shown(name: str, text: str = TEXT) -> dict[str, tuple[str, str]]:
-    """Value and origin by setting."""
-    rows = effective.settings(parse(text, "tenants.yaml"), name).splitlines()[2:]
-    cells = [re.split(r"\s{2,}", row) for row in rows]
-    return {setting: (value, origin) for setting, value, origin in cells}
+LISTED = tenants.parse(parse(TEXT, "tenants.yaml"))
 
 
-def test_every_value_tells_the_line_to_change_it_at() -> None:
+def rows(table: Table) -> list[str]:
+    """The printed rows of a table, without its head."""
+    output = io.StringIO()
+    effective.print_table(table, output)
+    return output.getvalue().splitlines()[1:]
+
+
+def shown(name: str) -> dict[str, tuple[str, str]]:
+    """Value and source by setting."""
+    cells = [re.split(r"\s{2,}", row) for row in rows(effective.settings(LISTED, name))]
+    return {setting: (value, source) for setting, value, source in cells}
+
+
+def test_every_value_has_the_line_that_defines_it() -> None:
     found = shown("alpha")
     assert found["tier"] == ("gold", "its entry, line 9")
     assert found["quota requests.cpu"] == ("4", "tiers.gold, line 5")
@@ -46,22 +58,29 @@ def test_every_value_tells_the_line_to_change_it_at() -> None:
     assert found["hosts"] == ("alpha.acme.example", "tiers.gold, line 6")
     assert found["interval"] == ("5m", "defaults, line 2")
     assert found["quota pods"] == ("no limit", "its entry, line 11")
-    allowed, origin = found["aws statements"]
+    allowed, source = found["aws statements"]
     assert "sqs:SendMessage" in allowed
-    assert origin == "its entry, line 13"
+    assert source == "its entry, line 13"
 
 
-def test_lists_tell_what_it_means_that_they_are_empty() -> None:
+def test_empty_lists_are_shown_as_any_or_none() -> None:
     found = shown("beta")
     assert found["registries"][0] == "any"
     assert found["priorityClasses"][0] == found["hosts"][0] == "none"
     assert (found["helm"], found["prune"]) == (("yes", "its entry, line 15"), ("yes", "basic (built in)"))
 
 
-def test_the_overview_shows_what_each_tenant_changes_for_itself() -> None:
-    alpha, beta = effective.overview(parse(TEXT, "tenants.yaml")).splitlines()[2:]
+def test_the_overview_shows_the_own_settings_of_each_tenant() -> None:
+    alpha, beta = rows(effective.overview(LISTED))
     assert alpha.split() == ["alpha", "gold", "4", "4Gi", "any", "baseline", "saas-tenant-reconciler", "quota.pods"]
     assert beta.split() == ["beta", "basic", "2", "4Gi", "20", "baseline", "saas-tenant-reconciler", "helm"]
+
+
+def test_a_pipe_gets_plain_lines_without_wrapping() -> None:
+    table = effective.settings(LISTED, "alpha")
+    (statement,) = [row for row in rows(table) if row.startswith("aws statements")]
+    assert "arn:aws:sqs:eu-west-1:123456789012:alpha" in statement
+    assert not any("\x1b" in row or row.endswith(" ") for row in rows(table))
 
 
 def test_the_command_shows_the_file_of_the_checkout(
@@ -73,7 +92,7 @@ def test_the_command_shows_the_file_of_the_checkout(
         assert "tenant-001" in capsys.readouterr().out
 
 
-def test_the_command_says_what_is_wrong(
+def test_the_command_reports_problems(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["effective", "tenant-01"])

@@ -1,4 +1,4 @@
-"""What tenants may ask for on AWS, what they are refused, and whether the documents hold against attacks."""
+"""Tenants' access to AWS: refused statements, and whether the policies withstand attacks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from model import checks
 from model.config import tenants
 from model.config.aws_access import AwsAccess
-from model.config.document import parse
-from model.config.mistakes import MistakesError
+from model.config.errors import InvalidConfigError
+from model.config.yaml_lines import parse
 from model.iam import tenant_policy as iam
 from model.iam.boundary import anybodys_names, boundary, own_names
 from model.iam.documents import allow, document, key_policy, pod_identity_trust
@@ -25,6 +26,7 @@ SQS = f"arn:aws:sqs:eu-west-1:{ACCOUNT}"
 TABLE = f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/orders"
 KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/0123"
 SOURCE = {"url": "https://github.com/acme/shop", "branch": "main"}
+NOT_NAMED = "does not contain the tenant's name"
 OWN_OBJECTS = {"actions": ["s3:GetObject"], "resources": ["arn:aws:s3:::acme-data/${tenant}/*"]}
 LEADING_KEYS = {
     "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["${tenant}", "${tenant}#*"]},
@@ -32,13 +34,13 @@ LEADING_KEYS = {
 }
 
 
-def said(text: str, account: str | None = ACCOUNT) -> list[str]:
-    """What is answered to a tenants.yaml."""
-    source = parse(text, "tenants.yaml")
+def problems(text: str, account: str | None = ACCOUNT) -> list[str]:
+    """The problems of a tenants.yaml."""
     try:
-        return [str(mistake) for mistake in sorted(set(iam.problems(tenants.parse(source), source, account)))]
-    except MistakesError as error:
-        return [str(mistake) for mistake in error.mistakes]
+        listed = tenants.parse(parse(text, "tenants.yaml"))
+        return [str(problem) for problem in sorted(set(checks.aws_access(listed, account)))]
+    except InvalidConfigError as error:
+        return [str(problem) for problem in error.problems]
 
 
 def listing(*others: str, **aws: Any) -> str:
@@ -52,7 +54,7 @@ def statement(resource: str = "", *actions: str, **more: Any) -> dict[str, Any]:
     return {**OWN_OBJECTS, **given, **({"resources": [resource]} if resource else {}), **more}
 
 
-def test_every_refusal_is_reported_at_once_with_its_line_and_remedy() -> None:
+def test_all_refusals_are_reported_with_line_and_remedy() -> None:
     text = """\
 tenants:
   - name: shop
@@ -72,13 +74,19 @@ tenants:
   - name: cafe
     source: {url: "https://github.com/acme/cafe", branch: main}
 """
-    found = said(text)
+    found = problems(text)
     lines = re.findall(r"^tenants\.yaml:(\d+): ", "\n".join(found), re.MULTILINE)
     assert lines == ["8", "10", "11", "12", "15"]
-    parts = ["everything that the service can do", "is everybody's", "names no tenant", "cafe's", "another account"]
-    for part, mistake in zip(parts, found, strict=True):
-        assert part in mistake
-        assert "\n    " in mistake
+    parts = [
+        "every action of the service",
+        "the resources of all tenants",
+        NOT_NAMED,
+        "resources of the tenant cafe",
+        "another account",
+    ]
+    for part, problem in zip(parts, found, strict=True):
+        assert part in problem
+        assert "\n    " in problem
 
 
 @pytest.mark.parametrize(
@@ -86,37 +94,41 @@ tenants:
     "* iam:* iam:PassRole IAM:GetUser organizations:ListAccounts account:GetContactInformation sts:AssumeRole "
     "eks:CreateAccessEntry kms:PutKeyPolicy s3:PutBucketPolicy ssm:StartSession".split(),
 )
-def test_what_is_the_platform_teams_is_refused_whatever_the_reason(action: str) -> None:
+def test_the_platform_teams_actions_are_refused_even_if_justified(action: str) -> None:
     reason = "the platform team says that this is fine"
     text = listing(statements=[statement("arn:aws:s3:::acme-shop", action, justification=reason)])
-    assert any("whatever the reason" in mistake or "is no action" in mistake for mistake in said(text))
+    assert any(
+        "even with a justification" in problem or "is not an AWS action" in problem for problem in problems(text)
+    )
 
 
 @pytest.mark.parametrize(
     ("resource", "actions", "why"),
     [
-        ("arn:aws:s3:::acme-data/shop*", [], "reaches what is shop-eu's"),
-        ("arn:aws:s3:::acme-data/sho?/*", [], "names no tenant"),
-        ("arn:aws:s3:::acme-data/workshop/*", [], "names no tenant"),
+        ("arn:aws:s3:::acme-data/shop*", [], "resources of the tenant shop-eu"),
+        ("arn:aws:s3:::acme-data/sho?/*", [], NOT_NAMED),
+        ("arn:aws:s3:::acme-data/workshop/*", [], NOT_NAMED),
         ("arn:aws:s3:::acme-*/shop/*", [], "wildcard before"),
-        ("arn:aws:s3:::shop-*", [], "reaches what is shop-eu's"),
-        ("arn:aws:s3:::acme-shop-eu/*", [], "reaches what is shop-eu's"),
-        ("arn:aws:s3:::acme-data/eu/shop/*", [], "in anybody's folder"),
-        ("arn:aws:s3:::acme-data/eu/backup-shop", [], "in anybody's folder"),
-        ("arn:aws:s3:::acme-shop/eu/backup-shop/*", [], "in anybody's folder"),
-        (f"{SQS}:eu-shop-orders", ["sqs:SendMessage"], "names no tenant"),
-        (f"arn:aws:states:eu-west-1:{ACCOUNT}:stateMachine:orders", ["states:StartExecution"], "names no tenant"),
-        (KEY, ["kms:Decrypt"], "names no tenant"),
-        (TABLE, ["dynamodb:GetItem"], "names no tenant"),
+        ("arn:aws:s3:::shop-*", [], "resources of the tenant shop-eu"),
+        ("arn:aws:s3:::acme-shop-eu/*", [], "resources of the tenant shop-eu"),
+        ("arn:aws:s3:::acme-data/eu/shop/*", [], "in another tenant's folder"),
+        ("arn:aws:s3:::acme-data/eu/backup-shop", [], "in another tenant's folder"),
+        ("arn:aws:s3:::acme-shop/eu/backup-shop/*", [], "in another tenant's folder"),
+        (f"{SQS}:eu-shop-orders", ["sqs:SendMessage"], NOT_NAMED),
+        (
+            f"arn:aws:states:eu-west-1:{ACCOUNT}:stateMachine:orders",
+            ["states:StartExecution"],
+            NOT_NAMED,
+        ),
+        (KEY, ["kms:Decrypt"], NOT_NAMED),
+        (TABLE, ["dynamodb:GetItem"], NOT_NAMED),
     ],
 )
-def test_a_resource_that_could_be_anothers_is_refused_unless_it_is_justified(
-    resource: str, actions: list[str], why: str
-) -> None:
-    refused = said(listing("shop-eu", statements=[statement(resource, *actions)]))
-    assert [why in mistake for mistake in refused] == [True]
+def test_a_resource_of_other_tenants_needs_a_justification(resource: str, actions: list[str], why: str) -> None:
+    refused = problems(listing("shop-eu", statements=[statement(resource, *actions)]))
+    assert [why in problem for problem in refused] == [True]
     reason = "shared with all tenants on purpose"
-    assert said(listing("shop-eu", statements=[statement(resource, *actions, justification=reason)])) == []
+    assert problems(listing("shop-eu", statements=[statement(resource, *actions, justification=reason)])) == []
 
 
 @pytest.mark.parametrize(
@@ -133,86 +145,91 @@ def test_a_resource_that_could_be_anothers_is_refused_unless_it_is_justified(
         (KEY, ["kms:Decrypt"], {"StringEquals": {"aws:ResourceTag/tenant": "shop"}}),
     ],
 )
-def test_what_is_the_tenants_by_name_or_condition_needs_no_justification(
+def test_the_tenants_own_resources_need_no_justification(
     resource: str, actions: list[str], conditions: dict[str, Any]
 ) -> None:
     given = statement(resource, *actions, conditions=conditions)
-    assert said(listing("cafe", statements=[given])) == []
-    assert any("no justification" in one for one in said(listing(statements=[{**given, "justification": "x" * 10}])))
+    assert problems(listing("cafe", statements=[given])) == []
+    assert any(
+        "no justification" in one for one in problems(listing(statements=[{**given, "justification": "x" * 10}]))
+    )
 
 
-def test_a_tenant_whose_name_is_part_of_anothers_is_not_meant_by_it() -> None:
+def test_a_name_that_is_part_of_another_tenants_name_does_not_match() -> None:
     text = listing("mart", "shop", statements=[statement(), statement("arn:aws:s3:::acme-shop-mart/*")])
-    assert said(text.replace("name: shop\n", "name: shop-mart\n", 1)) == []
+    assert problems(text.replace("name: shop\n", "name: shop-mart\n", 1)) == []
 
 
-def test_a_condition_that_a_scan_escapes_is_not_enough() -> None:
+def test_a_condition_that_scans_evade_is_not_enough() -> None:
     conditions = {key: value for key, value in LEADING_KEYS.items() if key != "Null"}
     given = statement(TABLE, "dynamodb:Scan", conditions=conditions)
-    assert any("names no tenant" in mistake for mistake in said(listing(statements=[given])))
+    assert any(NOT_NAMED in problem for problem in problems(listing(statements=[given])))
 
 
 @pytest.mark.parametrize(
     ("aws", "part"),
     [
-        ({}, "good for nothing"),
+        ({}, "has no use"),
         ({"statements": [statement(NotAction=["s3:GetObject"])]}, "unknown key 'NotAction'"),
         ({"statements": [statement(principals=["*"])]}, "unknown key 'principals'"),
-        ({"statements": [statement(), statement()]}, "this is statement 1 again"),
-        ({"statements": [statement("s3://acme-data/shop")]}, "is no ARN"),
-        ({"statements": [statement("", "GetObject")]}, "is no action of AWS"),
+        ({"statements": [statement(), statement()]}, "this repeats statement 1"),
+        ({"statements": [statement("s3://acme-data/shop")]}, "is not an ARN"),
+        ({"statements": [statement("", "GetObject")]}, "is not an AWS action"),
         ({"statements": [statement("arn:aws:s3:::acme/${name}/*")]}, "Write ${tenant}"),
-        ({"statements": [statement(conditions={"StringSame": {"a": "b"}})]}, "no condition operator"),
-        ({"statements": [statement(conditions={"Null": {"a": True}})]}, "has to be a list"),
-        ({"statements": [statement("*", justification="short")]}, "Write why"),
-        ({"policies": ["arn:aws:iam::aws:policy/AmazonS3FullAccess"]}, "reaches beyond one tenant"),
+        ({"statements": [statement(conditions={"StringSame": {"a": "b"}})]}, "is not an IAM condition operator"),
+        ({"statements": [statement(conditions={"Null": {"a": True}})]}, "must be a list"),
+        ({"statements": [statement("*", justification="short")]}, "Write the reason"),
+        ({"policies": ["arn:aws:iam::aws:policy/AmazonS3FullAccess"]}, "not limited to this tenant"),
         ({"policies": [{"arn": "arn:aws:iam::aws:policy/AmazonS3FullAccess"}]}, "justification: is missing"),
         *(
-            ({"policies": [{"arn": f"arn:aws:iam::aws:policy/{name}", "justification": "x" * 10}]}, "whatever")
+            (
+                {"policies": [{"arn": f"arn:aws:iam::aws:policy/{name}", "justification": "x" * 10}]},
+                "even with a justification",
+            )
             for name in ("AdministratorAccess", "PowerUserAccess", "IAMFullAccess")
         ),
         (
             {"policies": [{"arn": "arn:aws:iam::999999999999:policy/own", "justification": "x" * 10}]},
-            "of another account",
+            "belongs to another account",
         ),
-        ({"serviceAccount": "Podinfo", "statements": [statement()]}, "cannot name a ServiceAccount"),
+        ({"serviceAccount": "Podinfo", "statements": [statement()]}, "not a valid ServiceAccount name"),
         (
             {"statements": [statement(f"arn:aws:s3:::acme-{index}-shop/{'x' * 900}") for index in range(11)]},
-            "IAM takes 10240",
+            "IAM's limit is 10240",
         ),
     ],
 )
-def test_other_mistakes_say_what_to_do(aws: dict[str, Any], part: str) -> None:
-    found = said(listing(**aws))
-    assert any(part in mistake for mistake in found), found
+def test_other_problems_get_their_remedy(aws: dict[str, Any], part: str) -> None:
+    found = problems(listing(**aws))
+    assert any(part in problem for problem in found), found
 
 
-def test_a_stack_without_aws_gives_no_roles() -> None:
-    assert ["nothing on AWS" in one for one in said(listing(statements=[statement()]), None)] == [True]
+def test_a_stack_without_aws_refuses_access_to_aws() -> None:
+    assert ["has no AWS account" in one for one in problems(listing(statements=[statement()]), None)] == [True]
 
 
-def test_defaults_hold_statements_for_all_and_a_tenant_takes_its_own_or_none() -> None:
+def test_default_statements_hold_for_every_tenant_without_its_own() -> None:
     text = yaml.safe_dump(
         {
             "defaults": {"source": SOURCE, "aws": {"serviceAccount": "podinfo", "statements": [statement()]}},
             "tenants": [{"name": "t1"}, {"name": "t2", "aws": {"serviceAccount": "web"}}, {"name": "t3", "aws": None}],
         }
     )
-    assert said(text) == []
-    first, second, third = tenants.parse(parse(text, "tenants.yaml"))
+    assert problems(text) == []
+    first, second, third = tenants.parse(parse(text, "tenants.yaml")).tenants
     assert first.aws
     assert second.aws
     assert (first.aws.service_account, second.aws.service_account, third.aws) == ("podinfo", "web", None)
     assert "acme-data/t2/*" in iam.inline_policy(second.aws, "t2")
-    # What is wrong in the defaults is said once, where it stands.
-    wrong = said(text.replace("${tenant}/", ""))
-    assert ["defaults.aws.statements[0].resources[0]" in mistake for mistake in wrong] == [True]
+    # A problem of the defaults is reported once, at its line.
+    wrong = problems(text.replace("${tenant}/", ""))
+    assert ["defaults.aws.statements[0].resources[0]" in problem for problem in wrong] == [True]
 
 
-def test_the_documentations_example_is_accepted() -> None:
+def test_the_example_in_the_documentation_is_accepted() -> None:
     page = (Path(__file__).parents[2] / "docs/product-teams/aws-access.md").read_text()
     example = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
-    assert said(yaml.safe_dump({**example, "defaults": {**example["defaults"], "source": SOURCE}})) == []
+    assert problems(yaml.safe_dump({**example, "defaults": {**example["defaults"], "source": SOURCE}})) == []
 
 
 def test_role_names_fit_iam_and_stay_different() -> None:
@@ -334,12 +351,14 @@ def test_what_passes_for_the_tenants_name_in_tenants_yaml_passes_the_boundary_to
             action = ("s3:GetObject" if "/" in name else "s3:ListBucket") if service == "s3" else action
             if "table/" in name and name.count("/") == 2:
                 action, arn = "dynamodb:Query", arn.replace("/x", "/index/x")
-            assert said(listing("cafe", statements=[statement(arn, action)])) == []
+            assert problems(listing("cafe", statements=[statement(arn, action)])) == []
             attempts.append(Attempt(action, arn))
     assert len(attempts) > 20
     for pattern in anybodys_names("s3", "shop"):
         arn = pattern.replace("*", "x")
-        assert any("anybody's folder" in one for one in said(listing("cafe", statements=[statement(arn)])))
+        assert any(
+            "in another tenant's folder" in one for one in problems(listing("cafe", statements=[statement(arn)]))
+        )
         assert not HELD.may(Attempt("s3:GetObject", arn))
     assert HELD.decisions(*attempts) == ["Allowed"] * len(attempts)
 

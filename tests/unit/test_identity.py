@@ -18,11 +18,13 @@ from moto.cognitoidp.models import cognitoidp_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from pydantic import ValidationError
 
+from model import checks
 from model.config import tenants
 from model.config.aws import IdentitySettings
-from model.config.document import parse
-from model.config.identity import config_map, endpoints, issuer, jwks_url, problems
 from model.config.tenants import Tenant
+from model.config.yaml_lines import parse
+from model.iam.oidc import endpoints, issuer, jwks_url
+from model.kubernetes.manifests import identity_config_map
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "product-teams" / "users.md"
 REGION = "eu-west-1"
@@ -34,44 +36,44 @@ def settings(**changes: Any) -> IdentitySettings:
 
 
 def found(text: str, stack: IdentitySettings | None) -> list[str]:
-    source = parse(text, "tenants.yaml")
-    return [str(one) for one in dict.fromkeys(problems(tenants.parse(source), source, stack))]
+    return [str(problem) for problem in dict.fromkeys(checks.users(tenants.parse(parse(text, "tenants.yaml")), stack))]
 
 
 def entry(name: str, identity: str = "") -> str:
-    written = f"    identity: {identity}\n" if identity else ""
-    return f"  - name: {name}\n    source: {{url: https://github.com/acme/shop, branch: main}}\n{written}"
+    line = f"    identity: {identity}\n" if identity else ""
+    return f"  - name: {name}\n    source: {{url: https://github.com/acme/shop, branch: main}}\n{line}"
 
 
-def test_a_tenant_is_a_group_unless_it_says_otherwise() -> None:
-    assert [one.identity for one in tenants.parse(parse("tenants:\n" + entry("alpha"), "t"))] == ["group"]
+def test_a_tenants_users_are_a_group_by_default() -> None:
+    (tenant,) = tenants.parse(parse("tenants:\n" + entry("alpha"), "tenants.yaml")).tenants
+    assert tenant.identity == "group"
 
 
-def test_a_pool_of_its_own_needs_a_stack_with_users() -> None:
+def test_a_user_pool_needs_a_stack_with_users() -> None:
     (problem,) = found("tenants:\n" + entry("alpha") + entry("beta", "pool"), None)
-    assert problem.startswith("tenants.yaml:6: tenants[1].identity: a pool needs a stack with users")
+    assert problem.startswith("tenants.yaml:6: tenants[1].identity: a pool needs a stack with a user pool")
     assert found("tenants:\n" + entry("alpha") + entry("beta", "pool"), settings()) == []
 
 
-def test_a_default_that_cannot_be_is_told_once_and_where_it_stands() -> None:
+def test_a_wrong_default_is_reported_once_at_its_line() -> None:
     (problem,) = found("defaults:\n  identity: client\ntenants:\n" + entry("alpha") + entry("beta"), None)
     assert problem.startswith("tenants.yaml:2: defaults.identity: a client needs")
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("a" * 60, "longer than Cognito's 63"), ("kawscade", "hold 'aws'"), ("a" * 58, "")]
+    ("name", "part"), [("a" * 60, "longer than Cognito's 63"), ("kawscade", "contain 'aws'"), ("a" * 58, "")]
 )
-def test_a_pools_domain_is_one_that_cognito_takes(name: str, said: str) -> None:
-    told = found("tenants:\n" + entry(name, "pool"), settings())
-    assert bool(told) == bool(said)
-    assert all(said in one for one in told)
+def test_a_pools_domain_must_be_valid_for_cognito(name: str, part: str) -> None:
+    problems = found("tenants:\n" + entry(name, "pool"), settings())
+    assert bool(problems) == bool(part)
+    assert all(part in problem for problem in problems)
 
 
-def test_the_config_map_is_the_tenants() -> None:
+def test_the_config_map_belongs_to_the_tenant() -> None:
     tenant = Tenant.model_validate(
         {"name": "alpha", "source": {"url": "https://github.com/acme/shop", "branch": "main"}}
     )
-    metadata = config_map(tenant, {"OIDC_TENANT": "alpha"})["metadata"]
+    metadata = identity_config_map(tenant, {"OIDC_TENANT": "alpha"})["metadata"]
     labels = {"toolkit.fluxcd.io/tenant": "alpha", "saas-in-eks.io/owner": "platform"}
     assert metadata == {"name": "identity", "namespace": "alpha", "labels": labels}
 
@@ -208,7 +210,7 @@ def test_keys_are_fetched_once_and_again_for_one_that_is_new(example: dict[str, 
     assert fetched == [jwks_url(issuer(REGION, cognito.pool))] * 2
 
 
-def test_the_settings_name_what_cognito_would_refuse() -> None:
+def test_the_settings_refuse_urls_that_cognito_would_refuse() -> None:
     with pytest.raises(ValidationError, match="not a URL"):
         settings(callbackUrls=["https://{tenant}.acme.example/"])
     assert settings(tenantCallbackUrls=["https://{tenant}.acme.example/"])

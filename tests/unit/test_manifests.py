@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from model.config import tenants
-from model.config.document import parse
 from model.config.mirrors import Location
 from model.config.tenants import Tenant
+from model.config.yaml_lines import parse
 from model.kubernetes import manifests
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -32,7 +32,7 @@ def golden(name: str) -> list[manifests.Manifest]:
 def tenant_of(**entry: Any) -> Tenant:
     """A tenant whose entry says this beside its name and source."""
     whole = {"name": "t1", "source": {"url": "https://github.com/a/b", "branch": "main"}, **entry}
-    (tenant,) = tenants.parse(parse(yaml.safe_dump({"tenants": [whole]}), "tenants.yaml"))
+    (tenant,) = tenants.parse(parse(yaml.safe_dump({"tenants": [whole]}), "tenants.yaml")).tenants
     return tenant
 
 
@@ -45,7 +45,7 @@ def unmarked(made: manifests.Manifest, article: manifests.Manifest) -> manifests
 
 
 def test_a_tenant_is_what_the_article_creates_by_hand() -> None:
-    (tenant,) = tenants.parse(parse(ARTICLE, "tenants.yaml"))
+    (tenant,) = tenants.parse(parse(ARTICLE, "tenants.yaml")).tenants
     article = golden("tenant-public.yaml")
     made = [
         manifests.namespace(tenant),
@@ -123,7 +123,7 @@ def test_the_sync_is_what_bootstrap_commits() -> None:
 
 def test_a_private_source_names_its_secret_and_a_revision_of_any_kind() -> None:
     text = "tenants:\n  - name: t1\n    source: {url: 'ssh://git@github.com/a/b', semver: '>=1.0.0', private: true}\n"
-    (tenant,) = tenants.parse(parse(text, "tenants.yaml"))
+    (tenant,) = tenants.parse(parse(text, "tenants.yaml")).tenants
     spec = manifests.git_repository(tenant, Location(tenant.source.url, "hosts"))["spec"]
     assert spec == {
         "interval": "1m0s",

@@ -12,21 +12,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from model.config.aws import AwsSettings
-from model.config.document import parse
-from model.config.mistakes import MistakesError
-from model.config.network_mistakes import network_mistakes
-from model.config.network_rules import NEVER, PRIVATE, ClusterNetwork, NetworkRules, cluster_network, within
-from model.config.schema import validated
+from model.config.base import validate
+from model.config.errors import InvalidConfigError
+from model.config.network import NEVER, PRIVATE, ClusterAddresses, NetworkRules, cluster_reaching, within
+from model.config.stack import Settings
+from model.config.yaml_lines import parse
 from model.kubernetes.manifests import Manifest
 from model.kubernetes.network_policies import flux_policies, network_policies, with_closed_network
+from tests.program.recorder import defaults
 
 METADATA = ("169.254.169.254/32", "fd00:ec2::254/128")
-CLUSTER = ClusterNetwork(("10.0.0.0/16", "172.20.0.0/16"))
+CLUSTER = ClusterAddresses(("10.0.0.0/16", "172.20.0.0/16"))
 
 
 def rules(**network: Any) -> NetworkRules:
     return NetworkRules.model_validate(network)
+
+
+def addresses(aws: dict[str, Any] | None) -> ClusterAddresses:
+    """The addresses of a stack's cluster."""
+    content = {**defaults(), "owner": "acme", "network": None, "aws": aws}
+    return Settings.model_validate(content).cluster_addresses
 
 
 def refusal(**egress: Any) -> str:
@@ -34,9 +40,12 @@ def refusal(**egress: Any) -> str:
     text = yaml.safe_dump({"egress": [{"name": "out", **egress}]})
     try:
         source = parse(text, "tenants.yaml")
-        found = list(network_mistakes(validated(NetworkRules, source), CLUSTER, source, ()))
-    except MistakesError as error:
-        found = error.mistakes
+        found = [
+            source.problem(*finding)
+            for finding in cluster_reaching(validate(NetworkRules, source.content, source), CLUSTER)
+        ]
+    except InvalidConfigError as error:
+        found = error.problems
     return "\n".join(map(str, found))
 
 
@@ -82,9 +91,9 @@ def test_only_tenants_with_a_role_reach_the_pod_identity_agent():
     assert not any(opens(with_role, metadata) for metadata in METADATA)
 
 
-addresses = st.integers(0, 2**32 - 1)
+ipv4_addresses = st.integers(0, 2**32 - 1)
 networks = st.builds(
-    lambda address, bits: str(ip_network((address, bits), strict=False)), addresses, st.integers(1, 32)
+    lambda address, bits: str(ip_network((address, bits), strict=False)), ipv4_addresses, st.integers(1, 32)
 )
 ports = st.lists(st.one_of(st.integers(1, 65535), st.sampled_from(["53/UDP", "8000-8100"])), max_size=3)
 rule = st.one_of(
@@ -103,9 +112,8 @@ def test_no_accepted_rule_opens_metadata_or_the_cluster(egress: list[dict[str, A
         accepted = rules(egress=given_rules, loadBalancers=balancers)
     except ValidationError:
         return
-    text = parse(yaml.safe_dump({"egress": given_rules}), "tenants.yaml")
-    if list(network_mistakes(accepted, CLUSTER, text, ())):
-        with pytest.raises(ValueError, match="network_mistakes"):
+    if list(cluster_reaching(accepted, CLUSTER)):
+        with pytest.raises(ValueError, match="cluster_reaching"):
             network_policies("shop", accepted, cluster=CLUSTER)
         return
     policies = network_policies("shop", accepted, aws_access=aws, cluster=CLUSTER)
@@ -128,25 +136,25 @@ def test_no_accepted_rule_opens_metadata_or_the_cluster(egress: list[dict[str, A
 @pytest.mark.parametrize(
     ("egress", "said", "remedy"),
     [
-        ({"cidr": "0.0.0.0/0"}, "covers the cloud's metadata", "internet: true"),
-        ({"cidr": "169.254.169.254/32"}, "is where the cloud's metadata", "remove it"),
-        ({"cidr": "160.0.0.0/4"}, "covers 169.254.0.0/16", "internet: true"),
-        ({"cidr": "fd00:ec2::254/128"}, "is where the cloud's metadata", "remove it"),
-        ({"cidr": "fc00::/7"}, "covers fd00:ec2::/32", "Write the networks that are meant"),
-        ({"cidr": "203.0.113.7/24"}, "is no network", "Write 203.0.113.0/24"),
-        ({"cidr": "partner.example"}, "is no network", "203.0.113.7/32"),
-        ({"cidr": "10.0.64.0/20", "ports": [5432]}, "lies in the cluster's own 10.0.0.0/16", "insideCluster: true"),
-        ({"cidr": "10.0.64.0/20", "insideCluster": True}, "every port would be open", "ports:"),
-        ({"namespace": "flux-system"}, "is the platform's own", "remove the rule"),
-        ({"namespace": "kube-system"}, "is the platform's own", "remove the rule"),
-        ({}, "says no destination", "internet: true"),
-        ({"internet": True, "cidr": "203.0.113.0/24"}, "contradict each other", "Write one of"),
-        ({"internet": True, "except": ["203.0.113.0/24"]}, "except belongs to a cidr", "Remove except"),
-        ({"cidr": "203.0.113.0/24", "except": ["198.51.100.0/25"]}, "is no part of", "smaller network"),
-        ({"internet": True, "ports": [0]}, "is no port", "1 to 65535"),
-        ({"internet": True, "ports": ["https"]}, "is no port", "443"),
-        ({"internet": True, "ports": ["90-80"]}, "is no port", "smaller one first"),
-        ({"internet": True, "ports": [True]}, "has to be text", ""),
+        ({"cidr": "0.0.0.0/0"}, "includes the cloud's metadata", "internet: true"),
+        ({"cidr": "169.254.169.254/32"}, "belongs to the cloud's metadata", "remove it"),
+        ({"cidr": "160.0.0.0/4"}, "includes 169.254.0.0/16", "internet: true"),
+        ({"cidr": "fd00:ec2::254/128"}, "belongs to the cloud's metadata", "remove it"),
+        ({"cidr": "fc00::/7"}, "includes fd00:ec2::/32", "Write only the networks"),
+        ({"cidr": "203.0.113.7/24"}, "is not a network", "Write 203.0.113.0/24"),
+        ({"cidr": "partner.example"}, "is not a network", "203.0.113.7/32"),
+        ({"cidr": "10.0.64.0/20", "ports": [5432]}, "is inside the cluster's own 10.0.0.0/16", "insideCluster: true"),
+        ({"cidr": "10.0.64.0/20", "insideCluster": True}, "every port inside the cluster would be open", "ports:"),
+        ({"namespace": "flux-system"}, "is a namespace of the platform", "remove the rule"),
+        ({"namespace": "kube-system"}, "is a namespace of the platform", "remove the rule"),
+        ({}, "has no destination", "internet: true"),
+        ({"internet": True, "cidr": "203.0.113.0/24"}, "exclude each other", "Write one of"),
+        ({"internet": True, "except": ["203.0.113.0/24"]}, "except needs a cidr", "Remove except"),
+        ({"cidr": "203.0.113.0/24", "except": ["198.51.100.0/25"]}, "is not part of", "smaller network"),
+        ({"internet": True, "ports": [0]}, "is not a port", "1 to 65535"),
+        ({"internet": True, "ports": ["https"]}, "is not a port", "443"),
+        ({"internet": True, "ports": ["90-80"]}, "is not a port", "smaller number first"),
+        ({"internet": True, "ports": [True]}, "must be text", "quotes"),
         ({"internet": True, "ports": list(range(1, 26))}, "at most 24", ""),
         ({"internet": True, "port": 443}, "unknown key 'port'", "ports"),
     ],
@@ -159,7 +167,7 @@ def test_a_rule_that_opens_too_much_is_refused_with_what_to_write(egress: dict[s
 
 
 def test_two_rules_of_one_name_are_refused_because_one_policy_would_replace_the_other():
-    with pytest.raises(ValidationError, match="two rules are called 'out'"):
+    with pytest.raises(ValidationError, match="two rules have the name 'out'"):
         rules(egress=[{"name": "out", "internet": True}, {"name": "out", "namespace": "queue"}])
 
 
@@ -170,19 +178,20 @@ def test_a_network_around_the_cluster_excludes_the_cluster():
 
 
 def test_where_nobody_knows_the_clusters_addresses_every_private_network_may_be_its_own():
-    unknown = cluster_network(None)
-    assert unknown.ranges == PRIVATE
-    source = parse("egress: [{name: office, cidr: 192.168.4.0/24}]", "tenants.yaml")
-    (mistake,) = network_mistakes(validated(NetworkRules, source), unknown, source, ())
-    assert "may lie in the cluster's own 192.168.0.0/16" in mistake.message
+    assert addresses(None).ranges == PRIVATE
+    ((path, message, _),) = cluster_reaching(
+        rules(egress=[{"name": "office", "cidr": "192.168.4.0/24"}]), addresses(None)
+    )
+    assert path == ("egress", 0, "cidr")
+    assert "may be inside the cluster's own 192.168.0.0/16" in message
 
 
 def test_on_aws_the_cluster_is_its_vpc_and_its_services():
-    aws = AwsSettings.model_validate({"region": "eu-west-1", "account": "123456789012"})
-    assert cluster_network(aws) == ClusterNetwork(("10.0.0.0/16", "172.20.0.0/16"), ("169.254.20.10", "172.20.0.10"))
+    aws = {"region": "eu-west-1", "account": "123456789012"}
+    assert addresses(aws) == ClusterAddresses(("10.0.0.0/16", "172.20.0.0/16"), ("169.254.20.10", "172.20.0.10"))
     for elsewhere in ({"cluster": {"adopt": True, "version": "1.36"}}, {"network": EXISTING}):
-        other = AwsSettings.model_validate({"region": "eu-west-1", "account": "123456789012", **elsewhere})
-        assert cluster_network(other) == ClusterNetwork()
+        other = {**aws, **elsewhere}
+        assert addresses(other) == ClusterAddresses()
 
 
 EXISTING = {"existing": {"vpc": "vpc-0123456789abcdef0", "privateSubnets": ["subnet-01234567", "subnet-89abcdef"]}}
@@ -190,7 +199,7 @@ EXISTING = {"existing": {"vpc": "vpc-0123456789abcdef0", "privateSubnets": ["sub
 
 def test_the_internet_excludes_private_and_cluster_networks():
     policies = network_policies(
-        "shop", rules(egress=[{"name": "all", "internet": True}]), cluster=ClusterNetwork(("198.51.100.0/24",))
+        "shop", rules(egress=[{"name": "all", "internet": True}]), cluster=ClusterAddresses(("198.51.100.0/24",))
     )
     assert opens(policies, "1.1.1.1/32")
     for closed in (

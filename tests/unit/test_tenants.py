@@ -1,4 +1,4 @@
-"""What tenants.yaml may say, and what it answers to mistakes."""
+"""tenants.yaml: valid entries, and the remedy for each problem."""
 
 from __future__ import annotations
 
@@ -12,27 +12,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli import editor_schema, effective
+from model import checks
 from model.config import names, tenants
-from model.config.document import parse
+from model.config.errors import InvalidConfigError
 from model.config.mirrors import Mirror
-from model.config.mistakes import MistakesError
 from model.config.tenants import Tenant
+from model.config.yaml_lines import parse
 
 GOOD: dict[str, Any] = {"name": "alpha", "source": {"url": "https://github.com/acme/shop", "branch": "main"}}
 
 
-def load(text: str, *mirrors: Mirror) -> tuple[Tenant, ...]:
-    return tenants.parse(parse(text, "tenants.yaml"), mirrors)
+def load(text: str) -> tuple[Tenant, ...]:
+    return tenants.parse(parse(text, "tenants.yaml")).tenants
 
 
-def mistakes(text: str) -> list[str]:
-    with pytest.raises(MistakesError) as refused:
+def problems(text: str) -> list[str]:
+    with pytest.raises(InvalidConfigError) as refused:
         load(text)
-    return [str(mistake) for mistake in refused.value.mistakes]
+    return [str(problem) for problem in refused.value.problems]
+
+
+def unknown_hosts(text: str, *mirrors: Mirror) -> list[str]:
+    return [str(problem) for problem in checks.unknown_hosts(tenants.parse(parse(text, "tenants.yaml")), mirrors)]
 
 
 def entry(**changes: Any) -> str:
-    """One tenant with some values changed; `source__url` reaches into the source, None takes away."""
+    """A tenant with changed values; `source__url` is a key of the source, None removes a key."""
     tenant: dict[str, Any] = {**GOOD, "source": dict(GOOD["source"])}
     for key, value in changes.items():
         place, _, inner = key.partition("__")
@@ -44,7 +49,7 @@ def entry(**changes: Any) -> str:
     return yaml.safe_dump({"tenants": [tenant]}, sort_keys=False)
 
 
-def test_defaults_fill_what_a_tenant_leaves_open() -> None:
+def test_defaults_complete_a_tenant() -> None:
     text = """\
 defaults: {interval: 5m, prune: true, role: admin, source: {path: ./kustomize, branch: main}}
 tenants:
@@ -58,12 +63,11 @@ tenants:
     assert beta.source.reference == {"tag": "v1"}
 
 
-def test_a_file_without_tenants_is_fine() -> None:
+def test_a_file_without_tenants_is_valid() -> None:
     assert load("tenants: []\n") == ()
 
 
-def test_every_mistake_is_reported_at_once_with_its_line() -> None:
-    text = """\
+ROUND_ONE = """\
 tenants:
   - name: Alpha
     source:
@@ -78,49 +82,82 @@ tenants:
     prune: "yes"
     source: {url: "https://github.com/acme/shop", branch: main}
 """
-    found = mistakes(text)
-    assert re.findall(r"^tenants\.yaml:(\d+): ", "\n".join(found), re.MULTILINE) == "2 4 6 7 8 10 11 12".split()
-    for part, mistake in zip(
-        [
-            "Write alpha",
-            "Write ssh://git@github.com/acme/shop.git",
-            "reserved",
-            "Did you mean interval?",
-            "branch and tag contradict",
-            "Add one of branch, tag",
-            "already on line 9",
-            "Write true or false",
-        ],
-        found,
-        strict=True,
+
+
+def test_all_shape_errors_are_reported_together_with_their_lines() -> None:
+    found = problems(ROUND_ONE)
+    assert lines(found) == [2, 4, 6, 7, 12]
+    remedies = ["Write alpha", "Write ssh://git@github.com/acme/shop.git", "reserved", "Did you mean interval?"]
+    for part, problem in zip([*remedies, "Write true or false"], found, strict=True):
+        assert part in problem
+
+
+def test_all_broken_rules_are_reported_together_once_the_shapes_are_right() -> None:
+    text = ROUND_ONE
+    for wrong, right in (
+        ("Alpha", "alpha"),
+        ("git@github.com:acme", "https://github.com/acme"),
+        ("kube-system", "gamma"),
+        ("intervall", "interval"),
+        ('"yes"', "yes"),
     ):
-        assert part in mistake
+        text = text.replace(wrong, right)
+    found = problems(text)
+    assert lines(found) == [8, 10, 11]
+    for part, problem in zip(
+        ["branch and tag exclude", "Add one of branch, tag", "first defined on line 9"], found, strict=True
+    ):
+        assert part in problem
+
+
+def lines(found: list[str]) -> list[int]:
+    return [int(line) for line in re.findall(r"^tenants\.yaml:(\d+): ", "\n".join(found), re.MULTILINE)]
+
+
+def test_a_problem_of_a_default_is_reported_once_at_its_own_line() -> None:
+    text = """\
+defaults:
+  interval: 1 m
+  source: {url: "https://github.com/acme/shop", branch: main, path: /etc}
+tiers:
+  gold: {quota: {pod: 1}}
+tenants:
+  - {name: alpha, tier: gold}
+  - {name: beta, tier: gold, interval: 5m}
+"""
+    found = problems(text)
+    assert lines(found) == [2, 3, 5]
+    assert [problem.split(" ")[1] for problem in found] == [
+        "defaults.interval:",
+        "defaults.source.path:",
+        "tiers.gold.quota.pod:",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "part"),
     [
         ("tenants: [", "not YAML"),
         ("tenants: 2026-99-99", "not YAML"),
         ("tenants: &a [*a]", "contains itself"),
         ("tenants:\n\t- x", "not YAML"),
-        ("", "has to be a mapping with the key tenants"),
-        ("- a\n", "has to be a mapping with the key tenants"),
-        ("tenants:\n", "has to be a list, not nothing"),
-        ("tenants: {a: b}\n", "has to be a list"),
+        ("", "must be a mapping with the key tenants"),
+        ("- a\n", "must be a mapping with the key tenants"),
+        ("tenants:\n", "must be a list, not nothing"),
+        ("tenants: {a: b}\n", "must be a list"),
         ("tenant: []\n", "Did you mean tenants?"),
-        ("tenants: [a]\n", "tenants[0]: has to be a mapping"),
-        ("tenants: []\ntenants: []\n", "the key 'tenants' is there twice, first on line 1"),
+        ("tenants: [a]\n", "tenants[0]: must be a mapping"),
+        ("tenants: []\ntenants: []\n", "duplicate key 'tenants', first used on line 1"),
         ("defaults: {rol: admin}\ntenants: []\n", "Did you mean role?"),
-        ("defaults: {source: {branch: a, tag: b}}\ntenants: []\n", "contradict"),
-        ("defaults: []\ntenants: []\n", "has to be a mapping"),
+        ("defaults: {source: {branch: a, tag: b}}\ntenants: []\n", "exclude each other"),
+        ("defaults: []\ntenants: []\n", "must be a mapping"),
         (entry(name=None), "tenants[0].name: is missing"),
         (entry(source=None), "tenants[0].source: is missing"),
         (entry(source__url=None), "tenants[0].source.url: is missing"),
         (entry(name=17), "Put it in quotes"),
         (entry(name="a"), "2 to 63"),
         (entry(name="a" * 64), "2 to 63"),
-        (entry(name="-a"), "cannot name a namespace"),
+        (entry(name="-a"), "not a valid namespace name"),
         (entry(name="flux-system"), "reserved"),
         (entry(name="default"), "reserved"),
         (entry(interval="1 minute"), "is not a duration"),
@@ -128,35 +165,38 @@ tenants:
         (entry(interval=60), "Put it in quotes"),
         (entry(role="a b"), "ClusterRole"),
         (entry(source__url="http://github.com/a/b"), "Write https://github.com/a/b"),
-        (entry(source__url="git://github.com/a/b"), "does not read git://"),
-        (entry(source__url="file:///srv/a"), "is not the URL"),
-        (entry(source__url="https://github.com"), "is not the URL"),
-        (entry(source__url="https://github.com:x/a/b"), "is not the URL"),
+        (entry(source__url="git://github.com/a/b"), "does not support git://"),
+        (entry(source__url="file:///srv/a"), "is not a repository URL"),
+        (entry(source__url="https://github.com"), "is not a repository URL"),
+        (entry(source__url="https://github.com:x/a/b"), "is not a repository URL"),
         (entry(source__url="https://me:pw@github.com/a/b"), "credentials"),
-        (entry(source__url="https://github.com/a/b?ref=x"), "Leave out what follows"),
-        (entry(source__url="https://github.com/a b"), "is not the URL"),
-        (entry(source__url="ssh://git@github.com/a/b"), "SSH asks for a key"),
+        (entry(source__url="https://github.com/a/b?ref=x"), "Remove everything from ?"),
+        (entry(source__url="https://github.com/a b"), "is not a repository URL"),
+        (entry(source__url="ssh://git@github.com/a/b"), "SSH needs a deploy key"),
         (entry(source__private=True), "Write ssh://git@github.com/acme/shop"),
-        (entry(source__url="ssh://git@git.example.com/a", source__private=True), "ssh-keyscan git.example.com"),
-        (entry(source__url="ssh://git@github.com/a/b/c", source__private=True), "no repository on GitHub"),
-        (entry(source__knownHosts="x y"), "host keys are for SSH"),
-        (entry(source__path="/etc"), "leaves the repository"),
-        (entry(source__path="a/../../b"), "leaves the repository"),
-        (entry(source__branch="a b"), "cannot name a branch"),
+        (entry(source__url="ssh://git@github.com/a/b/c", source__private=True), "is not a GitHub repository"),
+        (entry(source__knownHosts="x y"), "host keys are for SSH only"),
+        (entry(source__path="/etc"), "is outside the repository"),
+        (entry(source__path="a/../../b"), "is outside the repository"),
+        (entry(source__branch="a b"), "not a valid name of a branch"),
         (entry(source__branch=None, source__commit="abc"), "full commit id"),
         (entry(source__branch=1.0), "Put it in quotes"),
     ],
 )
-def test_a_mistake_gets_its_remedy(text: str, said: str) -> None:
-    assert said in "\n".join(mistakes(text))
+def test_a_problem_gets_its_remedy(text: str, part: str) -> None:
+    assert part in "\n".join(problems(text))
 
 
-def test_a_mirror_that_knows_the_host_keys_is_enough() -> None:
+def test_a_private_source_needs_host_keys_or_a_mirror_with_them() -> None:
     text = entry(source__url="ssh://git@git.example.com/a", source__private=True)
+    (problem,) = unknown_hosts(text)
+    assert "tenants[0].source.url: the host keys of git.example.com are unknown" in problem
+    assert "ssh-keyscan git.example.com" in problem
     mirror = Mirror.model_validate(
         {"prefix": "ssh://git@git.example.com/", "url": "ssh://git@mirror/", "knownHosts": "mirror key"}
     )
-    (tenant,) = load(text, mirror)
+    assert unknown_hosts(text, mirror) == []
+    (tenant,) = load(text)
     found = tenants.location(tenant, [mirror], "github's")
     assert (found.url, found.known_hosts) == ("ssh://git@mirror/a", "mirror key")
 
@@ -171,21 +211,21 @@ def test_the_longest_prefix_of_a_mirror_wins() -> None:
 
 
 @given(st.from_regex(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]", fullmatch=True))
-def test_a_name_that_kubernetes_takes_is_taken_unless_reserved(name: str) -> None:
+def test_a_valid_namespace_name_is_accepted_unless_reserved(name: str) -> None:
     if name in ("default", "flux-system") or name.startswith("kube-"):
-        assert "reserved" in mistakes(entry(name=name))[0]
+        assert "reserved" in problems(entry(name=name))[0]
     elif name in names.TOP_LEVEL_DOMAINS or re.fullmatch("[a-z]{2}", name):
-        assert "top-level domain" in mistakes(entry(name=name))[0]
+        assert "top-level domain" in problems(entry(name=name))[0]
     else:
         assert load(entry(name=name))[0].name == name
 
 
 @given(st.text(max_size=80))
-def test_any_text_is_a_good_name_or_gets_an_answer(name: str) -> None:
+def test_any_text_is_a_valid_name_or_gets_a_remedy(name: str) -> None:
     try:
         (tenant,) = load(entry(name=name))
-    except MistakesError as error:
-        assert all(mistake.remedy for mistake in error.mistakes)
+    except InvalidConfigError as error:
+        assert all(problem.remedy for problem in error.problems)
     else:
         assert re.fullmatch(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]", tenant.name)
 
@@ -215,34 +255,35 @@ entries = st.dictionaries(keys, near_misses, max_size=4).map(lambda other: {**GO
     )
     | near_misses
 )
-def test_any_yaml_is_tenants_or_mistakes_never_a_crash(content: Any) -> None:
+def test_any_yaml_is_accepted_or_refused_never_a_crash(content: Any) -> None:
     text = yaml.safe_dump(content)
     try:
-        found = load(text)
-    except MistakesError as error:
-        assert error.mistakes
+        listed = tenants.parse(parse(text, "tenants.yaml"))
+    except InvalidConfigError as error:
+        assert error.problems
+        assert all(problem.remedy for problem in error.problems)
     else:
-        for tenant in found:
-            assert effective.settings(parse(text, "tenants.yaml"), tenant.name)
+        for tenant in listed.tenants:
+            assert effective.settings(listed, tenant.name).row_count
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_tenants_or_mistakes_never_a_crash(text: str) -> None:
+def test_any_text_is_accepted_or_refused_never_a_crash(text: str) -> None:
     try:
         load(text)
-    except MistakesError as error:
-        assert error.mistakes
+    except InvalidConfigError as error:
+        assert error.problems
 
 
-def test_the_editor_schema_takes_the_sample_and_refuses_a_typo() -> None:
+def test_the_editor_schema_accepts_tenants_yaml_and_refuses_typos() -> None:
     schema = yaml.safe_load(editor_schema.render())
     validator = jsonschema.Draft202012Validator(schema)
-    sample = yaml.safe_load((editor_schema.FILE.parent / "tenants.yaml").read_text())
-    assert not list(validator.iter_errors(sample))
+    for name in ("tenants.yaml", "tenants.sample.yaml"):
+        assert not list(validator.iter_errors(yaml.safe_load((editor_schema.FILE.parent / name).read_text())))
     assert list(validator.iter_errors({"tenants": [{"name": "alpha", "sourc": {}}]}))
     assert list(validator.iter_errors({"tenants": [{"name": "Alpha"}]}))
     assert list(validator.iter_errors({"tenants": [{"name": "al", "source": {"url": "x", "branch": "a", "tag": "b"}}]}))
 
 
-def test_the_committed_editor_schema_is_fresh() -> None:
+def test_the_committed_editor_schema_is_up_to_date() -> None:
     assert editor_schema.FILE.read_text() == editor_schema.render()

@@ -1,0 +1,246 @@
+"""Rules that need more than one input: the stack, its tenants, the mirrors."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from model.config.aws import IdentitySettings
+from model.config.aws_access import OWN, PLACEHOLDER, AwsAccess, AwsStatement
+from model.config.base import Finding
+from model.config.errors import Problem
+from model.config.mirrors import Mirror
+from model.config.network import ClusterAddresses, cluster_reaching
+from model.config.stack import Settings
+from model.config.tenants import TenantList, location
+from model.config.yaml_lines import YamlFile, YamlPath
+from model.iam.boundary import TENANT_TAG, anybodys_names, own_names
+from model.iam.oidc import MAXIMUM_DOMAIN, tenant_domain
+from model.iam.tenant_policy import ATTACHMENT_LIMIT, INLINE_LIMIT, ROLE_NAME_LIMIT, compact_size, inline_policy
+
+LONGEST_ROLE = "aws-ebs-csi-driver"
+"""The longest role in names of the form `<project>-<stack>-<role>`."""
+MAXIMUM_PREFIX = ROLE_NAME_LIMIT - len(f"-{LONGEST_ROLE}")
+NODE_GROUP_SUFFIX = 26
+"""Characters appended to a node group's name, so that its replacement gets another name."""
+MAXIMUM_CLUSTER = 63 - NODE_GROUP_SUFFIX - 1
+"""Names of node groups have at most 63 characters: the cluster's name, a hyphen, the suffix."""
+
+BROAD_REMEDY = "Name only what the product needs, or add a `justification:` for the broader access."
+
+
+def broken_rules(
+    settings: Settings, stack_file: YamlFile, tenants: TenantList, mirrors: Sequence[Mirror], project: str, stack: str
+) -> Iterator[Problem]:
+    """Values of the inputs that are valid, but not together."""
+    yield from name_lengths(settings, stack_file, project, stack)
+    yield from unknown_hosts(tenants, mirrors)
+    yield from users(tenants, settings.aws.identity if settings.aws else None)
+    yield from cluster_reaching_rules(tenants, settings.cluster_addresses)
+    yield from aws_access(tenants, settings.aws.account if settings.aws else None)
+
+
+def name_lengths(settings: Settings, file: YamlFile, project: str, stack: str) -> Iterator[Problem]:
+    """Names that would exceed AWS' length limits."""
+    if settings.aws is None:
+        return
+    if len(f"{project}-{stack}") > MAXIMUM_PREFIX:
+        message = f"{project}-{stack} is too long to be followed by -{LONGEST_ROLE} in the name of an IAM role"
+        remedy = f"Choose a project and a stack name with at most {MAXIMUM_PREFIX - 1} characters together."
+        yield file.problem(("aws",), message, remedy)
+    if len(settings.cluster) > MAXIMUM_CLUSTER and not settings.aws.cluster.adopt:
+        message = f"{settings.cluster} is too long (names of node groups append {NODE_GROUP_SUFFIX + 1} characters)"
+        yield file.problem(("cluster",), message, f"Choose a name with at most {MAXIMUM_CLUSTER} characters.")
+
+
+def unknown_hosts(tenants: TenantList, mirrors: Sequence[Mirror]) -> Iterator[Problem]:
+    """Private sources on SSH servers without known host keys; a mirror can provide them."""
+    for index, tenant in enumerate(tenants.tenants):
+        source = tenant.source
+        if source.private and source.url.startswith("ssh://") and not location(tenant, mirrors, "github's").known_hosts:
+            remedy = f"Add `knownHosts:` with the output of `ssh-keyscan {source.host}`, after verifying it."
+            yield tenants.problem(index, ("source", "url"), f"the host keys of {source.host} are unknown", remedy)
+
+
+def users(tenants: TenantList, settings: IdentitySettings | None) -> Iterator[Problem]:
+    """User pools and app clients of tenants that the stack cannot create."""
+    for index, tenant in enumerate(tenants.tenants):
+        if settings is None:
+            if tenant.identity != "group":
+                message = f"a {tenant.identity} needs a stack with a user pool, and this stack has none"
+                remedy = "Add `identity:` to saas-in-eks:aws in the stack's configuration, or remove it here."
+                yield tenants.problem(index, ("identity",), message, remedy)
+        elif tenant.identity == "pool" and (message := _domain_error(tenant_domain(settings, tenant.name))):
+            remedy = "Choose client or group here, or another `domain` in the stack's configuration."
+            yield tenants.problem(index, ("identity",), message, remedy)
+
+
+def _domain_error(domain: str) -> str | None:
+    if len(domain) > MAXIMUM_DOMAIN:
+        return f"the pool's domain {domain} would be longer than Cognito's {MAXIMUM_DOMAIN} characters"
+    if reserved := re.search("aws|amazon|cognito", domain):
+        return f"the pool's domain {domain} would contain {reserved[0]!r}, which Cognito reserves"
+    return None
+
+
+def cluster_reaching_rules(tenants: TenantList, cluster: ClusterAddresses) -> Iterator[Problem]:
+    """Tenants' egress rules that reach into the cluster by mistake."""
+    for index, tenant in enumerate(tenants.tenants):
+        for path, message, remedy in cluster_reaching(tenant.network, cluster):
+            yield tenants.problem(index, ("network", *path), message, remedy)
+
+
+def aws_access(tenants: TenantList, account: str | None) -> Iterator[Problem]:
+    """Tenants' AWS permissions beyond their own resources; `account` is None for a stack without AWS."""
+    names = [tenant.name for tenant in tenants.tenants]
+    for index, tenant in enumerate(tenants.tenants):
+        if tenant.aws is not None:
+            others = [name for name in names if name != tenant.name]
+            for path, message, remedy in _access_findings(tenant.aws, tenant.name, others, account):
+                yield tenants.problem(index, ("aws", *path), message, remedy)
+
+
+def _access_findings(access: AwsAccess, tenant: str, others: Sequence[str], account: str | None) -> Iterator[Finding]:
+    if account is None:
+        yield (), "this stack has no AWS account", "Add saas-in-eks:aws to its configuration, or remove aws here."
+    if not access.statements and not access.policies:
+        yield (), "a role without permissions has no use", "Add statements, or write `aws: null` for no role."
+    first: dict[Any, int] = {}
+    for index, statement in enumerate(access.statements):
+        path: YamlPath = ("statements", index)
+        broad = list(_broad(statement, tenant, others, account))
+        if not statement.justification:
+            yield from (((*path, *inner), message, remedy) for inner, message, remedy in broad)
+        elif not broad:
+            message = "this statement needs no justification"
+            yield (*path, "justification"), message, "Remove it: it would widen the permissions boundary."
+        if (meaning := _meaning(statement)) in first:
+            yield path, f"this repeats statement {first[meaning] + 1}", "Keep only one of them."
+        first.setdefault(meaning, index)
+    yield from _policy_findings(access, account)
+    if (size := compact_size(inline_policy(access, tenant))) > INLINE_LIMIT:
+        message = f"the statements are {size} characters as a policy, and IAM's limit is {INLINE_LIMIT}"
+        yield ("statements",), message, "Merge statements, or use wildcards after the tenant's name."
+
+
+def _policy_findings(access: AwsAccess, account: str | None) -> Iterator[Finding]:
+    arns = [policy.arn for policy in access.policies]
+    for index, arn in enumerate(arns):
+        owner = arn.split(":")[4]
+        if owner != "aws" and account and owner != account:
+            message = f"{arn} belongs to another account than {account}"
+            yield ("policies", index, "arn"), message, "Use a policy of AWS or of the stack's account."
+        if arn in arns[:index]:
+            yield ("policies", index), f"{arn} is listed twice", "Keep only one of them."
+    if len(arns) > ATTACHMENT_LIMIT:
+        message = f"a role can have at most {ATTACHMENT_LIMIT} managed policies"
+        yield ("policies",), message, "Write statements for what the product needs."
+
+
+def _broad(statement: AwsStatement, tenant: str, others: Sequence[str], account: str | None) -> Iterator[Finding]:
+    """Access beyond the tenant's own resources, which needs a justification.
+
+    Messages quote resources as they are written, so that a problem of the defaults is reported once, not per tenant.
+    """
+    for index, action in enumerate(statement.actions):
+        if action.partition(":")[2][0] in "*?":
+            yield ("actions", index), f"{action} permits every action of the service", BROAD_REMEDY
+    limited = _limited(statement, tenant)
+    for index, written in enumerate(statement.resources):
+        if error := _resource_error(_resolved(written, tenant), tenant, others, account, limited):
+            message, remedy = error
+            yield ("resources", index), f"{written} {message}", remedy
+
+
+def _resource_error(
+    arn: str, tenant: str, others: Sequence[str], account: str | None, limited: bool
+) -> tuple[str, str] | None:
+    if arn == "*":
+        return "includes the resources of all tenants", BROAD_REMEDY
+    owner, name = arn.split(":", 5)[4:]
+    if owner and account and owner != account:
+        return f"belongs to another account than {account}", f"Name a resource of the stack's account. {BROAD_REMEDY}"
+    if other := next((other for other in others if _reaches(name, tenant, other)), None):
+        return f"includes resources of the tenant {other}", BROAD_REMEDY
+    if limited:
+        return None
+    service = arn.split(":")[2]
+    if any(_covers(pattern, arn) for pattern in anybodys_names(service, tenant)):
+        # The boundary denies it, since IAM's wildcards cannot tell in whose folder the name is.
+        remedy = f"Name a bucket after the tenant, or write {PLACEHOLDER} as the first folder and nowhere else. "
+        return "has the tenant's name where it could be in another tenant's folder", remedy + BROAD_REMEDY
+    if not _names(arn, tenant):
+        shapes = own_names(service, PLACEHOLDER) or (f"…:{PLACEHOLDER}-…", f"…/{PLACEHOLDER}/…")
+        remedy = f"Write {PLACEHOLDER} in it, as in {shapes[0]} or {shapes[-1]}, or limit it by a condition. "
+        return "does not contain the tenant's name", remedy + BROAD_REMEDY
+    if re.search(r"[*?]", name[: name.index(tenant)]):
+        return "has a wildcard before the tenant's name", f"Use wildcards only after it. {BROAD_REMEDY}"
+    return None
+
+
+def _names(arn: str, tenant: str) -> bool:
+    """Whether every resource that an ARN pattern matches belongs to the tenant by its name."""
+    fields = arn.split(":", 5)
+    if patterns := own_names(fields[2], tenant):
+        return any(_covers(pattern, arn) for pattern in patterns)
+    parts = re.split("[/:]", fields[5])
+    return any(part == tenant or part.startswith(f"{tenant}-") or part.endswith(f"-{tenant}") for part in parts)
+
+
+def _covers(pattern: str, arn: str) -> bool:
+    """Whether a pattern matches everything that another pattern matches."""
+    # Wildcards cross no colon in the fields before the resource.
+    *fields, resource = pattern.split(":", 5)
+    *given, name = arn.split(":", 5)
+    matching = all(field in ("*", value) for field, value in zip(fields, given, strict=True))
+    return matching and _glob(resource, name)
+
+
+def _reaches(name: str, tenant: str, other: str) -> bool:
+    """Whether a resource's name contains another tenant's name, or a wildcard in it matches one that does."""
+    bounded = r"(?<![A-Za-z0-9]){}(?![A-Za-z0-9])"
+    # The name of a tenant shop-eu does not count as the name of another tenant shop.
+    without = re.sub(bounded.format(re.escape(tenant)), "\0", name) if other in tenant else name
+    if re.search(bounded.format(re.escape(other)), without):
+        return True
+    return tenant in name and _glob(name, name.replace(tenant, other))
+
+
+def _glob(pattern: str, text: str) -> bool:
+    """Match IAM's wildcards, which cross slashes. A wildcard in the text is an ordinary character."""
+    expression = "".join({"*": ".*", "?": "[^*]"}.get(character, re.escape(character)) for character in pattern)
+    return re.fullmatch(expression, text) is not None
+
+
+def _limited(statement: AwsStatement, tenant: str) -> bool:
+    """Whether conditions limit the statement to the tenant's own data, whatever its resources are named."""
+
+    def only(operators: Sequence[str], key: str, own: Callable[[str], bool]) -> bool:
+        conditions = [statement.conditions.get(operator, {}).get(key, []) for operator in operators]
+        return any(values and all(own(_resolved(value, tenant)) for value in values) for values in conditions)
+
+    actions = [action.lower() for action in statement.actions]
+    exact, similar = ["StringEquals"], ["StringEquals", "StringLike"]
+    tag, context = f"aws:ResourceTag/{TENANT_TAG}", f"kms:EncryptionContext:{TENANT_TAG}"
+    if only(exact, tag, lambda value: value == tenant) or only(exact, context, lambda value: value == tenant):
+        return True
+    if all(action in ("s3:listbucket", "s3:listbucketversions") for action in actions):
+        return only(similar, "s3:prefix", lambda value: value.startswith(f"{tenant}/"))
+    if all(action.startswith("dynamodb:") for action in actions):
+        key, operators = "dynamodb:LeadingKeys", [f"ForAllValues:{operator}" for operator in similar]
+        # ForAllValues also holds for requests without any keys, such as scans.
+        has_keys = statement.conditions.get("Null", {}).get(key) == ["false"]
+        return has_keys and only(operators, key, lambda value: value == tenant or value.startswith(f"{tenant}#"))
+    return False
+
+
+def _meaning(statement: AwsStatement) -> Any:
+    """A key that equal statements share, whatever their order and notation."""
+    conditions = json.dumps(statement.conditions, sort_keys=True)
+    return frozenset(map(str.lower, statement.actions)), frozenset(statement.resources), conditions
+
+
+def _resolved(text: str, tenant: str) -> str:
+    return text.replace(PLACEHOLDER, tenant).replace(OWN, tenant)

@@ -1,0 +1,155 @@
+"""The stack's configuration: the keys of Pulumi.<stack>.yaml. Their defaults live only in Pulumi.yaml."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from ipaddress import ip_network
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import AfterValidator, Field
+
+from model.config import aws
+from model.config.aws import AwsSettings, service_cidr
+from model.config.base import Model, rule_error, validate
+from model.config.errors import Problem, raise_if_any, suggestion
+from model.config.names import CONTROLLERS, LABEL_PATTERN
+from model.config.network import NODE_LOCAL_DNS, ClusterAddresses, NetworkSettings
+from model.config.yaml_lines import YamlFile
+
+REQUIRED_CONTROLLERS = ("source-controller", "kustomize-controller")
+
+GITHUB_KNOWN_HOSTS = """\
+github.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl
+github.com ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEmKSENjQEezOmxkZMy7opKgwFB9nkt5YRrYMjNuG5N87uRgg6CLrbo5wAdT/y6v0mKV0U2w0WZ2YB/++Tpockg=
+github.com ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQCj7ndNxQowgcQnjshcLrqPEiiphnt+VTTvDP6mHBL9j1aNUkY4Ue1gvwnGLVlOhGeYrnZaMgRK6+PKCUXaDbC7qtbW8gIkhL7aGCsOr/C56SJMy/BCZfxd1nWzAOxSDPgVsmerOBYfNqltV9/hWCqBywINIR+5dIg6JTJ72pcEpEjcYgXkE2YEFXV1JHnsKgbLWNlhScqb2UmyRkQyytRLtL+38TGxkxCflmO+5Z8CSSNY7GidjMIZ7Q4zMjA2n1nGrlTDkzwDCsw+wqFPGQA179cnfGWOWRVruj16z6XyvxvjJwbz0wQZ75XK5tKSb7FNyeIEs4TT4jk+S4dhPeAUC5y+bDYirYgM4GC7uEnztnZyaVWQ7B381AK4Qdrwt51ZqExKbQpTUNn+EjqoTwvqNj4kqx5QUCI0ThS/YkOxJCXmPUWZbhjpCg56i+2aB6CmK2JGhn57K5mj0MNdBXA4/WnwH6XoPWJzK5Nyu2zB3nAZp+S5hpQs+p1vN1/wsjk=
+"""  # noqa: E501 - host keys cannot be broken
+"""GitHub's host keys as GitHub publishes them (docs: "GitHub's SSH key fingerprints")."""
+
+
+def _cluster(value: str) -> str:
+    # EKS allows more characters, but the name is also a folder and a label value.
+    if not re.fullmatch(LABEL_PATTERN, value):
+        raise rule_error(
+            f"{value!r} is not a valid cluster name", "Use lower-case letters, digits and hyphens, such as prod-eu."
+        )
+    return value
+
+
+def _owner(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9](-?[A-Za-z0-9]){0,38}", value):
+        raise rule_error(
+            f"{value!r} is not a GitHub user or organization", "Write the name in the URL: github.com/OWNER."
+        )
+    return value
+
+
+def _repository(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", value) or value in (".", "..") or value.endswith(".git"):
+        raise rule_error(
+            f"{value!r} is not a valid GitHub repository name", "Use letters, digits, hyphens, dots and underscores."
+        )
+    return value
+
+
+def _sha256(value: str) -> str:
+    if value and not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise rule_error(
+            f"{value!r} is not a SHA-256", "Write the 64 hexadecimal digits that `sha256sum install.yaml` prints."
+        )
+    return value
+
+
+def _controller(value: str) -> str:
+    if value not in CONTROLLERS:
+        raise rule_error(f"{value!r} is not a Flux controller", suggestion(value, CONTROLLERS))
+    return value
+
+
+def _components(value: list[str]) -> list[str]:
+    if repeated := next((name for name in value if value.count(name) > 1), None):
+        raise rule_error(f"{repeated} is listed twice", "List each controller once.")
+    if missing := [name for name in REQUIRED_CONTROLLERS if name not in value]:
+        raise rule_error(f"tenants need {' and '.join(missing)}", f"Add {', '.join(missing)}.")
+    return value
+
+
+class Settings(Model):
+    """A stack's configuration. Pulumi.yaml describes each key."""
+
+    cluster: Annotated[str, AfterValidator(_cluster)]
+    kubeconfig: str = Field(min_length=1)
+    aws: AwsSettings | None = None
+    network: NetworkSettings | None = None
+    tenants_file: str = Field(alias="tenantsFile", min_length=1)
+    mirrors_file: str = Field(alias="mirrorsFile")
+    owner: Annotated[str, AfterValidator(_owner)]
+    repository: Annotated[str, AfterValidator(_repository)]
+    branch: str = Field(min_length=1)
+    known_hosts: str = Field(alias="knownHosts")
+    flux_manifest: str = Field(alias="fluxManifest", min_length=1)
+    flux_manifest_sha256: Annotated[str, AfterValidator(_sha256)] = Field(alias="fluxManifestSha256")
+    flux_components: Annotated[list[Annotated[str, AfterValidator(_controller)]], AfterValidator(_components)] = Field(
+        alias="fluxComponents"
+    )
+    flux_lockdown: bool = Field(alias="fluxLockdown")
+
+    @property
+    def github_known_hosts(self) -> str:
+        """GitHub's SSH host keys."""
+        return self.known_hosts or GITHUB_KNOWN_HOSTS
+
+    @property
+    def unpinned(self) -> bool:
+        """Whether Flux's manifest is downloaded without a digest that pins its content."""
+        return self.flux_manifest.startswith(("https://", "http://")) and not self.flux_manifest_sha256
+
+    @property
+    def cluster_addresses(self) -> ClusterAddresses:
+        """The address ranges of the cluster, as far as the configuration defines them."""
+        known = _addresses_on_aws(self.aws)
+        if self.network is None:
+            return known
+        ranges = tuple(self.network.ranges) or known.ranges
+        return ClusterAddresses(ranges, (*known.resolvers, *map(str, self.network.resolvers)))
+
+
+def _addresses_on_aws(settings: AwsSettings | None) -> ClusterAddresses:
+    if settings is None or settings.cluster.adopt or settings.network.existing:
+        return ClusterAddresses()
+    services = service_cidr(settings.network)
+    # EKS answers DNS at the tenth address. In Auto Mode there are no DNS pods that a policy could select.
+    dns = str(ip_network(services).network_address + 10)
+    return ClusterAddresses((settings.network.cidr, services), (NODE_LOCAL_DNS, dns))
+
+
+def keys() -> dict[str, Any]:
+    """The keys of the configuration and the type of their values."""
+    fields = Settings.model_fields.items()
+    return {field.alias or name: _plain_type(field.annotation) for name, field in fields}
+
+
+def _plain_type(annotation: Any) -> Any:
+    """str, bool or list; dict for nested settings."""
+    types = [kind for kind in get_args(annotation) or (annotation,) if isinstance(kind, type)]
+    if any(issubclass(kind, Model) for kind in types):
+        return dict
+    return get_origin(annotation) or annotation or str
+
+
+def parse(file: YamlFile) -> Settings:
+    """Validate a stack's configuration and apply its rules. Raises InvalidConfigError with every problem."""
+    settings = validate(Settings, file.content, file)
+    raise_if_any(broken_rules(settings, file))
+    return settings
+
+
+def broken_rules(settings: Settings, file: YamlFile) -> Iterator[Problem]:
+    """Values of a stack's configuration that are valid, but not together."""
+    if settings.aws:
+        for path, message, remedy in aws.broken_rules(settings.aws):
+            yield file.problem(("aws", *path), message, remedy)
+    if settings.unpinned:
+        message = "a downloaded manifest needs a digest"
+        remedy = "Download and review it, then set fluxManifestSha256 to the output of `sha256sum`."
+        yield file.problem(("fluxManifest",), message, remedy)

@@ -1,0 +1,124 @@
+"""Warnings that do not stop a deployment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from fractions import Fraction
+
+from model.config.aws import AwsSettings, end_of_support
+from model.config.quantities import Kind, amount, shown
+from model.config.tenants import Tenant
+from model.config.tiers import RECONCILER_ROLE
+
+WIDE_ROLES: Mapping[str, str] = {
+    "admin": "DaemonSets, commands in pods, acting as any service account, and everything that operators add to it",
+    "cluster-admin": "any verb on objects of any kind, including those of every operator and roles without limits",
+}
+"""Permissions of Kubernetes' own roles beyond the default role that admission policies do not refuse."""
+
+COUNTED: Mapping[str, Kind] = {"requests.cpu": "cpu", "requests.memory": "bytes"}
+"""The guaranteed resources: requests. Limits guarantee nothing."""
+
+USABLE = Fraction(3, 4)
+"""The share of a node for tenants; the kubelet, system pods and Flux need the rest."""
+
+GIB_PER_CPU = {"c": 2, "m": 4, "r": 8}
+GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """The capacity for tenants of a stack's nodes, at their maximum number."""
+
+    nodes: str
+    amounts: Mapping[str, Fraction]
+    """By the key of the quota; unknown amounts are left out."""
+
+
+def capacity(aws: AwsSettings | None) -> Capacity | None:
+    """None if it is unknown: for an existing cluster, or instance types of other families."""
+    if aws is None or aws.cluster.adopt:
+        return None
+    nodes = aws.cluster.nodes
+    if aws.cluster.compute == "auto":
+        # Auto Mode chooses the instances, so their memory is unknown.
+        return Capacity(f"{nodes.cpu_limit} CPUs of Auto Mode", {"requests.cpu": nodes.cpu_limit * USABLE})
+    sizes = [_size(kind) for kind in nodes.instance_types]
+    known = [size for size in sizes if size]
+    if len(known) < len(sizes):
+        return None
+    # AWS chooses among the types: count on the smallest.
+    cpus, gib = min(cpus for cpus, _ in known), min(gib for _, gib in known)
+    amounts = {"requests.cpu": nodes.maximum * cpus * USABLE, "requests.memory": nodes.maximum * gib * GIB * USABLE}
+    return Capacity(f"{nodes.maximum} nodes of {' or '.join(nodes.instance_types)}", amounts)
+
+
+def _size(instance_type: str) -> tuple[int, int] | None:
+    """CPUs and GiB of an instance type of the families c, m and r, whose names define them."""
+    found = re.fullmatch(r"([cmr])\d+[a-z]*(?:-flex)?\.(medium|large|(\d*)xlarge)", instance_type)
+    if not found:
+        return None
+    cpus = {"medium": 1, "large": 2}.get(found[2]) or 4 * int(found[3] or 1)
+    return cpus, cpus * GIB_PER_CPU[found[1]]
+
+
+def overcommitment(tenants: Sequence[Tenant], aws: AwsSettings | None) -> str | None:
+    """A warning if the tenants' quotas together exceed what the nodes can hold; None if unknown."""
+    nodes = capacity(aws)
+    if nodes is None or not tenants:
+        return None
+    lines: list[str] = []
+    for key, available in nodes.amounts.items():
+        promised = total(tenants, key)
+        if promised is None or promised > available:
+            lines.append(f"  {key}: {_by_tier(tenants, key)}, the nodes hold {shown(available, COUNTED[key])}")
+    if not lines:
+        return None
+    return "\n".join(
+        [
+            f"The tenants' quotas exceed {nodes.nodes}; if all tenants used their quotas, pods would stay pending:",
+            *lines,
+            "  Raise the nodes' maximum, or lower quotas. Ignore this if you overcommit on purpose.",
+        ]
+    )
+
+
+def total(tenants: Sequence[Tenant], key: str) -> Fraction | None:
+    """The sum of the tenants' quotas; None if one of them has no limit."""
+    quotas = [tenant.quota.get(key) for tenant in tenants]
+    limited = [amount(quota) for quota in quotas if quota is not None]
+    return sum(limited, Fraction(0)) if len(limited) == len(quotas) else None
+
+
+def _by_tier(tenants: Sequence[Tenant], key: str) -> str:
+    """The sum of all quotas and each tier's part: "18 in total (basic 10, premium 8)"."""
+    tiers = sorted({tenant.tier for tenant in tenants})
+    parts = (f"{tier} {_shown(total([t for t in tenants if t.tier == tier], key), key)}" for tier in tiers)
+    return f"{_shown(total(tenants, key), key)} in total ({', '.join(parts)})"
+
+
+def _shown(number: Fraction | None, key: str) -> str:
+    return "no limit" if number is None else shown(number, COUNTED[key])
+
+
+def wide_roles(tenants: Sequence[Tenant]) -> Iterator[str]:
+    """A warning for each role that permits reconcilers more than a product usually needs."""
+    for role, permissions in WIDE_ROLES.items():
+        if names := [tenant.name for tenant in tenants if tenant.role == role]:
+            shown_names = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            yield (
+                f"The role {role} gives the reconcilers of {shown_names} more permissions than a product usually "
+                f"needs: {permissions}. Admission policies still protect their limits, network policies and Flux "
+                f"objects. Remove `role:` for the default, {RECONCILER_ROLE}."
+            )
+
+
+def all_warnings(tenants: Sequence[Tenant], aws: AwsSettings | None, today: date) -> Iterator[str]:
+    """Every warning about a stack and its tenants."""
+    yield from wide_roles(tenants)
+    for text in (overcommitment(tenants, aws), end_of_support(aws, today)):
+        if text:
+            yield text

@@ -1,0 +1,107 @@
+"""Warnings: quotas that exceed the nodes, and all warnings together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from fractions import Fraction
+from typing import Any
+
+import pytest
+import yaml
+
+from model import warnings
+from model.config import tenants
+from model.config.aws import AwsSettings
+from model.config.tenants import Tenant
+from model.config.yaml_lines import parse
+from tests.program.recorder import CHECKOUT
+
+GIB = 1024**3
+
+
+def stack(**nodes: Any) -> AwsSettings:
+    """The production stack with other nodes; `adopt` and `compute` belong to the cluster."""
+    content = yaml.safe_load((CHECKOUT / "Pulumi.prod-eu.yaml").read_text())["config"]["saas-in-eks:aws"]
+    cluster = content["cluster"]
+    cluster |= {key: nodes.pop(key) for key in ("adopt", "compute") if key in nodes}
+    cluster["nodes"] |= nodes
+    return AwsSettings.model_validate(content)
+
+
+def with_quotas(*quotas: dict[str, Any], tier: str = "basic") -> Sequence[Tenant]:
+    """Tenants of a tier, each with these changes to its quota."""
+    source = {"url": "https://github.com/acme/shop", "branch": "main"}
+    given = {"tier": tier, "source": source}
+    entries = [{"name": f"{tier}-{index}", "quota": quota, **given} for index, quota in enumerate(quotas)]
+
+    return tenants.parse(parse(yaml.safe_dump({"tenants": entries}), "tenants.yaml")).tenants
+
+
+def warned(listed: Sequence[Tenant], **nodes: Any) -> str:
+    warning = warnings.overcommitment(listed, stack(**nodes))
+    assert warning is not None
+    return warning
+
+
+def test_no_warning_while_the_nodes_hold_all_quotas() -> None:
+    # 8 nodes of 2 CPUs and 8 GiB, of which three quarters are for tenants: 12 CPUs and 48 GiB.
+    exactly = [{"requests.cpu": 6, "requests.memory": "24Gi", "limits.memory": "64Gi"}] * 2
+    assert warnings.overcommitment(with_quotas(*exactly), stack(maximum=8)) is None
+    assert warnings.overcommitment([], stack(maximum=8)) is None
+
+
+def test_a_warning_names_the_sum_the_tiers_and_the_capacity() -> None:
+    listed = [*with_quotas({"requests.cpu": 4}, {"requests.cpu": "6001m"}), *with_quotas({}, tier="premium")]
+    assert warned(listed, maximum=8).splitlines() == [
+        "The tenants' quotas exceed 8 nodes of m7g.large; if all tenants used their quotas, pods would stay pending:",
+        "  requests.cpu: 18 in total (basic 10, premium 8), the nodes hold 12",
+        "  Raise the nodes' maximum, or lower quotas. Ignore this if you overcommit on purpose.",
+    ]
+
+
+def test_a_tenant_without_a_limit_exceeds_any_nodes() -> None:
+    warning = warned(with_quotas({"requests.memory": None, "limits.memory": None}), maximum=100)
+    assert "requests.memory: no limit in total" in warning
+    assert "requests.cpu" not in warning
+
+
+@pytest.mark.parametrize(
+    ("types", "cpus", "gib"),
+    [
+        (["m7g.large"], 2, 8),
+        (["m7g.medium"], 1, 4),
+        (["c7i-flex.xlarge"], 4, 8),
+        (["r8g.4xlarge"], 16, 128),
+        (["m7g.2xlarge", "r7g.large", "c7g.2xlarge"], 2, 16),
+    ],
+)
+def test_capacity_counts_on_the_smallest_instance_type(types: list[str], cpus: int, gib: int) -> None:
+    nodes = warnings.capacity(stack(instanceTypes=types, maximum=1))
+    assert nodes is not None
+    usable = Fraction(3, 4)
+    assert nodes.amounts == {"requests.cpu": cpus * usable, "requests.memory": gib * GIB * usable}
+
+
+def test_the_capacity_of_auto_mode_is_its_cpu_limit() -> None:
+    auto = stack(compute="auto", cpuLimit=8)
+    fitting = with_quotas({"requests.cpu": 6, "requests.memory": None, "limits.memory": None})
+    assert warnings.overcommitment(fitting, auto) is None
+    warning = warnings.overcommitment(with_quotas({"requests.cpu": 7}), auto)
+    assert warning is not None
+    assert "8 CPUs of Auto Mode" in warning
+    assert "requests.memory" not in warning
+
+
+def test_no_warning_if_the_capacity_is_unknown() -> None:
+    far_too_much = with_quotas({"requests.cpu": 10_000})
+    for unknown in (None, stack(adopt=True), stack(instanceTypes=["m7g.large", "t4g.large"])):
+        assert warnings.capacity(unknown) is None
+        assert warnings.overcommitment(far_too_much, unknown) is None
+
+
+def test_all_warnings_are_printed_together() -> None:
+    listed = [tenant.model_copy(update={"role": "admin"}) for tenant in with_quotas({"requests.cpu": 10_000})]
+    role, quota, support = warnings.all_warnings(listed, stack(), date(2030, 1, 1))
+    assert (role[:14], quota[:20], support[:10]) == ("The role admin", "The tenants' quotas ", "Kubernetes")
+    assert list(warnings.all_warnings(with_quotas({}), None, date(2030, 1, 1))) == []
