@@ -16,9 +16,9 @@ from local import controlplane, toolchain
 from local.home import Home
 from local.toolchain.manifest import install_manifest
 from model.config import tenants
-from model.config.document import parse
 from model.config.mirrors import Location
-from model.config.network_rules import ClusterNetwork
+from model.config.network import ClusterAddresses
+from model.config.yaml_lines import parse
 from model.kubernetes import flux, manifests
 from model.kubernetes.admission import guardrails
 from model.kubernetes.manifests import Manifest
@@ -185,7 +185,7 @@ def running(folder: Path) -> Iterator[Cluster]:
         administrator = Actor(home)
         administrator.apply(*PRIORITY_CLASSES, *(m for m in installed.permissions if "rbac" in m["apiVersion"]))
         administrator.apply(*guardrails())
-        for tenant in tenants.parse(parse(TENANTS, "tenants.yaml")):
+        for tenant in tenants.parse(parse(TENANTS, "tenants.yaml")).tenants:
             administrator.apply(*objects_of(tenant))
         for attack in REQUESTS:
             assert isinstance(attack.action, Request)
@@ -210,7 +210,7 @@ def objects_of(tenant: tenants.Tenant) -> list[Manifest]:
     """What the program makes for a tenant in Kubernetes."""
     return [
         manifests.namespace(tenant),
-        *(manifest for _, manifest in isolation_objects(tenant, ClusterNetwork())),
+        *(manifest for _, manifest in isolation_objects(tenant, ClusterAddresses())),
         manifests.git_repository(tenant, Location(tenant.source.url, "")),
         manifests.kustomization(tenant),
     ]
