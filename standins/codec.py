@@ -75,13 +75,6 @@ def to_struct(data: dict[str, Any]) -> struct_pb2.Struct:
     return struct
 
 
-def to_value(item: Any) -> struct_pb2.Value:
-    """One value, as `to_struct` writes them."""
-    value = struct_pb2.Value()
-    _fill(value, item)
-    return value
-
-
 def _fill(target: struct_pb2.Value, item: Any) -> None:
     if isinstance(item, str):
         target.string_value = item
