@@ -94,11 +94,11 @@ class AwsKind(Kind):
     capitals: ClassVar[bool] = True
     """Whether the service's names begin with capital letters."""
     identity: ClassVar[str] = "{id}"
-    """The id, made of properties; by default the one that `creates` answers with."""
+    """The form of the id, made of properties; by default the id in the answer of `creates`."""
     imported: ClassVar[str] = ""
-    """The id that an import has to name, where it says more."""
+    """The form of the id of an import, if it differs from `identity`."""
     key: ClassVar[Mapping[str, Any]]
-    """The parameters that name the resource in each call but the one that creates it."""
+    """The parameters that name the resource in all calls except `creates`."""
     missing: ClassVar[Collection[str]] = ()
     """Error codes for a resource that does not exist."""
     creates: ClassVar[Call]
@@ -106,14 +106,14 @@ class AwsKind(Kind):
     updates: ClassVar[tuple[Call, ...]] = ()
     deletes: ClassVar[Call]
     born: ClassVar[Mapping[str, Any]] = {}
-    """Properties that creating can't set, and their values then: the calls in `updates` follow at once."""
-    outputs: ClassVar[Mapping[str, str]] = {}  # pyright: ignore[reportIncompatibleVariableOverride] - its keys
+    """Properties that `creates` can't set, with AWS' values of them: `updates` follow right after it."""
+    outputs: ClassVar[Mapping[str, str]] = {}  # pyright: ignore[reportIncompatibleVariableOverride] - keys
     """Output -> its path in descriptions; empty: as here, in the service's spelling."""
     moving: ClassVar[Mapping[str, Collection[str]]] = {}
     """Output -> the properties whose update changes it (any, if there are none)."""
     tagging: ClassVar[Tagging] = Tagging()
     longest_name: ClassVar[int] = 0
-    """Characters; 0: the type has no name that is made up."""
+    """Characters of a generated name; 0: no name is generated."""
     name_prefix: ClassVar[str] = ""
 
     def __init__(self, aws: Session) -> None:
@@ -227,7 +227,7 @@ class AwsKind(Kind):
         """Raise the errors that AWS has and the emulator lacks. `operation` is the API's: CreateVpc."""
 
     def refuse_delete(self, identifier: str, state: Values, found: Values) -> None:
-        """Raise an error if AWS would not delete it yet, or delete what has to go before it."""
+        """Raise an error if AWS would not delete it yet; or delete its parts first."""
 
     def settle(self, scope: Values) -> None:
         """Wait until a change is done, where the service takes its time."""
@@ -333,7 +333,7 @@ class AwsKind(Kind):
             self.call(call.operation, **{**fill(self.key, scope), **fill(call.parameters, scope | inputs), **sent})
 
     def updatable(self) -> list[str]:
-        """The properties that a request that names everything has."""
+        """The properties in a request that names everything."""
         return [
             name
             for name, declared in self.properties.items()
@@ -419,7 +419,7 @@ def _parse(pattern: str, identifier: str) -> Values | None:
 
 
 def parsed_json(text: Any) -> Any:
-    """The JSON in a text; a text that is none, as it is."""
+    """The JSON in a text; another text unchanged."""
     try:
         return json.loads(text)
     except (TypeError, ValueError):
@@ -428,13 +428,13 @@ def parsed_json(text: Any) -> Any:
 
 @dataclass(frozen=True)
 class AwsFunction:
-    """A function: its arguments, and what answers it."""
+    """A function of the provider: its arguments, and the code that answers it."""
 
     arguments: Mapping[str, Property]
     answer: Callable[[Session, Values], Values]
 
     def bound(self, aws: Session) -> Callable[[Values], Values]:
-        """The function as a provider has it."""
+        """The function with a session, and its arguments checked."""
 
         def call(arguments: Values) -> Values:
             given: dict[str, Any] = {key: value for key, value in arguments.items() if value is not None}
