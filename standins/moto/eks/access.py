@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import secrets
+import string
 import uuid
 
 from moto.core.utils import utcnow
 
 from standins.moto.eks.clusters import Clusters
 from standins.moto.eks.errors import EksError, refuse
-from standins.moto.eks.identifiers import new_id
 from standins.moto.eks.references import Values
 
 POLICY_NAMES = (
@@ -19,6 +20,11 @@ POLICY_NAMES = (
     *("AmazonEKSComputePolicy", "AmazonEKSClusterInsightsPolicy", "AmazonEKSEventPolicy"),
 )
 NODE_TYPES = ("EC2", "EC2_LINUX", "EC2_WINDOWS", "FARGATE_LINUX", "HYBRID_LINUX", "HYPERPOD_LINUX")
+
+
+def _new_id(length: int = 17) -> str:
+    """Random letters and digits."""
+    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(length))
 
 
 class Access(Clusters):
@@ -144,7 +150,7 @@ class Access(Clusters):
                 raise EksError("ResourceInUseException", reason)
         self.references.role(given["roleArn"], "pods.eks.amazonaws.com")
         _check_session_policy(given)
-        identifier, now = f"a-{new_id()}", utcnow()
+        identifier, now = f"a-{_new_id()}", utcnow()
         made: Values = {
             "clusterName": cluster["name"],
             "namespace": place[0],

@@ -33,7 +33,7 @@ class Backend(BaseBackend, NodeGroups, Addons, Tags):
         self.updates = {}
         self.references = References(account_id, region_name)
 
-    def body(self) -> ControlPlane:
+    def control_plane(self) -> ControlPlane:
         return self.asked[0]()
 
 

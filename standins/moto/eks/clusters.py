@@ -33,8 +33,8 @@ class Clusters:
     clusters: dict[str, Values]
     updates: dict[str, Values]
 
-    def body(self) -> ControlPlane:
-        """The description of a new cluster."""
+    def control_plane(self) -> ControlPlane:
+        """The control plane that a new cluster is. Raises NoControlPlaneError."""
         raise NotImplementedError
 
     def cluster(self, name: str) -> Values:
@@ -52,7 +52,7 @@ class Clusters:
         if name in self.clusters:
             raise EksError("ResourceInUseException", f"Cluster already exists with name: {name}")
         try:
-            body = self.body()
+            body = self.control_plane()
         except NoControlPlaneError as error:
             raise EksError("ServiceUnavailableException", str(error)) from error
         version = given.get("version") or body.version
@@ -233,7 +233,7 @@ class Clusters:
         cluster = self.cluster(given["name"])
         if given["version"] == cluster["version"]:
             raise refuse(f"Cluster is already at the desired configuration with version {given['version']}")
-        _check_version(given["version"], self.body())
+        _check_version(given["version"], self.control_plane())
         if _minor(given["version"]) < _minor(cluster["version"]):
             raise refuse(f"Unsupported Kubernetes minor version update from {cluster['version']} to {given['version']}")
         cluster["version"] = given["version"]
