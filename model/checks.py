@@ -16,7 +16,7 @@ from model.config.network import ClusterAddresses, cluster_reaching
 from model.config.stack import Settings
 from model.config.tenants import TenantList, location
 from model.config.yaml_lines import YamlFile, YamlPath
-from model.iam.boundary import TENANT_TAG, anybodys_names, own_names
+from model.iam.boundary import TENANT_TAG, ambiguous_names, own_names
 from model.iam.oidc import MAXIMUM_DOMAIN, tenant_domain
 from model.iam.tenant_policy import ATTACHMENT_LIMIT, INLINE_LIMIT, ROLE_NAME_LIMIT, compact_size, inline_policy
 
@@ -167,7 +167,7 @@ def _resource_error(
     if limited:
         return None
     service = arn.split(":")[2]
-    if any(_covers(pattern, arn) for pattern in anybodys_names(service, tenant)):
+    if any(_covers(pattern, arn) for pattern in ambiguous_names(service, tenant)):
         # The boundary denies it, since IAM's wildcards cannot tell in whose folder the name is.
         remedy = f"Name a bucket after the tenant, or write {PLACEHOLDER} as the first folder and nowhere else. "
         return "has the tenant's name where it could be in another tenant's folder", remedy + BROAD_REMEDY

@@ -1,7 +1,7 @@
-"""The permissions boundary of all tenants' roles: what a tenant never may, whatever its role's policies say.
+"""Permissions boundary of the tenants' roles: actions that no tenant may take, whatever its role's policies allow.
 
-One document for all tenants. It finds out whose session it limits from the tag that EKS Pod Identity puts on it, so it
-neither grows with the number of tenants nor changes with them.
+One document for all tenants. It recognizes the tenant by the session tag of EKS Pod Identity, so it neither grows nor
+changes with the tenants.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from model.config.aws_access import NAMESPACE_TAG, NEVER, OWN
 from model.iam.documents import allow, document
 
 TENANT_TAG = "tenant"
-"""The tag that says whose an AWS resource is."""
+"""Tag of an AWS resource with the name of its tenant."""
 
 REACH_TAG, JUSTIFIED = "reach", "justified"
-"""The tag of a role with a statement or a managed policy that the platform team let reach beyond its tenant."""
+"""Tag of a role with a statement or managed policy whose reach beyond its tenant is justified in tenants.yaml."""
 
 _OWN_NAMES: Mapping[str, tuple[str, Sequence[str]]] = {
     "s3": ("arn:aws:s3:::", ("{}", "{}-*", "{}/*", "*-{}", "*-{}/*", "*/{}/*")),
@@ -27,33 +27,33 @@ _OWN_NAMES: Mapping[str, tuple[str, Sequence[str]]] = {
     "secretsmanager": ("arn:aws:secretsmanager:*:*:secret:", ("{}-*", "{}/*", "*/{}/*")),
     "ssm": ("arn:aws:ssm:*:*:parameter/", ("{}", "{}-*", "{}/*", "*/{}", "*/{}/*")),
 }
-"""How a resource's name tells whose it is, by service: what its ARN begins with, and where the tenant's name stands.
+"""Names by which a resource belongs to a tenant, by service: prefix of the ARN, and positions of the tenant's name.
 
-IAM's wildcards cross slashes. So a shape means more than it looks like, and what of that is not to be a tenant's stands
-in `_ANYBODYS_NAMES`. Names in Secrets Manager and Parameter Store have no first part that would tell whose they are, as
-buckets and their folders do: there a tenant's name counts as any step, in tenant-002/tenant-001/x too. So does an index
-of anybody's table whose own name ends with the tenant's.
+IAM's wildcards cross slashes, so a shape matches more than it looks like; `_AMBIGUOUS_NAMES` takes part of that back.
+Names in Secrets Manager and Parameter Store have no owner in front, as buckets and folders do: there the tenant's name
+counts as any path element, in tenant-002/tenant-001/x too. So does an index of any table whose name ends with the
+tenant's.
 """
 
-_ANYBODYS_NAMES: Mapping[str, tuple[str, Sequence[str]]] = {
-    # Whatever a shape above matches beyond the tenant's buckets and the tenant's folder at the root of a bucket has one
-    # of these. So have some keys of its own; no pattern tells them apart.
+_AMBIGUOUS_NAMES: Mapping[str, tuple[str, Sequence[str]]] = {
+    # Everything that a shape above matches outside of the tenant's buckets and of its folders at the root of a bucket
+    # matches one of these, and so do some of its own keys: no pattern tells them apart.
     "s3": ("arn:aws:s3:::", ("*/*/{}/*", "*/*-{}", "*/*-{}/*")),
 }
-"""Where a tenant's name says nothing, because it may stand in somebody else's folder."""
+"""Names with a tenant's name that may belong to another tenant, because it may be in the other's folder."""
 
 
 def own_names(service: str, tenant: str = OWN) -> Sequence[str]:
-    """ARN patterns of what is a tenant's by its name, unless `anybodys_names` match it too.
+    """ARN patterns of a tenant's resources, except for those that `ambiguous_names` match too.
 
-    Empty for a service whose names do not tell.
+    Empty for services whose resources are not named after tenants.
     """
     return _patterns(_OWN_NAMES, service, tenant)
 
 
-def anybodys_names(service: str, tenant: str = OWN) -> Sequence[str]:
-    """ARN patterns of what has a tenant's name in it and may be another's all the same."""
-    return _patterns(_ANYBODYS_NAMES, service, tenant)
+def ambiguous_names(service: str, tenant: str = OWN) -> Sequence[str]:
+    """ARN patterns of resources with a tenant's name in theirs that may belong to another tenant."""
+    return _patterns(_AMBIGUOUS_NAMES, service, tenant)
 
 
 def _patterns(names: Mapping[str, tuple[str, Sequence[str]]], service: str, tenant: str) -> Sequence[str]:
@@ -62,10 +62,10 @@ def _patterns(names: Mapping[str, tuple[str, Sequence[str]]], service: str, tena
 
 
 def boundary(account: str) -> str:
-    """The boundary's document, for roles of this account.
+    """Policy document of the boundary, for roles of this account.
 
-    It allows everything and denies: a boundary is an intersection, so what a role may is still what its own policies
-    say. Denials hold even against resource policies, which what a boundary merely does not allow would not.
+    It allows everything and has denials: a boundary is an intersection, so a role's own policies still decide what it
+    may do. Explicit denials also override resource policies; a boundary's missing permissions do not.
     """
     tag, not_justified = f"aws:ResourceTag/{TENANT_TAG}", {f"aws:PrincipalTag/{REACH_TAG}": JUSTIFIED}
     by_name = {**not_justified, tag: OWN}
@@ -75,9 +75,9 @@ def boundary(account: str) -> str:
         {"Sid": "RoleDecides", **allow(["*"], ["*"])},
         _deny("PlatformTeamOnly", NEVER),
         _deny("SessionsWithoutTenant", ["*"], {"Null": {NAMESPACE_TAG: "true"}}),
-        _deny("TaggedForOthers", ["*"], _another(tag)),
-        _deny("ObjectsTaggedForOthers", ["s3:*"], _another(f"s3:ExistingObjectTag/{TENANT_TAG}")),
-        _deny("TaggingForOthers", ["*"], _another(f"aws:RequestTag/{TENANT_TAG}")),
+        _deny("TaggedForOthers", ["*"], _another_tenant(tag)),
+        _deny("ObjectsTaggedForOthers", ["s3:*"], _another_tenant(f"s3:ExistingObjectTag/{TENANT_TAG}")),
+        _deny("TaggingForOthers", ["*"], _another_tenant(f"aws:RequestTag/{TENANT_TAG}")),
         _deny(
             "Untagging",
             ["*"],
@@ -100,15 +100,15 @@ def boundary(account: str) -> str:
             {"StringNotEquals": by_name},
             [name for service in flat for name in own_names(service)],
         ),
-        # Of a shared bucket a tenant may list what lies below its name.
+        # In a shared bucket a tenant may list the keys below its name.
         _deny(
             "BucketsAndObjectsOfOthers",
             ["s3:*"],
             {"StringNotEquals": by_name, "StringNotLike": {"s3:prefix": f"{OWN}/*"}},
             own_names("s3"),
         ),
-        _deny("FoldersOfOthers", ["s3:*"], {"StringNotEquals": by_name}, on=anybodys_names("s3")),
-        # In a shared table a tenant may use the items whose partition key is its name, or begins with it and #.
+        _deny("FoldersOfOthers", ["s3:*"], {"StringNotEquals": by_name}, on=ambiguous_names("s3")),
+        # In a shared table a tenant may use items whose partition key is its name, or starts with it and #.
         _deny(
             "TablesOfOthers",
             ["dynamodb:*"],
@@ -124,8 +124,8 @@ def boundary(account: str) -> str:
     )
 
 
-def _another(key: str) -> Mapping[str, Any]:
-    """Where this key is there and says another tenant than the session's."""
+def _another_tenant(key: str) -> Mapping[str, Any]:
+    """Condition: this key exists and names another tenant than the session's."""
     return {"StringNotEquals": {key: OWN}, "Null": {key: "false"}}
 
 
@@ -133,10 +133,10 @@ def _deny(
     sid: str,
     actions: Sequence[str],
     condition: Mapping[str, Any] | None = None,
-    but: Sequence[str] = (),
+    excluded: Sequence[str] = (),
     on: Sequence[str] = ("*",),
 ) -> Mapping[str, Any]:
-    """A denial on some resources, or on all `but` some."""
-    resources = {"NotResource": list(but)} if but else {"Resource": list(on)}
+    """Deny statement on some resources, or on all except some."""
+    resources = {"NotResource": list(excluded)} if excluded else {"Resource": list(on)}
     conditions = {"Condition": condition} if condition else {}
     return {"Sid": sid, "Effect": "Deny", "Action": list(actions), **resources, **conditions}

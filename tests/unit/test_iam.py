@@ -16,7 +16,7 @@ from model.config.aws_access import AwsAccess
 from model.config.errors import InvalidConfigError
 from model.config.yaml_lines import parse
 from model.iam import tenant_policy as iam
-from model.iam.boundary import anybodys_names, boundary, own_names
+from model.iam.boundary import ambiguous_names, boundary, own_names
 from model.iam.documents import allow, document, key_policy, pod_identity_trust
 from tests.iam_decisions import ACCOUNT, Attempt, Session, assume
 from tests.iam_lint import findings
@@ -354,7 +354,7 @@ def test_what_passes_for_the_tenants_name_in_tenants_yaml_passes_the_boundary_to
             assert problems(listing("cafe", statements=[statement(arn, action)])) == []
             attempts.append(Attempt(action, arn))
     assert len(attempts) > 20
-    for pattern in anybodys_names("s3", "shop"):
+    for pattern in ambiguous_names("s3", "shop"):
         arn = pattern.replace("*", "x")
         assert any(
             "in another tenant's folder" in one for one in problems(listing("cafe", statements=[statement(arn)]))
