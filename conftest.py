@@ -10,6 +10,7 @@ PLATFORMS = ("hostile", "cluster", "platform", "isolation")
 """Fixtures that bring up a platform. With pytest-xdist, tests that use the same one run in one worker."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Name the group of each test for `--dist loadgroup`: its platform, else its file."""
     # The SDKs of Pulumi are a million objects that live until the end: looking through them again and again is slow.
