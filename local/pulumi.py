@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from local.files import write_atomically
 from local.home import PROJECT, Home
 from local.toolchain import LANGUAGE_HOST
 
@@ -130,7 +131,7 @@ def _write_env(home: Home) -> None:
         *(f"export {name}={shlex.quote(value)}" for name, value in _git_variables(home).items()),
         f'case ":$PATH:" in *:{folder}:*) ;; *) export PATH={folder}:"$PATH" ;; esac',
     ]
-    _write(home.env, "\n".join(lines) + "\n", mode=0o600)
+    write_atomically(home.env, "\n".join(lines) + "\n")
 
 
 def _git_variables(home: Home) -> dict[str, str]:
@@ -297,12 +298,4 @@ def script(path: Path, module: str, environment: Mapping[str, str] | None = None
     )
     command = f'exec {shlex.quote(sys.executable)} -P -c {shlex.quote(start)} "$@"'
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in (environment or {}).items())
-    _write(path, f"#!/bin/sh\n{_MARK}\n{exports}{command}\n", mode=0o755)
-
-
-def _write(path: Path, text: str, *, mode: int) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.touch(mode=mode)
-    partial.chmod(mode)
-    partial.write_text(text)
-    partial.replace(path)
+    write_atomically(path, f"#!/bin/sh\n{_MARK}\n{exports}{command}\n", mode=0o755)
