@@ -119,6 +119,8 @@ def _kubernetes_stamps(required: dict[str, str]) -> dict[str, str]:
 
 
 MODULES = (
+    # First, because its modules are few: those of pulumi are downloaded while etcd compiles.
+    Module("etcd", ("go.etcd.io/etcd/server/v3",), program="etcd"),
     Module("pulumi", ("github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",), stamps=_pulumi_stamps),
     Module(
         "kubernetes-provider",
@@ -128,7 +130,6 @@ MODULES = (
         # them would double what they cost to compile.
         gcflags="github.com/pulumi/pulumi-kubernetes/sdk/v4/...=-l -dwarf=false",
     ),
-    Module("etcd", ("go.etcd.io/etcd/server/v3",), program="etcd"),
     Module(
         "kubernetes",
         tuple(
