@@ -1,0 +1,96 @@
+"""tenants.sample.yaml: names every key of the schema, with its real default."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from model.config import tenants
+from model.config.tenants import Tenant, TenantsFile
+from model.config.yaml_lines import YamlPath, parse
+
+SAMPLE = (Path(__file__).parents[2] / "tenants.sample.yaml").read_text()
+EVERYTHING = parse(re.sub(r"^( *)#(?=\S)", r"\1", SAMPLE, flags=re.MULTILINE), "tenants.sample.yaml")
+"""The sample with all optional keys uncommented."""
+LINES = SAMPLE.splitlines()
+
+
+def models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in models(inner)]
+
+
+def fields(model: type[BaseModel], path: YamlPath = ()) -> Iterator[tuple[YamlPath, FieldInfo]]:
+    """Every key of a model and of the models in it, without list indexes."""
+    for name, field in model.model_fields.items():
+        inner = (*path, field.alias or name)
+        yield inner, field
+        for nested in models(field.annotation):
+            yield from fields(nested, inner)
+
+
+TENANT_FIELDS = dict(fields(Tenant))
+
+
+def documented() -> dict[YamlPath, tuple[str, Any]]:
+    """Each key of the sample's tenant: the comment above it and its value. The first mention of a key counts."""
+    found: dict[YamlPath, tuple[str, Any]] = {}
+    for path, line in EVERYTHING.lines.items():
+        key = tuple(step for step in path[2:] if isinstance(step, str))
+        if path[:2] != ("tenants", 0) or not isinstance(path[-1], str) or key in found or key not in TENANT_FIELDS:
+            continue
+        comment: list[str] = []
+        for above in reversed(LINES[: line - 1]):
+            if not re.match(r" *# ", above):
+                break
+            comment.insert(0, above.strip("# "))
+        value = EVERYTHING.content
+        for step in path:
+            value = value[step]
+        found[key] = " ".join(comment), value
+    return found
+
+
+DOCUMENTED = documented()
+
+
+def test_the_sample_is_valid_as_it_is() -> None:
+    (tenant,) = tenants.parse(parse(SAMPLE, "tenants.sample.yaml")).tenants
+    assert (tenant.name, tenant.tier) == ("tenant-001", "basic")
+
+
+def test_the_sample_is_valid_with_every_key() -> None:
+    tenants.merge_and_validate(EVERYTHING)
+    # A source has one revision only, and host keys only over SSH.
+    text = re.sub(r"(?m)^ *(tag|semver|commit|knownHosts):.*\n", "", yaml.safe_dump(EVERYTHING.content))
+    assert tenants.parse(parse(text, "tenants.sample.yaml"))
+
+
+def test_the_sample_names_exactly_the_keys_of_the_schema() -> None:
+    assert set(EVERYTHING.content) == set(TenantsFile.model_fields)
+    assert set(DOCUMENTED) == set(TENANT_FIELDS)
+
+
+@pytest.mark.parametrize("key", TENANT_FIELDS, ids=".".join)
+def test_the_sample_says_whether_a_key_is_required_and_its_default(key: YamlPath) -> None:
+    field, (comment, value) = TENANT_FIELDS[key], DOCUMENTED[key]
+    marker = re.search(r"\((?:REQUIRED|OPTIONAL, default: (.+))\)$", comment)
+    assert marker, comment
+    default = marker[1]
+    assert (default is None) == field.is_required()
+    if default is None:
+        return
+    given = value if default == "as below" else None if default == "none" else yaml.safe_load(default)
+    expected = field.get_default()
+    if isinstance(expected, BaseModel):
+        assert type(expected).model_validate(given) == expected
+    else:
+        assert given == expected
