@@ -86,7 +86,7 @@ def _domain_error(domain: str) -> str | None:
 
 
 def cluster_reaching_rules(tenants: TenantList, cluster: ClusterAddresses) -> Iterator[Problem]:
-    """Tenants' egress rules that reach into the cluster by mistake."""
+    """Tenants' egress rules that reach into the cluster without `insideCluster: true`."""
     for index, tenant in enumerate(tenants.tenants):
         for path, message, remedy in cluster_reaching(tenant.network, cluster):
             yield tenants.problem(index, ("network", *path), message, remedy)

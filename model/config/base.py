@@ -32,7 +32,7 @@ TYPE_ERRORS = {
     "model_type": ("must be a mapping", "Write `key: value` lines below it."),
     "model_attributes_type": ("must be a mapping", "Write `key: value` lines below it."),
 }
-"""What replaces pydantic's own wording of its type errors: what the value must be, what to write."""
+"""Plain wording of pydantic's type errors: what the value must be, what to write."""
 
 
 def rule_error(message: str, remedy: str) -> PydanticCustomError:
