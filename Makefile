@@ -61,7 +61,7 @@ lint: $(VENV)/installed
 	$(RUN) -m local.lint_workflows
 
 fast: $(VENV)/installed
-	$(RUN) -m pytest -q -n 2 --dist loadgroup tests/unit tests/program local/tests/unit standins/tests/unit
+	$(RUN) -m pytest -q -n 2 --dist loadfile tests/unit tests/program local/tests/unit standins/tests/unit
 
 unit program: $(VENV)/installed
 	$(RUN) -m pytest -q tests/$@
