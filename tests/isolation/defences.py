@@ -80,11 +80,14 @@ class Defences:
             {"expression": check["expression"], "message": f"#{number}"}
             for number, check in enumerate(changed["spec"]["validations"])
         ]
-        self._administrator.apply(
-            {**binding, "spec": {**binding["spec"], "validationActions": ["Warn"]}},
-            {**changed, "spec": {**changed["spec"], "validations": numbered}},
-        )
-        return lambda: self._administrator.apply(changed, binding)
+        self._merge({**binding, "spec": {**binding["spec"], "validationActions": ["Warn"]}})
+        self._merge({**changed, "spec": {**changed["spec"], "validations": numbered}})
+
+        def restore() -> None:
+            self._merge(changed)
+            self._merge(binding)
+
+        return restore
 
     def _rights_everywhere(self) -> Restore:
         """Every account of the tenants may do everything."""
@@ -115,12 +118,15 @@ class Defences:
         level = self._administrator.send("get", namespace).body["metadata"]["labels"][label]
 
         def enforce(value: str) -> None:
-            changed = {**namespace, "metadata": {"name": tenant, "labels": {label: value}}}
-            answer = self._administrator.send("merge", changed)
-            assert answer.ok, answer.message
+            self._merge({**namespace, "metadata": {"name": tenant, "labels": {label: value}}})
 
         enforce("privileged")
         return lambda: enforce(level)
+
+    def _merge(self, manifest: Manifest) -> None:
+        """Set fields, even if they are lists of which others own elements; applying would leave those in place."""
+        answer = self._administrator.send("merge", manifest)
+        assert answer.ok, answer.message
 
     def _delete(self, manifest: Manifest) -> None:
         answer = self._administrator.send("delete", manifest)
