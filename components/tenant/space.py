@@ -19,7 +19,7 @@ from model.config.stack import Settings
 from model.config.tenants import Tenant, location
 from model.kubernetes import manifests
 from model.kubernetes.manifests import Manifest
-from model.kubernetes.tenant import isolation_objects
+from model.kubernetes.tenant import RECONCILER, isolation_objects
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,15 @@ class TenantSpace(pulumi.ComponentResource):
             depends_on: Sequence[pulumi.Resource],
             logical_name: str = name,
             deleted_with: pulumi.Resource | None = None,
+            formerly: str | None = None,
         ) -> KubernetesObject:
             opts = pulumi.ResourceOptions(
-                parent=self, provider=args.provider, depends_on=list(depends_on), deleted_with=deleted_with
+                parent=self,
+                provider=args.provider,
+                depends_on=list(depends_on),
+                deleted_with=deleted_with,
+                aliases=[pulumi.Alias(name=formerly)] if formerly else None,
+                ignore_changes=["metadata.name"] if formerly else None,
             )
             return KubernetesObject(logical_name, manifest, opts)
 
@@ -78,6 +84,8 @@ class TenantSpace(pulumi.ComponentResource):
                 logical_name=f"{name}/{part}" if part else name,
                 depends_on=[namespace],
                 deleted_with=namespace,
+                # Earlier releases had one binding for all roles, called `<tenant>-reconciler`: it keeps its name.
+                formerly=name if part.startswith(RECONCILER) else None,
             )
             for part, manifest in isolation_objects(tenant, settings.cluster_addresses)
         ]

@@ -13,7 +13,7 @@ import yaml
 from model.config.mirrors import Location
 from model.config.names import FLUX_NAMESPACE, cluster_path
 from model.config.tenants import Tenant
-from model.config.tiers import HELM_ROLE
+from model.config.tiers import HELM_ROLE, RECONCILER_ROLE
 
 Manifest = dict[str, Any]
 
@@ -73,8 +73,13 @@ def service_account(tenant: Tenant) -> Manifest:
 
 
 def role_binding(tenant: Tenant) -> Manifest:
-    """The reconciler's rights, inside the tenant's namespace only."""
-    return _role_binding(tenant, "reconciler", tenant.role)
+    """The reconciler's rights, inside the tenant's namespace only.
+
+    A binding cannot change its role, and no other object can have its name while it exists. So the name tells the role,
+    except for the default one, which has the name that Flux's CLI gives.
+    """
+    suffix = "reconciler" if tenant.role == RECONCILER_ROLE else f"reconciler-{tenant.role}"
+    return _role_binding(tenant, suffix, tenant.role)
 
 
 def helm_role_binding(tenant: Tenant) -> Manifest:

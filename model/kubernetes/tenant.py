@@ -10,6 +10,9 @@ from model.kubernetes import manifests
 from model.kubernetes.manifests import Manifest
 from model.kubernetes.network_policies import network_policies
 
+RECONCILER = "reconciler/"
+"""Begins the logical name of the reconciler's role binding: another role is another binding."""
+
 
 def isolation_objects(tenant: Tenant, cluster: ClusterAddresses) -> Iterator[tuple[str, Manifest]]:
     """Account, rights, limits and network policies in the tenant's namespace.
@@ -18,7 +21,7 @@ def isolation_objects(tenant: Tenant, cluster: ClusterAddresses) -> Iterator[tup
     """
     objects: list[tuple[str, Manifest]] = [
         ("", manifests.service_account(tenant)),
-        ("", manifests.role_binding(tenant)),
+        (f"{RECONCILER}{tenant.role}", manifests.role_binding(tenant)),
         ("", manifests.resource_quota(tenant)),
         ("", manifests.limit_range(tenant)),
     ]

@@ -51,7 +51,7 @@ def test_a_tenant_is_removed_in_the_order_that_lets_flux_prune(run: Run) -> None
     recording = run()
     kustomization = recording.one(KUSTOMIZATION, "alpha")
     source = recording.one(GIT_REPOSITORY, "alpha")
-    binding = recording.one("kubernetes:rbac.authorization.k8s.io/v1:RoleBinding", "alpha")
+    binding = recording.one("kubernetes:rbac.authorization.k8s.io/v1:RoleBinding", "alpha/reconciler/admin")
     account = next(r for r in recording.of("kubernetes:core/v1:ServiceAccount") if r.name == "alpha")
     namespace = recording.one(NAMESPACE, "alpha")
     assert {source.urn, binding.urn, account.urn} <= kustomization.depends_on

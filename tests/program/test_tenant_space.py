@@ -176,3 +176,11 @@ def test_a_wide_role_is_warned_about(run: Run, caplog: pytest.LogCaptureFixture)
         "The role admin gives the reconcilers of alpha, beta more permissions than a product usually needs"
         in caplog.text
     )
+
+
+@pytest.mark.parametrize("role", ["saas-tenant-reconciler", "edit"])
+def test_another_role_is_another_binding_that_knows_its_former_name(run: Run, role: str) -> None:
+    recording = run(TENANTS.replace("role: admin", f"role: {role}"))
+    binding = recording.one(BINDING, f"alpha/reconciler/{role}")
+    assert [alias.spec.name for alias in binding.request.aliases] == ["alpha"]
+    assert list(binding.request.ignoreChanges) == ["metadata.name"]

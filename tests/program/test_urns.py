@@ -1,7 +1,7 @@
 """URNs of sample stacks, against a golden file.
 
-A URN is a state key: a changed one deletes a resource and creates another. `urns.json` was recorded from the release
-before the program was rearranged; add to it when a resource is added, and give a renamed resource an alias.
+A URN is a state key: a changed one deletes a resource and creates another. Add to `urns.json` when a resource is added,
+and give a renamed resource an alias.
 """
 
 from __future__ import annotations

@@ -47,6 +47,8 @@ def unmarked(made: manifests.Manifest, article: manifests.Manifest) -> manifests
 def test_a_tenant_is_what_the_article_creates_by_hand() -> None:
     (tenant,) = tenants.parse(parse(ARTICLE, "tenants.yaml")).tenants
     article = golden("tenant-public.yaml")
+    # The article's role is not the default: its binding names it, so that another role can be another binding.
+    article[2]["metadata"]["name"] += "-cluster-admin"
     made = [
         manifests.namespace(tenant),
         manifests.service_account(tenant),
@@ -55,6 +57,11 @@ def test_a_tenant_is_what_the_article_creates_by_hand() -> None:
         manifests.kustomization(tenant),
     ]
     assert [unmarked(one, theirs) for one, theirs in zip(made, article, strict=True)] == article
+
+
+def test_the_default_roles_binding_is_called_as_flux_calls_it() -> None:
+    assert manifests.role_binding(tenant_of())["metadata"]["name"] == f"{tenant_of().name}-reconciler"
+    assert manifests.role_binding(tenant_of(role="edit"))["metadata"]["name"] == f"{tenant_of().name}-reconciler-edit"
 
 
 def test_the_namespace_carries_what_admission_reads() -> None:
