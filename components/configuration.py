@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +73,7 @@ def load(folder: Path) -> Configuration:
 
 
 def _flux_manifest(folder: Path, file: YamlFile, settings: Settings, mirror_list: tuple[Mirror, ...]) -> FluxManifest:
-    text = flux.fetch(settings.flux_manifest, settings.flux_manifest_sha256, folder, file.name)
+    text = _fetch(settings.flux_manifest, settings.flux_manifest_sha256, folder, file.name)
     return flux.parse(
         text,
         settings.flux_manifest,
@@ -79,6 +82,38 @@ def _flux_manifest(folder: Path, file: YamlFile, settings: Settings, mirror_list
         network=settings.network,
         plain_http=mirrors.plain_http(mirror_list),
     )
+
+
+def _fetch(location: str, sha256: str, folder: Path, setting: str) -> str:
+    """The manifest's text from an https URL or a file (relative to `folder`), verified if a digest is given.
+
+    `setting` is the file that messages name. Raises InvalidConfigError.
+    """
+
+    def stop(message: str, remedy: str) -> InvalidConfigError:
+        return InvalidConfigError([Problem(setting, 0, "fluxManifest", message, remedy)])
+
+    try:
+        if location.startswith("https://"):
+            with urllib.request.urlopen(location, timeout=60) as response:  # noqa: S310 - https only, and verified below
+                content: bytes = response.read()
+        elif "://" in location:
+            raise stop(f"{location} is neither an https URL nor a file", "Write https://… or a path.")
+        else:
+            content = (folder / location).read_bytes()
+    except urllib.error.URLError as error:
+        raise stop(
+            f"{location} cannot be downloaded: {error}", "Check the URL, or download the file and name its path."
+        ) from error
+    except OSError as error:
+        raise stop(f"{location} cannot be read: {error.strerror}", "Name an existing file.") from error
+    found = hashlib.sha256(content).hexdigest()
+    if sha256 and found != sha256:
+        remedy = (
+            f"Expected {sha256}, found {found}. Only if you have reviewed this file, set fluxManifestSha256 to that."
+        )
+        raise stop(f"{location} is not the manifest that was pinned", remedy)
+    return content.decode("utf-8", errors="replace")
 
 
 def _stack_file(folder: Path) -> YamlFile:
