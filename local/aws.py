@@ -1,4 +1,4 @@
-"""AWS' API on this machine: an emulator of one empty account, as a process of the platform."""
+"""AWS' API on this machine: an emulator of an empty account, as a process of the platform."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ _START_SECONDS = 60.0
 
 
 def start(home: Home) -> None:
-    """Have the emulator run, and an `aws` command for the kubeconfigs of EKS clusters, which here are the platform's
-    own control plane. The emulator keeps everything in memory: it begins empty. Raises processes.ProcessError."""
+    """Start the emulator unless it runs, and install the `aws` command that kubeconfigs of EKS clusters call.
+
+    The emulator keeps everything in memory, so it begins empty. Raises processes.ProcessError.
+    """
     script(home.bin / "aws", "local.aws_cli", {"SAAS_LOCAL_HOME": str(home.path)})
     port = home.port("aws")
     processes.start(
@@ -35,19 +37,19 @@ def start(home: Home) -> None:
 
 
 def stop(home: Home) -> None:
-    """Stop the emulator and lose its content."""
+    """Stop the emulator; its content is lost."""
     processes.stop(home, "aws")
 
 
 def environment(home: Home, region: str = _REGION) -> dict[str, str]:
-    """Environment variables that lead AWS' own tools and the stand-in plugin to the emulator."""
+    """Environment variables by which AWS' own tools and the stand-in plugin find the emulator."""
     return {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{home.port('aws')}",
         "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",  # the emulator takes anything
+        "AWS_SECRET_ACCESS_KEY": "local",  # the emulator accepts any key
         "AWS_REGION": region,
         "AWS_EC2_METADATA_DISABLED": "true",
-        # pulumi-eks asks the OIDC issuer for its certificate. EKS' one is on no network here: the API server answers.
+        # pulumi-eks asks the OIDC issuer for its certificate. EKS' issuer does not exist here: the API server answers.
         "EKS_STANDIN_ISSUER_ADDRESS": f"127.0.0.1:{home.port('kube-apiserver')}",
     }
 
@@ -61,9 +63,9 @@ def session(home: Home, region: str = _REGION) -> Session:
 
 
 def leftovers(home: Home, region: str = _REGION) -> dict[str, list[str]]:
-    """Resources in the account that AWS did not put there: none, after a stack was destroyed.
+    """Ids or names of the resources in the account, by kind, except for AWS' own; empty after `pulumi destroy`.
 
-    By kind, the ids or names. Keys that wait for their deletion count as gone, as there is no other way to go.
+    Keys that are scheduled for deletion are not listed: KMS deletes none at once.
     """
     aws = session(home, region)
     found = {kind: sorted(names(aws)) for kind, names in _LISTS.items()}
@@ -75,7 +77,7 @@ def _server_environment() -> dict[str, str]:
     return kept | {
         "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
         "MOTO_ACCOUNT_ID": ACCOUNT,
-        # A certificate, a webhook or a link that was put in may not make the emulator call somebody outside.
+        # No certificate, webhook or link in a request may make the emulator call a host outside.
         "HTTP_PROXY": "http://127.0.0.1:9",
         "HTTPS_PROXY": "http://127.0.0.1:9",
         "NO_PROXY": "127.0.0.1,localhost",
@@ -83,33 +85,33 @@ def _server_environment() -> dict[str, str]:
 
 
 def _default_vpcs(aws: Session) -> set[str]:
-    return {one["VpcId"] for one in aws.list("ec2", "describe_vpcs", "Vpcs") if one["IsDefault"]}
+    return {vpc["VpcId"] for vpc in aws.list("ec2", "describe_vpcs", "Vpcs") if vpc["IsDefault"]}
 
 
 def _ec2(method: str, key: str, name: str, own: Callable[[Mapping[str, Any]], bool]) -> Callable[[Session], list[str]]:
-    """Lists resources that are the stack's own, outside of the default VPC."""
+    """Lists resources outside of the default VPC."""
 
     def names(aws: Session) -> list[str]:
         ignored = _default_vpcs(aws)
         items: Iterable[Mapping[str, Any]] = aws.list("ec2", method, key)
-        return [one[name] for one in items if one.get("VpcId") not in ignored and own(one)]
+        return [item[name] for item in items if item.get("VpcId") not in ignored and own(item)]
 
     return names
 
 
-def _always(one: Mapping[str, Any]) -> bool:
+def _always(item: Mapping[str, Any]) -> bool:
     return True
 
 
-def _lives(one: Mapping[str, Any]) -> bool:
-    return one["State"] not in ("deleted", "deleting")
+def _lives(item: Mapping[str, Any]) -> bool:
+    return item["State"] not in ("deleted", "deleting")
 
 
 def _keys(aws: Session) -> list[str]:
     keys = [key["KeyId"] for key in aws.list("kms", "list_keys", "Keys")]
     described = [aws.call("kms", "describe_key", KeyId=key)["KeyMetadata"] for key in keys]
     return [
-        one["KeyId"] for one in described if one["KeyManager"] == "CUSTOMER" and one["KeyState"] != "PendingDeletion"
+        key["KeyId"] for key in described if key["KeyManager"] == "CUSTOMER" and key["KeyState"] != "PendingDeletion"
     ]
 
 
@@ -122,16 +124,16 @@ def _simple(
     service: str, method: str, key: str, name: str | None = None, **parameters: Any
 ) -> Callable[[Session], list[str]]:
     """Lists names: the items themselves (`name` is None), or a field of theirs."""
-    return lambda aws: [one if name is None else one[name] for one in aws.list(service, method, key, **parameters)]
+    return lambda aws: [item if name is None else item[name] for item in aws.list(service, method, key, **parameters)]
 
 
 _LISTS: dict[str, Callable[[Session], list[str]]] = {
     "vpc": _ec2("describe_vpcs", "Vpcs", "VpcId", _always),
     "subnet": _ec2("describe_subnets", "Subnets", "SubnetId", _always),
     "internet gateway": lambda aws: [
-        one["InternetGatewayId"]
-        for one in aws.list("ec2", "describe_internet_gateways", "InternetGateways")
-        if not {attachment["VpcId"] for attachment in one["Attachments"]} & _default_vpcs(aws)
+        gateway["InternetGatewayId"]
+        for gateway in aws.list("ec2", "describe_internet_gateways", "InternetGateways")
+        if not {attachment["VpcId"] for attachment in gateway["Attachments"]} & _default_vpcs(aws)
     ],
     "NAT gateway": _ec2("describe_nat_gateways", "NatGateways", "NatGatewayId", _lives),
     "address": _ec2("describe_addresses", "Addresses", "AllocationId", _always),
@@ -151,4 +153,4 @@ _LISTS: dict[str, Callable[[Session], list[str]]] = {
     "ECR repository": _simple("ecr", "describe_repositories", "repositories", "repositoryName"),
     "user pool": _simple("cognito-idp", "list_user_pools", "UserPools", "Id", MaxResults=60),
 }
-"""The resources of each service that others belong to: rules go with their group, clients with their pool."""
+"""How to list the resources that others belong to: rules go with their group, clients with their pool."""

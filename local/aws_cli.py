@@ -1,8 +1,7 @@
-"""The one command of AWS' CLI that kubeconfigs for EKS need: `aws eks get-token`. Run as `python -m local.aws_cli`.
+"""`aws eks get-token`, the only command of AWS' CLI that kubeconfigs for EKS need: `python -m local.aws_cli`.
 
-It makes sure that AWS (here: the emulator) has the cluster, and then lets its caller in as the administrator of the
-platform's control plane, which the cluster is here. Unlike AWS it answers with a client certificate, the
-administrator's credential on that control plane; every client of Kubernetes takes either.
+Checks that the emulator has the cluster, then answers with the administrator's client certificate for the platform's
+control plane, which takes the place of every EKS cluster. AWS answers with a token; Kubernetes' clients accept both.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ def credential(home: Home, options: dict[str, str]) -> dict[str, object]:
 
 
 def main(given: Sequence[str]) -> int:
-    """Answer on standard output; the exit code is the one that AWS' CLI has for the same mistake."""
+    """Print the credential. Returns the exit code that AWS' CLI has for the same mistake."""
     if list(given) == ["--version"]:
         print(f"aws-cli/{VERSION} saas-in-eks-stand-in")
         return 0

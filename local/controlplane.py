@@ -33,7 +33,7 @@ COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-schedul
 """The processes, in the order in which they start."""
 
 ZONES = ("local-a", "local-b", "local-c")
-"""Each has one simulated node."""
+"""Each has a simulated node."""
 
 KWOK = Path(__file__).parent / "kwok"
 STAGES = sorted((KWOK / "stages").glob("*.yaml"))

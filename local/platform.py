@@ -13,7 +13,7 @@ from local.toolchain import manifest
 STACK = "local"
 READY_SECONDS = 300.0
 WORKLOAD_SECONDS = 20.0
-"""How long `up` waits for pods after Flux applied everything: those that take longer are unlikely to start."""
+"""How long `up` waits for pods after Flux applied everything; pods that need longer are unlikely to start."""
 
 
 def start(home: Home, console: Console) -> None:

@@ -27,29 +27,28 @@ _STAND_INS = ("tls", "github", "aws", "eks")
 """Plugins that are Python programs of this project. Each has the version of the SDK package, pulumi-NAME."""
 
 _OF_THE_PLATFORM = ("github", "aws", "eks")
-"""Plugins for what the platform itself stands in for, whatever Pulumi runs on it: the Git server, and AWS in a
-rehearsal."""
+"""Plugins that even an official Pulumi needs here: the platform replaces GitHub, and in a rehearsal AWS."""
 
 _PROVIDER = "pulumi-resource-kubernetes"
 _MARK = "# stand-in of this project"
 
 _UNSET = ("PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_STACK", "PULUMI_API", "GITHUB_TOKEN")
-"""Variables of the user that would lead a command to another backend or stack, or be kept in this platform's state."""
+"""The user's variables that would select another backend or stack, or get into this platform's state."""
 
 EPHEMERAL_STATE = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
-"""Environment for throw-away stacks: the state is written once, when a command ends, instead of at each step. A command
+"""Environment for throw-away stacks: the state is written once, at the end of a command, not at each step. A command
 that is killed loses it."""
 
 
 class PulumiError(Exception):
-    """A `pulumi` command failed or can't be run; the text says what to do."""
+    """A `pulumi` command failed or can't be run; the message says what to do."""
 
 
 def install(home: Home, tools: Mapping[str, Path]) -> None:
     """Put `pulumi`, its plugins and the other programs in place, and write the env file. Idempotent.
 
     A Pulumi that brings its own language host is an official distribution, which downloads official plugins by itself.
-    It only gets stand-ins for github, aws and eks, because GitHub and AWS are not there either. Our own build gets the
+    It only gets stand-ins for github, aws and eks, because neither GitHub nor AWS is used here. Our own build gets the
     Kubernetes provider that was built with it, and stand-ins for the rest.
     """
     home.create()
@@ -78,12 +77,12 @@ def install(home: Home, tools: Mapping[str, Path]) -> None:
 
 
 def _plugin_folder(home: Home, plugin: str) -> Path:
-    # Under its exact version, so that the engine neither looks for another nor warns about one found on PATH.
+    # Under its exact version, so that the engine neither looks for another nor warns about a plugin on PATH.
     return home.pulumi_home / "plugins" / f"resource-{plugin}-v{metadata.version(f'pulumi-{plugin}')}"
 
 
 def _stand_in(path: Path, module: str, *, wanted: bool) -> None:
-    """Have the stand-in, or remove the one that an earlier Pulumi needed, but never an official plugin."""
+    """Install the stand-in, or remove one that an earlier Pulumi needed; official plugins stay."""
     if wanted:
         script(path, module)
     elif path.exists() and _MARK.encode() in path.read_bytes()[:200]:
@@ -95,7 +94,7 @@ def _language_folder(home: Home) -> Path:
 
 
 def environment(home: Home) -> dict[str, str]:
-    """The environment for commands on this platform: the caller's, with what leads them here.
+    """The environment for commands on this platform: the caller's, with this backend, kubeconfig and Git server.
 
     The passphrase is well known on purpose: it makes the stack's settings file, which is in Git, work in every clone.
     What it encrypts is the state, in a folder that only its owner can read.
@@ -112,7 +111,7 @@ def _variables(home: Home) -> dict[str, str]:
         "PULUMI_BACKEND_URL": home.backend.as_uri(),
         "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
-        # Plugins of the user's own on PATH would go before those installed here.
+        # Plugins on the user's PATH would take precedence over those installed here.
         "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
         "KUBECONFIG": str(home.kubeconfig),
         "GITHUB_BASE_URL": home.git.as_uri(),
@@ -181,18 +180,18 @@ def run(
 
 
 def ensure_stack(home: Home, stack: str = "local", *, cwd: Path = PROJECT) -> None:
-    """Make the stack in this platform's backend unless it is there."""
+    """Create the stack in this platform's backend unless it exists."""
     if not _state(home, stack, cwd).exists():
         run(home, ["stack", "init", stack], cwd=cwd, stream=False)
 
 
 def recover(home: Home, stack: str = "local", *, cwd: Path = PROJECT) -> list[str]:
-    """Clean up after a `pulumi` that was killed; what was done, in sentences (empty: there was nothing to do).
+    """Clean up after a `pulumi` that was killed. Returns what was done, in sentences; empty if nothing.
 
-    Removes locks whose process is gone. Forgets creations that were under way: the next `pulumi up` repeats them and
-    takes over what they may have made (for that, the Kubernetes provider needs `upsert_existing_objects`). Changes and
-    deletions that were under way are looked up, so the platform has to be running. Raises PulumiError if another
-    `pulumi` is at work on the stack.
+    Removes locks whose process has ended. Drops pending creations from the state: the next `pulumi up` repeats them and
+    adopts objects that exist already (the Kubernetes provider needs `upsert_existing_objects` for that). Refreshes
+    resources with pending changes and deletions, so the platform has to run. Raises PulumiError if another `pulumi`
+    works on the stack.
     """
     done = []
     locks = _locks(home, stack, cwd)
@@ -208,7 +207,7 @@ def recover(home: Home, stack: str = "local", *, cwd: Path = PROJECT) -> list[st
         done.append("Removed the lock of a pulumi that was killed.")
     if pending := _pending_operations(_state(home, stack, cwd)):
         _remove_made_keys(home, pending)
-        # Creations are forgotten. What was being changed or deleted is looked up, as it may be either way by now.
+        # Pending creations are dropped. A pending change or deletion may have happened or not: a refresh finds out.
         urns = [operation["resource"]["urn"] for operation in pending if operation["type"] != "creating"]
         options = [option for urn in urns or [_root_urn(stack, cwd)] for option in ("--target", urn)]
         run(
@@ -224,7 +223,7 @@ def recover(home: Home, stack: str = "local", *, cwd: Path = PROJECT) -> list[st
 
 
 def _pending_operations(state: Path) -> list[dict[str, Any]]:
-    """What was under way: each with its type (creating, updating, deleting, reading) and its resource."""
+    """The state's pending operations: each with its type (creating, updating, deleting, reading) and its resource."""
     if not state.exists():
         return []
     latest = json.loads(state.read_text()).get("checkpoint", {}).get("latest") or {}
@@ -232,9 +231,9 @@ def _pending_operations(state: Path) -> list[dict[str, Any]]:
 
 
 def _remove_made_keys(home: Home, pending: Sequence[dict[str, Any]]) -> None:
-    """Delete the deploy keys that exist although their creation was cut short; the next `pulumi up` makes them again.
+    """Delete deploy keys whose creation was interrupted after GitHub had them; the next `pulumi up` creates them again.
 
-    GitHub takes a key once only, so it would refuse them, and no state knows their ids.
+    GitHub refuses a key that is in use, and no state knows the ids of these.
     """
     from standins.github.store import Store
 
@@ -265,14 +264,14 @@ def _locks(home: Home, stack: str, cwd: Path) -> list[Path]:
 
 
 def _is_alive(owner: dict[str, str]) -> bool:
-    """Whether the process that a lock names still runs. One on another machine is taken to run."""
+    """Whether the process that a lock names still runs; assumed for a process of another machine."""
     if owner["hostname"] != socket.gethostname():
         return True
     try:
         started = psutil.Process(int(owner["pid"])).create_time()
     except psutil.NoSuchProcess:
         return False
-    # A process that is younger than the lock only has the same number.
+    # A process that is younger than the lock only reuses its id.
     return started <= datetime.fromisoformat(owner["timestamp"]).timestamp() + 1
 
 
@@ -286,10 +285,10 @@ def _link(link: Path, target: Path) -> None:
 
 
 def script(path: Path, module: str, environment: Mapping[str, str] | None = None) -> None:
-    """A program that runs a module of this checkout with this Python, with more variables where some are given.
+    """Write a program that runs a module of this checkout with this Python; `environment` adds variables.
 
-    A shell script, because the kernel limits how long the path in a `#!` line may be. With -P nothing is imported from
-    the folder that the engine starts it in, and without PYTHONPATH nothing of this checkout by programs it starts.
+    A shell script, because the kernel limits the length of the path in a `#!` line. With -P nothing is imported from
+    the folder that the engine starts it in; without PYTHONPATH the programs that it starts import nothing from here.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     start = (

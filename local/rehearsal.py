@@ -1,7 +1,7 @@
-"""`make rehearse`: the stack prod-eu from nothing to nothing, on a platform of its own that is thrown away.
+"""`make rehearse`: creates, changes and destroys the stack prod-eu on a platform of its own.
 
-What is rehearsed is the program and the stack's own file. Beneath them, AWS is a server on this machine, the cluster is
-the embedded control plane, and GitHub is the embedded Git server.
+It runs the program with the stack's own file. Beneath the program, AWS is a server on this machine, the cluster is the
+embedded control plane, and GitHub is the embedded Git server.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ FOLDERS = ("components", "model")
 
 
 class RehearsalError(Exception):
-    """Something is not as it should be in production; the text says what."""
+    """The rehearsal found a difference from the promised behaviour; the message says which."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """What the engine did to one resource, or in a preview would do."""
+    """What the engine did to a resource, or would do in a preview."""
 
     operation: str
     type: str
@@ -50,17 +50,17 @@ class Change:
 
 @dataclass
 class Rehearsal:
-    """A platform with AWS beside it, and a copy of the project with its stack file."""
+    """A platform with an AWS emulator, and a copy of the project with its stack file."""
 
     home: Home
     stack: str = STACK
     extra: dict[str, str] = field(default_factory=dict)
     given: dict[str, list[str]] = field(default_factory=dict)
-    """What was on AWS before the program ran."""
+    """AWS resources that existed before the program ran."""
 
     @property
     def project(self) -> Path:
-        """The copy."""
+        """The copy of the project."""
         return self.home.path / "project"
 
     @property
@@ -74,7 +74,7 @@ class Rehearsal:
         return self.project / "tenants.yaml"
 
     def start(self, console: Console) -> None:
-        """Start everything beneath the program and make the stack."""
+        """Start the platform and the AWS emulator, and create the stack."""
         shutil.rmtree(self.home.path, ignore_errors=True)
         self.home.create()
         platform.start(self.home, console)
@@ -85,7 +85,7 @@ class Rehearsal:
         pulumi.ensure_stack(self.home, self.stack, cwd=self.project)
 
     def stop(self) -> None:
-        """Stop everything. The folder stays for a look at its logs, until the next rehearsal."""
+        """Stop everything. The folder with its logs stays until the next rehearsal."""
         aws.stop(self.home)
         platform.stop(self.home)
 
@@ -99,7 +99,7 @@ class Rehearsal:
 
     @contextmanager
     def edited(self, file: Path, edit: Callable[[str], str]) -> Iterator[None]:
-        """Change a file of the copy for a while."""
+        """Change a file of the copy, and restore it afterwards."""
         before = file.read_text()
         file.write_text(edit(before))
         try:
@@ -108,7 +108,7 @@ class Rehearsal:
             file.write_text(before)
 
     def run(self, *arguments: str) -> list[Change]:
-        """Run `pulumi` and return all changes. Raises PulumiError with what it said where it fails."""
+        """Run `pulumi` and return all changes. Raises PulumiError with its output if it fails."""
         log = self.home.path / f"events-{time.monotonic_ns()}.json"
         command = [*arguments, "--stack", self.stack, "--event-log", str(log)]
         # Makes the command know --event-log, which the Automation API uses too.
@@ -130,19 +130,19 @@ class Rehearsal:
         for name in FOLDERS:
             shutil.copytree(PROJECT / name, self.project / name, ignore=shutil.ignore_patterns("__pycache__"))
         (self.project / ".venv").symlink_to(PROJECT / ".venv")
-        # All that differs from production: where repositories and the manifest are read from.
+        # The only difference from production: where repositories and the manifest are read from.
         self.configure(
             lambda config: config.update(mirrorsFile=str(self.home.mirrors), fluxManifest=str(self.home.manifest))
         )
 
     def leftovers(self) -> dict[str, list[str]]:
-        """What is on AWS that was not there at the beginning, by kind."""
+        """AWS resources that did not exist at the beginning, by kind."""
         now = aws.leftovers(self.home)
         left = {kind: sorted(set(names) - set(self.given.get(kind, []))) for kind, names in now.items()}
         return {kind: names for kind, names in left.items() if names}
 
     def _prepare_account(self) -> None:
-        """Make what an account has before the program runs: the people's and the workflows' roles."""
+        """Create the roles of people and workflows, which an account has before the program runs."""
         cluster = yaml.safe_load(self.stack_file.read_text())["config"]["saas-in-eks:aws"]["cluster"]
         session = aws.session(self.home)
         statement = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
@@ -163,7 +163,7 @@ def _changes(log: Path) -> Iterator[Change]:
 
 @dataclass(frozen=True)
 class Step:
-    """One line of the table."""
+    """A row of the table."""
 
     name: str
     seconds: float
@@ -178,9 +178,9 @@ def rehearse(
     first: Callable[[dict[str, Any]], None] = lambda config: None,
     then: Callable[[Rehearsal], None] = lambda rehearsal: None,
 ) -> list[Step]:
-    """From nothing to nothing, with a table at the end. Raises RehearsalError where a promise is broken.
+    """Create the stack, change it, destroy it, print a table. Raises RehearsalError for a broken promise.
 
-    `first` may change the configuration before anything is made; `then` is called while everything is up.
+    `first` may change the configuration before anything is created; `then` is called while everything exists.
     """
     steps: list[Step] = []
 
@@ -197,13 +197,13 @@ def rehearse(
         with step("platform and AWS' stand-in started"):
             rehearsal.start(console)
             rehearsal.configure(first)
-        with step("preview, before there is anything") as changes:
+        with step("first preview") as changes:
             changes += _only(rehearsal.run("preview"), "create")
         planned = len(changes)
         with step("pulumi up") as changes:
             changes += _only(rehearsal.run("up", "--yes", "--skip-preview"), "create")
         if len(changes) != planned:
-            raise RehearsalError(f"the preview promised {planned} resources, the update made {len(changes)}")
+            raise RehearsalError(f"the preview showed {planned} resources, the update created {len(changes)}")
         _show_components(rehearsal, console)
         with step("tenants ready"):
             _wait_for_tenants(rehearsal)

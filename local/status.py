@@ -48,7 +48,7 @@ class Workloads:
     available: int = 0
     desired: int = 0
     reason: str = ""
-    """Why the first pod that is missing does not start; empty if none is missing or it is about to run."""
+    """Why the first missing pod does not start; empty if none is missing or the pod is about to run."""
 
     @property
     def complete(self) -> bool:
@@ -93,7 +93,7 @@ class Watch:
         self._thread.start()
 
     def finish(self, timeout: float) -> dict[str, float]:
-        """Wait until all are ready, for at most `timeout` seconds. Returns when (monotonic clock) each became ready."""
+        """Wait until all are ready, for at most `timeout` seconds. Returns each tenant's time (monotonic clock)."""
         deadline = time.monotonic() + timeout
         rows = reconciliations(self._api)
         while not all(row.ready for row in rows) and time.monotonic() < deadline:
@@ -124,7 +124,7 @@ def wait_for_workloads(api: Api, timeout: float) -> None:
 
 
 def remember(home: Home, seconds: Mapping[str, float]) -> None:
-    """Keep how long tenants took from `pulumi up` to ready. Others keep their numbers."""
+    """Save how long these tenants took from `pulumi up` to ready; the others' numbers stay."""
     files.write_atomically(_record(home), json.dumps({**remembered(home), **seconds}, indent=1, sort_keys=True))
 
 
@@ -155,7 +155,7 @@ def show(home: Home, console: Console) -> bool:
 
 
 def table(rows: Sequence[Reconciliation], pods: Mapping[str, Workloads], seconds: Mapping[str, float]) -> Table:
-    """One row for each tenant: whether Flux is ready, what it applied, and what runs."""
+    """A row for each tenant: whether Flux is ready, the applied revision, and the running replicas."""
     drawn = Table("tenant", "ready", "revision", "replicas", "seconds")
     for column in drawn.columns[3:]:
         column.justify = "right"
@@ -184,7 +184,7 @@ def _items(answer: Object | None) -> list[Object]:
 def _named_like_their_namespace(answer: Object | None) -> dict[str, Object]:
     """The platform's own objects, by name. Others in a tenant's namespace are the tenant's."""
     metadata = ((item["metadata"], item) for item in _items(answer))
-    return {its["name"]: item for its, item in metadata if its["name"] == its["namespace"]}
+    return {own["name"]: item for own, item in metadata if own["name"] == own["namespace"]}
 
 
 def _reconciliation(name: str, source: Object | None, kustomization: Object | None) -> Reconciliation:

@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from local import access, agent
-from local.agent.api import PODS, Api, Object
+from local.agent.api import PODS, AsyncApi, Object
 from local.agent.pod import LONGEST_GRACE, PodContext, PodRunner
 from local.agent.services import Services
 from local.home import Home
@@ -67,7 +67,7 @@ async def run(home: Home, tools: Path) -> None:
         aiohttp.ClientSession(access.server_url(home), connector=aiohttp.TCPConnector(ssl=tls)) as session,
         aiohttp.ClientSession() as http,
     ):
-        api = Api(session)
+        api = AsyncApi(session)
         running = asyncio.create_task(Agent(PodContext(home, tools, api, http, Services(home, api))).run())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, running.cancel)
@@ -77,7 +77,7 @@ async def run(home: Home, tools: Path) -> None:
         await health.cleanup()
 
 
-async def _serve_health(port: int, api: Api) -> web.AppRunner:
+async def _serve_health(port: int, api: AsyncApi) -> web.AppRunner:
     """Answer /healthz with success while the API server can be reached."""
 
     async def healthz(_: web.Request) -> web.Response:

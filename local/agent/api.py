@@ -18,7 +18,7 @@ SERVICES = f"/api/v1/namespaces/{agent.NAMESPACE}/services"
 log = logging.getLogger(__name__)
 
 
-class ApiError(RuntimeError):
+class RequestError(RuntimeError):
     """The API server refused a request, with its own message."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -26,12 +26,12 @@ class ApiError(RuntimeError):
         self.status = status
 
 
-UNAVAILABLE = (ApiError, aiohttp.ClientError, TimeoutError)
+UNAVAILABLE = (RequestError, aiohttp.ClientError, TimeoutError)
 """Errors after which a request is worth repeating."""
 
 
-class Api:
-    """Requests raise ApiError when refused, and another of UNAVAILABLE when the server can't be reached."""
+class AsyncApi:
+    """Requests raise RequestError when refused, and another of UNAVAILABLE when the server can't be reached."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
@@ -50,7 +50,7 @@ class Api:
                 timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=330)
                 async with self._session.get(path, params=query, timeout=timeout) as response:
                     await _raise_for_status(response)
-                    await response.content.readany()  # which event it is does not matter: the list says it all
+                    await response.content.readany()  # any event: the next list has everything
             except UNAVAILABLE as error:
                 self.connected = False
                 log.warning("%s can't be watched, trying again: %s", path, error)
@@ -88,7 +88,7 @@ class Api:
     async def _unless_gone(self, method: str, path: str, body: Object, content_type: str = "application/json") -> None:
         try:
             await self.request(method, path, body, content_type)
-        except ApiError as error:
+        except RequestError as error:
             if error.status not in (404, 409):
                 raise
 
@@ -100,4 +100,4 @@ async def _raise_for_status(response: aiohttp.ClientResponse) -> None:
             message = json.loads(text)["message"]
         except (ValueError, KeyError):
             message = text
-        raise ApiError(response.status, message)
+        raise RequestError(response.status, message)

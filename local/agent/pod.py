@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from local import access, agent, processes
-from local.agent.api import UNAVAILABLE, Api, Object
+from local.agent.api import UNAVAILABLE, AsyncApi, Object
 from local.agent.command import Host, UnsupportedError, container_of, program_of, translate
 from local.agent.services import Endpoint, Services
 from local.home import Home
@@ -45,12 +45,12 @@ PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class PodContext:
-    """What all pods share."""
+    """Clients and settings that all pods share."""
 
     home: Home
     tools: Path
     """JSON file: program name to path."""
-    api: Api
+    api: AsyncApi
     http: aiohttp.ClientSession
     """For probes."""
     services: Services
@@ -163,7 +163,7 @@ class PodRunner:
                 await _ends_within(patience, process)
 
     def _program(self, image: str) -> Path:
-        """The program of an image's name. Another version than the image's tag runs all the same: imageID names it."""
+        """The program of an image's name. Its version may differ from the image's tag; imageID names it."""
         tools: dict[str, str] = json.loads(self._context.tools.read_text())  # they may be built anew meanwhile
         controllers = {name: Path(path) for name, path in tools.items() if name.endswith("-controller")}
         name = program_of(image)
@@ -244,9 +244,9 @@ def _free_port() -> int:
 
 
 def _addresses_of(pod: Object) -> tuple[str, str]:
-    """Two addresses of the pod's own: a loopback address where its program can listen, and the one in its status.
+    """Two addresses of the pod: a loopback address on which its program can listen, and the address in its status.
 
-    The latter is from 10.128.0.0/9, which kwok does not use. Nothing answers there, but Services need endpoints, and
+    The second is from 10.128.0.0/9, which kwok does not use. It does not answer, but Services need endpoints, and
     Kubernetes refuses loopback addresses as endpoints.
     """
     first, second, third = hashlib.sha256(pod["metadata"]["uid"].encode()).digest()[:3]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from local import agent
-from local.agent.api import SERVICES, Api, Object
+from local.agent.api import SERVICES, AsyncApi, Object
 from local.home import Home
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class Endpoint:
 class Services:
     """Forwards connections to ready pods: during a rollout, to the newest one."""
 
-    def __init__(self, home: Home, api: Api) -> None:
+    def __init__(self, home: Home, api: AsyncApi) -> None:
         self._home, self._api = home, api
         self._specs: dict[str, Object] = {}
         self._servers: dict[str, asyncio.Server] = {}

@@ -15,6 +15,7 @@ import socket
 import sys
 from pathlib import Path
 
+from local.files import write_atomically
 from local.home import PROJECT, Home
 
 PRODUCT = PROJECT / "local" / "product"
@@ -104,9 +105,7 @@ def write_mirrors(home: Home) -> None:
             {"prefix": "https://github.com/", "url": f"http://127.0.0.1:{home.port('git-http')}/"},
         ]
     }
-    partial = home.mirrors.with_name(home.mirrors.name + ".partial")
-    partial.write_text("# Written when the Git server starts.\n" + yaml.safe_dump(content, sort_keys=False))
-    partial.replace(home.mirrors)
+    write_atomically(home.mirrors, "# Written when the Git server starts.\n" + yaml.safe_dump(content, sort_keys=False))
 
 
 def user_key(home: Home) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shlex
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import asyncssh
 
+from local.files import write_atomically
 from standins.github import git
 from standins.github.store import Repository, Store
 
@@ -23,8 +23,8 @@ _PATH = re.compile(r"/?(?P<owner>[^/]+)/(?P<name>[^/]+?)(?:\.git)?/?")
 _PROTOCOL = re.compile(rb"version=[0-9](:[a-z0-9=]+)*")
 
 
-class RefusedError(Exception):
-    """The request is refused; the text goes to the client."""
+class AccessDeniedError(Exception):
+    """A request that the client may not make; the text is for the client."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,12 @@ def _load_key(path: Path) -> asyncssh.SSHKey:
     if not path.exists():
         made = asyncssh.generate_private_key(HOST_KEY_ALGORITHM, comment="saas-local")
         path.with_name(path.name + ".pub").write_bytes(made.export_public_key("openssh"))
-        partial = path.with_name(path.name + ".partial")
-        partial.unlink(missing_ok=True)
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(made.export_private_key("openssh"))
-        partial.replace(path)
+        write_atomically(path, made.export_private_key("openssh").decode())
     return asyncssh.read_private_key(path)
 
 
 class Server(asyncssh.SSHServer):
-    """One connection: who may come in."""
+    """One connection: accepts the public keys that the gate knows."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
@@ -79,7 +75,7 @@ class Server(asyncssh.SSHServer):
         return False
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        # asyncssh asks again as the last step, with the key that signed: that is the one which is kept.
+        # asyncssh asks again as the last step, with the key that signed: that key is kept.
         presented = text(key)
         self._connection.set_extra_info(public_key=presented)
         return username == "git" and self._gate.knows(presented)
@@ -102,7 +98,7 @@ class Gate:
         return key == self._user_key or self._store.key(key) is not None
 
     def open(self, key: str, path: str, *, write: bool) -> Repository:
-        """The repository at a path of an SSH URL. Raises RefusedError, in GitHub's words, if this key can't open it."""
+        """The repository at a path of an SSH URL. Raises AccessDeniedError, in GitHub's words, for another key."""
         match = _PATH.fullmatch(path)
         repository = self._store.get(match["owner"], match["name"]) if match else None
         read_only = False
@@ -110,22 +106,22 @@ class Gate:
             opened = self._store.key(key)
             # Whether the repository exists is not for other repositories' keys to learn.
             if repository is None or opened is None or opened[0].id != repository.id:
-                raise RefusedError("Repository not found.")
+                raise AccessDeniedError("Repository not found.")
             read_only = opened[1].read_only
         if repository is None:
-            raise RefusedError("Repository not found.")
+            raise AccessDeniedError("Repository not found.")
         if write and read_only:
-            raise RefusedError("The key you are authenticating with has been marked as read only.")
+            raise AccessDeniedError("The key you are authenticating with has been marked as read only.")
         if write and repository.archived:
-            raise RefusedError("This repository was archived so it is read-only.")
+            raise AccessDeniedError("This repository was archived so it is read-only.")
         return repository
 
     async def serve(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         """Run the Git service that a client asked for, then end its session."""
         try:
             service, repository = self._parse(process)
-        except RefusedError as refused:
-            process.stderr.write(f"ERROR: {refused}\n".encode())
+        except AccessDeniedError as denied:
+            process.stderr.write(f"ERROR: {denied}\n".encode())
             process.exit(1)
             return
         async with self._slots:
@@ -135,15 +131,15 @@ class Gate:
 
     def _parse(self, process: asyncssh.SSHServerProcess[bytes]) -> tuple[str, Repository]:
         if not process.command:
-            raise RefusedError("You've successfully authenticated, but this server does not provide shell access.")
+            raise AccessDeniedError("You've successfully authenticated, but this server does not provide shell access.")
         try:
             words = shlex.split(process.command)
         except ValueError as error:
-            raise RefusedError(f"Invalid command: {process.command!r}") from error
+            raise AccessDeniedError(f"Invalid command: {process.command!r}") from error
         if words[:1] == ["git"]:  # "git upload-pack" is the same as "git-upload-pack"
             words = [f"git-{words[1]}", *words[2:]] if len(words) > 1 else words
         if len(words) != 2 or words[0] not in ("git-upload-pack", "git-receive-pack"):
-            raise RefusedError(
+            raise AccessDeniedError(
                 f"Invalid command: {process.command!r}. Only git-upload-pack and git-receive-pack are served."
             )
         key = str(process.get_extra_info("public_key"))

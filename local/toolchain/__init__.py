@@ -1,4 +1,4 @@
-"""Programs that no package registry ships, built from pinned Go modules into a cache that all checkouts share."""
+"""Programs that no package registry ships, built from pinned Go modules into a cache shared by all checkouts."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LANGUAGE_HOST = "pulumi-language-python"
 
 
 def ensure(names: Iterable[str] = ALL, *, console: Console | None = None) -> dict[str, Path]:
-    """Program name -> executable; builds what is not in the cache. Go is not started when everything is there.
+    """Program name -> executable; builds missing programs into the cache. Starts Go only if one is missing.
 
-    An official Pulumi on PATH, recognised by the language host beside it, is used instead of ours. It downloads its
-    plugins itself, so `pulumi-resource-kubernetes` is then not in the answer. A cold build of everything takes some 20
-    minutes on two cores. An interrupted build carries on: finished modules stay, and Go remembers compiled packages.
+    An official Pulumi on PATH, recognised by the language host in its folder, is used instead of ours. It downloads its
+    plugins itself, so `pulumi-resource-kubernetes` is not in the answer then. An interrupted build continues where it
+    stopped: finished modules stay, and Go caches compiled packages.
 
     Raises ToolchainError, which says what to do, if a program can't be built; ValueError for an unknown name.
     """

@@ -12,7 +12,7 @@ from local.toolchain.catalogue import cache
 
 
 def main() -> int:
-    """Build what is missing and print a table; 1 if something can't be built."""
+    """Build missing programs and print a table. Returns 1 if a program can't be built."""
     console = Console(stderr=True)
     try:
         paths = ensure(console=console)

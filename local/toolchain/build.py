@@ -169,7 +169,7 @@ def go(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def environment() -> dict[str, str]:
-    """The user's environment (GOPROXY, caches and so on) without what would change the programs built."""
+    """The user's environment (GOPROXY, caches and so on) without variables that would change the built programs."""
     kept = {name: value for name, value in os.environ.items() if name not in ("GOOS", "GOARCH", "GOEXPERIMENT")}
     # GOFLAGS must not be empty: Go would then take the one that `go env -w` recorded.
     return kept | {"GOFLAGS": "-mod=readonly", "GOWORK": "off", "GO111MODULE": "on", "CGO_ENABLED": "0"}

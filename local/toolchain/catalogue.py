@@ -86,7 +86,7 @@ class Module:
     def built(self) -> Path:
         """The folder of the built programs, which appears complete or not at all.
 
-        Its name changes with everything that decides what is built, except Go's own version: sources are fixed by
+        Its name changes with everything that affects the result, except Go's own version: sources are fixed by
         go.sum, so an upgrade of Go does not cost a new build, and a machine whose cache is filled needs no Go.
         """
         recipe = hashlib.sha256(f"{platform.system()} {platform.machine()} {self.flags} {self.programs}".encode())

@@ -25,8 +25,7 @@ from model.config.names import CONTROLLERS, FLUX_NAMESPACE
 if TYPE_CHECKING:
     from rich.console import Console
 
-# source-watcher is left out: with it, Flux gives kustomize- and helm-controller a feature gate too, which would change
-# the installation of those who don't want it.
+# Without source-watcher: with it, Flux also gives kustomize- and helm-controller a feature gate.
 COMPONENTS = CONTROLLERS
 
 FLUX = "github.com/fluxcd/flux2/v2"
@@ -79,7 +78,7 @@ def version() -> str:
 
 
 def install_manifest(*, console: Console | None = None) -> Path:
-    """The manifest's path in the cache; made first if it is not there. Its SHA-256 is in install.yaml.sha256.
+    """The manifest's path in the cache; assembled if it is missing. Its SHA-256 is in install.yaml.sha256.
 
     The same versions make the same bytes. Raises ToolchainError if a module can't be downloaded.
     """
@@ -144,7 +143,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def replace_downloads(base: Path, component: str, module: Path) -> None:
-    """Let a base take CRDs and Deployment from the controller's module, where it names two release downloads."""
+    """Replace a base's two release downloads, CRDs and Deployment, by the folders of the controller's module."""
     kustomization = base / "kustomization.yaml"
     text = kustomization.read_text()
     release = requirements(MODULE)[f"github.com/fluxcd/{component}"]
@@ -164,7 +163,9 @@ def _kustomize(folder: Path) -> bytes:
     # The one that pip installed: a kubectl on PATH may have another kustomize, and so make other bytes.
     kubectl = Path(sysconfig.get_path("scripts")) / "kubectl"
     if not os.access(kubectl, os.X_OK):
-        raise ToolchainError(f"{kubectl} is missing.\nInstall the project's requirements again (`make setup`).")
+        raise ToolchainError(
+            f"{kubectl} is missing.\nDelete .venv and run `make tools`, which installs the project's requirements."
+        )
     with tempfile.TemporaryDirectory() as home:
         environment = {"PATH": os.defpath, "HOME": home}
         answer = subprocess.run([kubectl, "kustomize", folder], env=environment, capture_output=True, check=False)
