@@ -41,12 +41,12 @@ UNKNOWN = Unknown()
 
 
 def from_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
-    """An object, with `Secret` and `UNKNOWN` where the engine marks them."""
+    """A struct as a dict, with `Secret` and `UNKNOWN` where the engine marks them."""
     return {key: from_value(value) for key, value in struct.fields.items()}
 
 
 def from_value(value: struct_pb2.Value) -> Any:
-    """One value, as `from_struct` reads them."""
+    """A value of a struct, as `from_struct` reads it."""
     kind = value.WhichOneof("kind")
     if kind == "string_value":
         text = value.string_value
@@ -113,7 +113,7 @@ def plain(item: Any) -> Any:
 
 
 def has_unknown(item: Any) -> bool:
-    """Whether anything in it is not known yet."""
+    """Whether the value, or a value inside it, is unknown."""
     if isinstance(item, Secret):
         return has_unknown(item.value)
     if isinstance(item, dict):

@@ -21,7 +21,7 @@ _OPTIONS = [("grpc.max_receive_message_length", MESSAGE_LIMIT), ("grpc.max_send_
 
 
 class Engine:
-    """The engine that started this plugin, as far as plugins talk to it: its log. Without an address, stderr."""
+    """The log of the engine that started this plugin; without an address, stderr."""
 
     def __init__(self, address: str | None = None) -> None:
         self._streams = itertools.count(1)

@@ -26,7 +26,7 @@ Values = dict[str, Any]
 
 
 class RefusedError(Exception):
-    """An operation is refused; the text is for the person who runs Pulumi and includes the remedy."""
+    """A refused operation; the message is for the person who runs Pulumi and includes the remedy."""
 
 
 class InitFailedError(Exception):
@@ -61,7 +61,7 @@ class Property:
     unsupported: bool = False
 
     def failures(self, name: str, value: Any) -> Iterator[tuple[str, str]]:
-        """Which values are refused, and why; nothing about those that are not known yet."""
+        """The refused values, each with the reason; unknown values are accepted."""
         if self.unsupported:
             yield name, f"the stand-in has no mapping for {name}: leave it out, or use the official plugin"
         elif value is UNKNOWN:
@@ -98,7 +98,7 @@ class Property:
         return _with_defaults(self.of, value)
 
     def differs(self, old: Any, new: Any) -> bool:
-        """Whether the new value is another one, or may be, as it is not known yet."""
+        """Whether the new value differs, or may differ because it is unknown."""
         if self.ignored or (self.computed and new is None):
             return False
         old, new = _empty(self, old), _empty(self, new)
@@ -160,7 +160,7 @@ def _object_failures(
 
 
 def refused_arguments(arguments: Mapping[str, Property], values: Values) -> Iterator[tuple[str, str]]:
-    """Which of a function's arguments are refused, and why."""
+    """The refused arguments of a function, each with the reason."""
     return _object_failures(arguments, values, "", "the function")
 
 
@@ -174,16 +174,16 @@ def _with_defaults(properties: Mapping[str, Property], values: Any) -> Any:
 
 
 class Kind:
-    """A resource type. Values are plain: no secret marks; unknown ones only where it says so."""
+    """A resource type. Values have no secret marks, and are known unless a method says otherwise."""
 
     token: ClassVar[str]
     properties: ClassVar[dict[str, Property]]
     outputs: ClassVar[Collection[str]] = ()
-    """Outputs, which only the service knows."""
+    """Outputs that only the service knows."""
     secret_outputs: ClassVar[tuple[str, ...]] = ()
     delete_before_replace: ClassVar[bool] = False
     autonamed: ClassVar[str] = "name"
-    """The property whose value, once chosen where the program says nothing, stays."""
+    """The property that gets a generated value, which later updates keep."""
 
     def check(self, name: str, inputs: Values, seed: bytes) -> Iterable[tuple[str, str]]:
         """Complete the inputs in place and yield (property, reason) for further faults. Values may be UNKNOWN."""
@@ -202,19 +202,19 @@ class Kind:
         return ()
 
     def create(self, inputs: Values) -> tuple[str, Values]:
-        """Make it; its id and state."""
+        """Create the resource. Returns its id and state."""
         raise NotImplementedError
 
     def read(self, identifier: str, state: Values) -> tuple[str, Values] | None:
-        """Its id and state as it is now; None if it is gone. Without a state it is imported."""
+        """The current id and state; None if the resource does not exist. An empty `state` means an import."""
         raise NotImplementedError
 
     def update(self, identifier: str, state: Values, inputs: Values) -> Values:
-        """Change it; its new state."""
+        """Update the resource. Returns its new state."""
         raise NotImplementedError
 
     def delete(self, identifier: str, state: Values) -> None:
-        """Delete it."""
+        """Delete the resource."""
         raise NotImplementedError
 
 
@@ -234,7 +234,7 @@ class StandIn:
     check_config: Callable[[Values], Iterable[tuple[str, str]]] = lambda values: ()
 
     def kind(self, urn: str) -> Kind:
-        """The type of the resource that a URN names. Raises RefusedError for one without mapping."""
+        """The resource type in a URN. Raises RefusedError for a type without mapping."""
         token = urn.split("::")[2].rpartition("$")[2]
         if token not in self.kinds:
             raise RefusedError(
@@ -257,7 +257,7 @@ def _rpc(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _empty(declared: Property, value: Any) -> Any:
-    """The value, with an absent one as its type's empty value."""
+    """The value; for an absent value, the type's empty value."""
     return declared.type() if value is None else value
 
 

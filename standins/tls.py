@@ -1,4 +1,4 @@
-"""Stand-in for pulumi-resource-tls: private keys, which are real ones. Run as `python -m standins.tls`."""
+"""Stand-in for pulumi-resource-tls: generates real private keys. Run as `python -m standins.tls`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKe
 
 
 class PrivateKey(Kind):
-    """A key pair that lives in Pulumi's state only, so any change makes a new one."""
+    """A key pair, kept only in Pulumi's state; any change replaces it."""
 
     token = "tls:index/privateKey:PrivateKey"  # noqa: S105 - a type's name
     properties = {

@@ -6,4 +6,4 @@ errors. Values come from the API's answers, never from the inputs alone.
 """
 
 VERSION = "7.51.1"
-"""The version of pulumi-aws that this stands in for."""
+"""The version of pulumi-aws that it replaces."""

@@ -145,21 +145,21 @@ class UserPool(_Cognito):
         return name == "emailConfiguration" and not new and old == {"emailSendingAccount": "COGNITO_DEFAULT"}
 
     def _attributes(self, schemas: Any) -> set[str]:
-        return {repr(sorted(self._attribute(one).items(), key=lambda item: item[0])) for one in schemas or ()}
+        return {repr(sorted(self._attribute(schema).items(), key=lambda item: item[0])) for schema in schemas or ()}
 
-    def _attribute(self, one: Values) -> Values:
+    def _attribute(self, schema: Values) -> Values:
         """An attribute in a request, with its defaults and without empty limits."""
         defaults = {name: declared.default for name, declared in _ATTRIBUTE.items() if declared.default is not None}
         limits = {
             name: {end: str(value) for end, value in given.items() if value not in (None, "")}
-            for name, given in one.items()
+            for name, given in schema.items()
             if name.endswith("Constraints") and given
         }
-        rest = {name: value for name, value in one.items() if not name.endswith("Constraints")}
+        rest = {name: value for name, value in schema.items() if not name.endswith("Constraints")}
         return self._object_to_api(_ATTRIBUTE, defaults | rest | limits)
 
     def creation(self, inputs: Values) -> Values:
-        schema = [self._attribute(one) for one in inputs.get("schemas") or []]
+        schema = [self._attribute(attribute) for attribute in inputs.get("schemas") or []]
         made = super().creation({key: value for key, value in inputs.items() if key != "schemas"})
         return _request(made) | {"Schema": schema or None}
 
@@ -177,20 +177,21 @@ class UserPool(_Cognito):
             return
         if not old <= new:
             raise RefusedError("cannot modify or remove schema items")  # as the official provider says it
-        known = {one["name"] for one in scope.get("schemas") or []}
-        added = [self._attribute(one) for one in inputs["schemas"] if one["name"] not in known]
+        known = {schema["name"] for schema in scope.get("schemas") or []}
+        added = [self._attribute(schema) for schema in inputs["schemas"] if schema["name"] not in known]
         self.call("add_custom_attributes", UserPoolId=scope["id"], CustomAttributes=added)
 
     def describe(self, scope: Values, found: Values) -> Values:
         mfa = self.call("get_user_pool_mfa_config", UserPoolId=scope["id"])
         found = {**found, **{key: mfa.get(key) for key in ("MfaConfiguration", "SoftwareTokenMfaConfiguration")}}
-        declared = [one["name"] for one in scope.get("schemas") or ()]
-        attributes = []  # those that the program declares, and custom ones that somebody else added
-        for one in found["SchemaAttributes"]:
-            name = one["Name"].removeprefix("dev:").removeprefix("custom:")
-            if one["Name"].startswith(CUSTOM) or name in declared:
-                attributes.append({**one, "Name": name})
-        attributes.sort(key=lambda one: declared.index(one["Name"]) if one["Name"] in declared else len(declared))
+        declared = [schema["name"] for schema in scope.get("schemas") or ()]
+        attributes = []  # declared by the program, and custom attributes that somebody else added
+        for attribute in found["SchemaAttributes"]:
+            name = attribute["Name"].removeprefix("dev:").removeprefix("custom:")
+            if attribute["Name"].startswith(CUSTOM) or name in declared:
+                attributes.append({**attribute, "Name": name})
+        order = {name: index for index, name in enumerate(declared)}
+        attributes.sort(key=lambda attribute: order.get(attribute["Name"], len(order)))
         state = super().describe(scope, {**found, "SchemaAttributes": attributes})
         endpoint = f"cognito-idp.{self.aws.region}.amazonaws.com/{scope['id']}"
         return state | {"endpoint": endpoint, "domain": state["domain"] or ""}
@@ -204,8 +205,8 @@ def _request(parameters: Values) -> Values:
 
 def _attribute_mistakes(schemas: Any) -> Iterable[tuple[str, str]]:
     """Names of attributes that Cognito refuses."""
-    for index, one in enumerate(schemas if isinstance(schemas, list) else []):
-        name = one.get("name") if isinstance(one, dict) else None
+    for index, schema in enumerate(schemas if isinstance(schemas, list) else []):
+        name = schema.get("name") if isinstance(schema, dict) else None
         if not isinstance(name, str):
             continue
         if name.startswith(CUSTOM):
@@ -279,7 +280,9 @@ class ResourceServer(_Cognito):
 
     def describe(self, scope: Values, found: Values) -> Values:
         state = super().describe(scope, found)
-        return state | {"scopeIdentifiers": [f"{state['identifier']}/{it['scopeName']}" for it in state["scopes"]]}
+        return state | {
+            "scopeIdentifiers": [f"{state['identifier']}/{scope['scopeName']}" for scope in state["scopes"]]
+        }
 
 
 class UserPoolClient(_Cognito):

@@ -12,7 +12,7 @@ from standins.provider import RefusedError, Values
 
 
 class Ec2Kind(AwsKind):
-    """A resource type of EC2, which tags everything in one way."""
+    """A resource type of EC2, where tags of all types are changed by the same two calls."""
 
     service = "ec2"
     resource_type: ClassVar[str]
@@ -45,7 +45,7 @@ class Ec2Kind(AwsKind):
         return state
 
     def refuse_in_use(self, operation: str, message: str, *found: list[Values]) -> None:
-        """Refuse to delete something that others depend on, as AWS does."""
+        """Refuse to delete a resource that others depend on, as AWS does."""
         if any(found):
             raise self.refusal(operation, "DependencyViolation", message)
 
@@ -67,7 +67,7 @@ def require_groups(aws: Session, identifiers: list[str]) -> list[Values]:
 
 def living(gateways: list[Values]) -> list[Values]:
     """NAT gateways or endpoints that are not deleted: descriptions show those for a while."""
-    return [one for one in gateways if one["State"].lower() not in ("deleted", "deleting", "failed")]
+    return [gateway for gateway in gateways if gateway["State"].lower() not in ("deleted", "deleting", "failed")]
 
 
 class Vpc(Ec2Kind):
@@ -145,7 +145,7 @@ def dns_attribute(aws: Session, vpc: str, attribute: str) -> bool:
 
 
 class Subnet(Ec2Kind):
-    """A part of a VPC in one zone."""
+    """A subnet of a VPC, in one availability zone."""
 
     token = "aws:ec2/subnet:Subnet"  # noqa: S105 - a type's name
     resource_type = "subnet"
@@ -177,7 +177,7 @@ class Subnet(Ec2Kind):
             "DeleteSubnet",
             f"The subnet '{identifier}' has dependencies and cannot be deleted.",
             living(self.all("describe_nat_gateways", "NatGateways", subnet_id=identifier)),
-            [one for one in living(endpoints) if identifier in one.get("SubnetIds", ())],
+            [endpoint for endpoint in living(endpoints) if identifier in endpoint.get("SubnetIds", ())],
         )
 
 
@@ -209,7 +209,7 @@ class InternetGateway(Ec2Kind):
     def _detach(self, identifier: str, attachments: Any) -> None:
         for vpc in (attachment["VpcId"] for attachment in attachments or ()):
             nats = living(self.all("describe_nat_gateways", "NatGateways", vpc_id=vpc))
-            mapped = [nat for nat in nats if any(it.get("AllocationId") for it in nat["NatGatewayAddresses"])]
+            mapped = [nat for nat in nats if any(address.get("AllocationId") for address in nat["NatGatewayAddresses"])]
             message = f"Network {vpc} has some mapped public address(es). Please unmap those before detaching the"
             self.refuse_in_use("DetachInternetGateway", f"{message} gateway.", mapped)
             gone = ("Gateway.NotAttached", *self.missing)
@@ -246,7 +246,7 @@ class Eip(Ec2Kind):
 
 
 class NatGateway(Ec2Kind):
-    """The way of private subnets to the internet, in one direction."""
+    """A NAT gateway: outgoing connections of private subnets to the internet."""
 
     token = "aws:ec2/natGateway:NatGateway"  # noqa: S105 - a type's name
     resource_type = "natgateway"
@@ -423,7 +423,7 @@ _NETWORKS = ("routeTableIds", "subnetIds", "securityGroupIds")
 
 
 class VpcEndpoint(Ec2Kind):
-    """A way to one of AWS' services that does not lead through the internet."""
+    """A VPC endpoint: access to an AWS service without the internet."""
 
     token = "aws:ec2/vpcEndpoint:VpcEndpoint"  # noqa: S105 - a type's name
     resource_type = "vpc-endpoint"
@@ -511,7 +511,7 @@ class VpcEndpoint(Ec2Kind):
             "securityGroupIds": [group["GroupId"] for group in found["Groups"]],
             # The emulator says true of gateways, too.
             "privateDnsEnabled": not gateway and found["PrivateDnsEnabled"],
-            "dnsEntries": [{"dnsName": it["DnsName"], "hostedZoneId": it["HostedZoneId"]} for it in entries],
+            "dnsEntries": [{"dnsName": entry["DnsName"], "hostedZoneId": entry["HostedZoneId"]} for entry in entries],
             "prefixListId": prefixes[0]["PrefixListId"] if prefixes else "",
             "requesterManaged": found.get("RequesterManaged", False),
         }
@@ -539,7 +539,7 @@ class VpcEndpoint(Ec2Kind):
 
 
 class FlowLog(Ec2Kind):
-    """A record of a VPC's connections in CloudWatch. Any change but one of tags makes a new one."""
+    """A flow log: a VPC's connections, recorded in CloudWatch. Any change except of tags replaces it."""
 
     token = "aws:ec2/flowLog:FlowLog"  # noqa: S105 - a type's name
     resource_type = "vpc-flow-log"
@@ -576,7 +576,7 @@ class FlowLog(Ec2Kind):
             raise self.refusal(operation, "InvalidParameter", message)
         name = group.partition(":log-group:")[2].removesuffix(":*")
         groups = self.aws.list("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=name) if name else []
-        if name not in [one["logGroupName"] for one in groups]:
+        if name not in [group["logGroupName"] for group in groups]:
             message = f"LogDestination {group} does not exist: create the log group first"
             raise self.refusal(operation, "InvalidParameter", message)
 
@@ -604,8 +604,8 @@ def get_vpc(aws: Session, arguments: Values) -> Values:
         "id": identifier,
         "arn": aws.arn("ec2", f"vpc/{identifier}"),
         "cidrBlockAssociations": [
-            {**_same(one, "associationId", "cidrBlock"), "state": one["CidrBlockState"]["State"]}
-            for one in found["CidrBlockAssociationSet"]
+            {**_same(association, "associationId", "cidrBlock"), "state": association["CidrBlockState"]["State"]}
+            for association in found["CidrBlockAssociationSet"]
         ],
         "default": found["IsDefault"],
         **{name: dns_attribute(aws, identifier, name) for name in ("enableDnsSupport", "enableDnsHostnames")},

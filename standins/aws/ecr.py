@@ -18,7 +18,7 @@ class _Ecr(AwsKind):
 
 
 class Repository(_Ecr):
-    """A repository. Another name or encryption needs another one."""
+    """A repository. Another name or encryption replaces it."""
 
     token = "aws:ecr/repository:Repository"  # noqa: S105 - a type's name
     properties = {
@@ -87,7 +87,7 @@ class Repository(_Ecr):
 
 
 def _types(configurations: Any) -> list[Any]:
-    return [one.get("encryptionType", "AES256") for one in configurations]
+    return [configuration.get("encryptionType", "AES256") for configuration in configurations]
 
 
 class _RepositoryDocument(_Ecr):

@@ -266,7 +266,7 @@ class AccessPolicyAssociation(_Eks):
         if self.aws.find("eks", "describe_access_entry", self.missing, **where) is None:
             return None
         found = self.aws.list("eks", "list_associated_access_policies", "associatedAccessPolicies", **where)
-        return next(({**where, **one} for one in found if one["policyArn"] == scope["policyArn"]), None)
+        return next(({**where, **policy} for policy in found if policy["policyArn"] == scope["policyArn"]), None)
 
 
 class PodIdentityAssociation(_Eks):

@@ -351,7 +351,7 @@ class AwsKind(Kind):
         return self.made(identifier, inputs)[1]
 
     def retag(self, scope: Values, actual: Mapping[str, str], wanted: Mapping[str, str]) -> None:
-        """Make the tags the wanted ones."""
+        """Change the tags to the wanted ones."""
         tagging = self.tagging
         where = fill(tagging.by or self.key, scope)
         if gone := [key for key in actual if key not in wanted and not key.startswith("aws:")]:

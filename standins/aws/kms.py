@@ -12,7 +12,7 @@ from standins.provider import Values
 
 
 class Key(AwsKind):
-    """A key. Deleting it schedules its deletion: until that day it can be brought back."""
+    """A key. `delete` schedules its deletion; until then it can be restored."""
 
     token = "aws:kms/key:Key"  # noqa: S105 - a type's name
     service = "kms"
@@ -55,7 +55,7 @@ class Key(AwsKind):
             yield "deletionWindowInDays", f"expected deletionWindowInDays to be in the range (7 - 30), got {days}"
 
     def require(self, operation: str, inputs: Values) -> None:
-        """Refuse a policy that locks everybody out."""
+        """Refuse a policy that would lock the account out of its own key."""
         policy = inputs.get("policy")
         if not policy or operation not in ("CreateKey", "PutKeyPolicy"):
             return
@@ -160,7 +160,7 @@ def _allows(policy: str, kind: str, principals: set[str], actions: set[str]) -> 
 
 
 def _texts(value: Any, member: str = "") -> list[str]:
-    """The texts in an element of a statement: one, several, or those below `member`."""
+    """The strings in an element of a statement, which is a string, a list, or a mapping with them below `member`."""
     if isinstance(value, dict):
         value = value.get(member, [])
     return [value] if isinstance(value, str) else list(value or [])

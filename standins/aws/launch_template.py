@@ -91,10 +91,10 @@ class LaunchTemplate(Ec2Kind):
                 for mapping in version["LaunchTemplateData"].get("BlockDeviceMappings", ())
             ],
             "TagSpecifications": [
-                {**it, "Tags": self.tagging.parsed(it["Tags"])}
-                for it in version["LaunchTemplateData"].get("TagSpecifications", ())
+                {**specification, "Tags": self.tagging.parsed(specification["Tags"])}
+                for specification in version["LaunchTemplateData"].get("TagSpecifications", ())
                 # The emulator puts the template's own tags here, which AWS takes for no tags of an instance.
-                if it["ResourceType"] != self.resource_type
+                if specification["ResourceType"] != self.resource_type
             ],
         }
         return super().describe(scope, {**found, **version, **content})

@@ -32,7 +32,7 @@ def same_document(old: Any, new: Any) -> bool:
 
 
 def kept_text(actual: Any, known: Any) -> str:
-    """The program's text of a document if it still has the meaning of AWS' one, else AWS' text."""
+    """The program's text of a document if it still means the same as AWS' document, else AWS' text."""
     text = actual if isinstance(actual, str) else json.dumps(actual)
     return known if isinstance(known, str) and same_document(known, text) else text
 

@@ -61,11 +61,15 @@ class SecurityGroup(_Group):
             self.revoke(scope["id"], egress_only=True)
 
     def refuse_delete(self, identifier: str, state: Values, found: Values) -> None:
-        """Refuse it for a group that an endpoint, a cluster or another group's rule has."""
+        """Refuse to delete a group that an endpoint, a cluster or another group's rule uses."""
         if state.get("revokeRulesOnDelete"):
             self.revoke(identifier)
         endpoints = living(self.all("describe_vpc_endpoints", "VpcEndpoints"))
-        users = [one["VpcEndpointId"] for one in endpoints if identifier in [it["GroupId"] for it in one["Groups"]]]
+        users = [
+            endpoint["VpcEndpointId"]
+            for endpoint in endpoints
+            if identifier in [group["GroupId"] for group in endpoint["Groups"]]
+        ]
         for rule in self.all("describe_security_group_rules", "SecurityGroupRules"):
             referenced = rule.get("ReferencedGroupInfo", {}).get("GroupId")
             if referenced == identifier and rule["GroupId"] != identifier:
@@ -116,7 +120,7 @@ class _Rule(Ec2Kind):
         return named and _NUMBERS.get(str(old), old) == _NUMBERS.get(str(new), new)
 
     def require_protocol(self, operation: str, protocol: str) -> None:
-        """The emulator takes any text."""
+        """Refuse unknown protocols, which the emulator accepts."""
         if protocol not in _PROTOCOLS and not (protocol.isdigit() and int(protocol) < 256):
             known = ", ".join(_PROTOCOLS)
             message = f"Invalid value '{protocol}' for IP protocol. Unknown protocol: give one of {known}"
@@ -143,7 +147,7 @@ _PEERS = {
 
 
 class _SingleRule(_Rule):
-    """One rule with one source or destination; changed in place."""
+    """A rule with one source or destination; changed in place."""
 
     egress: ClassVar[bool]
     properties = {
@@ -227,7 +231,7 @@ class SecurityGroupEgressRule(_SingleRule):
 
 
 class SecurityGroupRule(_Rule):
-    """One permission, which may become several rules; everything but its description needs another one."""
+    """A permission, which may become several rules; any change but one of the description replaces it."""
 
     token = "aws:ec2/securityGroupRule:SecurityGroupRule"  # noqa: S105 - a type's name
     properties = {
@@ -247,7 +251,7 @@ class SecurityGroupRule(_Rule):
 
     def check(self, name: str, inputs: Values, seed: bytes) -> Iterable[tuple[str, str]]:
         yield from super().check(name, inputs, seed)
-        peers = [it for it in ("cidrBlocks", "ipv6CidrBlocks", "sourceSecurityGroupId", "self") if inputs.get(it)]
+        peers = [peer for peer in ("cidrBlocks", "ipv6CidrBlocks", "sourceSecurityGroupId", "self") if inputs.get(peer)]
         if not peers:
             yield "type", "a rule needs cidrBlocks, ipv6CidrBlocks, sourceSecurityGroupId or self"
         if "self" in peers and "sourceSecurityGroupId" in peers:
@@ -261,8 +265,8 @@ class SecurityGroupRule(_Rule):
         given: str = inputs["protocol"]
         protocol = _NUMBERS.get(given, given)
         self.require_protocol(f"AuthorizeSecurityGroup{inputs['type'].title()}", protocol)
-        require_groups(self.aws, [it for it in (group, inputs.get("sourceSecurityGroupId")) if it])
-        pairs = [it for it in (inputs.get("sourceSecurityGroupId"), group if inputs["self"] else None) if it]
+        require_groups(self.aws, [peer for peer in (group, inputs.get("sourceSecurityGroupId")) if peer])
+        pairs = [peer for peer in (inputs.get("sourceSecurityGroupId"), group if inputs["self"] else None) if peer]
         permission: Values = {"IpProtocol": protocol}
         if protocol != "-1":
             permission |= {"FromPort": inputs["fromPort"], "ToPort": inputs["toPort"]}
@@ -293,7 +297,7 @@ class SecurityGroupRule(_Rule):
         references = [rule["ReferencedGroupInfo"]["GroupId"] for rule in rules if rule.get("ReferencedGroupInfo")]
         unlimited = first["IpProtocol"] == "-1"
         cidrs = {rule["CidrIpv4"] for rule in rules if rule.get("CidrIpv4")}
-        order = [it for it in state.get("cidrBlocks") or () if it in cidrs]
+        order = [cidr for cidr in state.get("cidrBlocks") or () if cidr in cidrs]
         return identifier, {
             **state,
             "type": "egress" if first["IsEgress"] else "ingress",
@@ -302,7 +306,7 @@ class SecurityGroupRule(_Rule):
             "toPort": 0 if unlimited else first.get("ToPort"),
             "cidrBlocks": order + sorted(cidrs - set(order)) or None,
             "ipv6CidrBlocks": sorted(rule["CidrIpv6"] for rule in rules if rule.get("CidrIpv6")) or None,
-            "sourceSecurityGroupId": next((it for it in references if it != group), None),
+            "sourceSecurityGroupId": next((reference for reference in references if reference != group), None),
             "self": group in references,
             "description": first.get("Description"),
             "region": self.aws.region,

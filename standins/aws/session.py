@@ -184,7 +184,7 @@ def _without_none(item: Any) -> Any:
 
 
 def policy_text(text: str) -> Any:
-    """A policy document for comparing: its JSON, in which a list of one is as good as its item."""
+    """A policy document for comparison: its JSON, with lists of one item replaced by the item."""
     try:
         return _without_single(json.loads(text))
     except ValueError:

@@ -49,7 +49,7 @@ class Cluster(pulumi.ComponentResource):
         if arguments.has_kube_proxy(inputs, self._auto):
             options = inputs.get("kubeProxyAddonOptions") or {}
             plain_addon(name, "kube-proxy", cluster_name=body.name, options=options, tags=self._tags, parent=self)
-        authority = body.certificate_authority.apply(lambda one: one.data or "")
+        authority = body.certificate_authority.apply(lambda authority: authority.data or "")
         endpoint = body.endpoint
         if inputs.get("endpointPublicAccess") and not pulumi.runtime.is_dry_run():
             endpoint = endpoint.apply(wait_for_endpoint)
@@ -71,7 +71,7 @@ class Cluster(pulumi.ComponentResource):
         if groups:
             groups.add_nodes(body, self._merged_tags("nodeSecurityGroupTags"))
         issuer = body.identities.apply(_issuer)
-        own_group = body.vpc_config.apply(lambda one: one.cluster_security_group_id or "")
+        own_group = body.vpc_config.apply(lambda vpc: vpc.cluster_security_group_id or "")
         core = {
             "cluster": body,
             "clusterIamRole": service_role,

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def kubeconfig(name: str, endpoint: str, region: str, authority: str, *, profile: str | None = None) -> dict[str, Any]:
-    """A kubeconfig whose user asks AWS for a token at each use, with a profile of AWS' CLI if there is one.
+    """A kubeconfig whose user runs `aws eks get-token` at each use, with a profile of AWS' CLI if given.
 
     `authority` is the cluster's CA, base64.
     """

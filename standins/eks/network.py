@@ -20,13 +20,15 @@ CONNECT_SECONDS = 1.0
 RETRY_SECONDS = "EKS_STANDIN_RETRY_SECONDS"
 """Environment variable: the pause between attempts, where tests can't wait as long as pulumi-eks does."""
 ISSUER_ADDRESS = "EKS_STANDIN_ISSUER_ADDRESS"
-"""Environment variable: HOST:PORT of a TLS server in the place of the issuer, whose own name is on no network here."""
+"""Environment variable: HOST:PORT of a TLS server that replaces the issuer, whose own name does not resolve here."""
 
 
 async def wait_for_endpoint(endpoint: str) -> str:
-    """The endpoint, once /healthz answers. After five minutes it is returned all the same, as pulumi-eks does: the
-    first Kubernetes resource then fails with "configured Kubernetes cluster is unreachable"."""
-    context = ssl._create_unverified_context()  # noqa: S323 - as pulumi-eks; nothing is sent but a question about health
+    """Wait until /healthz of the endpoint answers, for at most five minutes, and return the endpoint in any case.
+
+    As in pulumi-eks: the first Kubernetes resource then fails with "configured Kubernetes cluster is unreachable".
+    """
+    context = ssl._create_unverified_context()  # noqa: S323 - as pulumi-eks; only the health endpoint is requested
     for attempt in range(ENDPOINT_ATTEMPTS):
         if await asyncio.to_thread(_attempt, lambda: _is_healthy(endpoint, context)):
             break
@@ -37,7 +39,7 @@ async def wait_for_endpoint(endpoint: str) -> str:
 
 
 async def thumbprint(issuer: str, authority: str) -> str:
-    """SHA-1 of the CA certificate that the issuer's certificate is signed by, asked for over TLS.
+    """SHA-1 of the CA certificate that signed the issuer's certificate, fetched over TLS.
 
     The only CA of this platform is the cluster's own: `authority`, PEM in base64. Raises RuntimeError after a minute.
     """

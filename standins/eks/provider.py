@@ -11,7 +11,7 @@ from standins.eks.cluster import TOKEN, Cluster
 
 
 class EksProvider(Provider):
-    """The plugin's components: one."""
+    """The plugin, which has a single component: `eks:index:Cluster`."""
 
     def __init__(self) -> None:
         super().__init__(VERSION, f'{{"name": "eks", "version": "{VERSION}"}}')

@@ -1,4 +1,4 @@
-"""The component `eks:index:ServiceRole`: a role that a service of AWS takes, with managed policies attached."""
+"""The component `eks:index:ServiceRole`: a role that an AWS service assumes, with managed policies."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class _InRepository(Kind):
 
 
 class RepositoryDeployKey(_InRepository):
-    """A deploy key, which GitHub can't change: any change makes a new one."""
+    """A deploy key. GitHub cannot change deploy keys: any change replaces it."""
 
     token = "github:index/repositoryDeployKey:RepositoryDeployKey"  # noqa: S105 - a type's name
     properties = {
@@ -291,7 +291,7 @@ class Branch(_OfBranches):
 
 
 class BranchDefault(_OfBranches):
-    """Which branch is the default one. Deleting it changes nothing."""
+    """The default branch of a repository. Deleting the resource changes nothing."""
 
     token = "github:index/branchDefault:BranchDefault"  # noqa: S105 - a type's name
     properties = {

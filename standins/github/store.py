@@ -125,7 +125,7 @@ class Store:
         self._remove_abandoned()
 
     def _remove_abandoned(self) -> None:
-        """Folders that a killed process left half made or half deleted. Young ones may be another process's work."""
+        """Delete the incomplete folders of killed processes. Recent ones may belong to a running process."""
         for folder in self._partial.iterdir():
             with suppress(FileNotFoundError):
                 if folder.stat().st_mtime < time.time() - ABANDONED_SECONDS:
@@ -268,7 +268,7 @@ class Store:
         return added
 
     def remove_key(self, key: str) -> bool:
-        """Take a public key ("TYPE BASE64") from its repository; whether there was one."""
+        """Remove a public key ("TYPE BASE64") from its repository. Returns whether it existed."""
         with self.changing():
             found = self.key(key)
             if found is not None:

@@ -189,7 +189,11 @@ class Access(Clusters):
     def list_pod_identity_associations(self, given: Values) -> Values:
         wanted = {key: given[key] for key in ("namespace", "serviceAccount") if given.get(key)}
         found = self.cluster(given["clusterName"])["_associations"].values()
-        return {"associations": [one for one in found if all(one[key] == value for key, value in wanted.items())]}
+        return {
+            "associations": [
+                association for association in found if all(association[key] == value for key, value in wanted.items())
+            ]
+        }
 
     def update_pod_identity_association(self, given: Values) -> Values:
         association = self._association(given)

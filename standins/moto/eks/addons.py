@@ -62,20 +62,20 @@ class Addons(Access):
     def _associate(self, addon: Values, wanted: list[Values]) -> None:
         """Pod identities that the add-on owns: exactly these."""
         associations = self.cluster(addon["clusterName"])["_associations"]
-        for one in list(associations.values()):
-            if one.get("ownerArn") == addon["addonArn"]:
-                del associations[one["associationId"]]
+        for association in list(associations.values()):
+            if association.get("ownerArn") == addon["addonArn"]:
+                del associations[association["associationId"]]
         addon["podIdentityAssociations"] = [
             self.create_pod_identity_association(
                 {
                     "clusterName": addon["clusterName"],
                     "namespace": "kube-system",
-                    "serviceAccount": one["serviceAccount"],
-                    "roleArn": one["roleArn"],
+                    "serviceAccount": association["serviceAccount"],
+                    "roleArn": association["roleArn"],
                     "_owner": addon["addonArn"],
                 }
             )["association"]["associationArn"]
-            for one in wanted
+            for association in wanted
         ]
 
     def _addon(self, given: Values) -> Values:

@@ -72,7 +72,7 @@ def install(control_plane: Callable[[], ControlPlane]) -> None:
             setattr(Responses, name, _operation(name))
             path = model.operation_model(operation).http["requestUri"]
             # ARNs have slashes, which have lost their encoding by the time that a route is looked for.
-            pattern = re.sub(r"\{(\w+)\}", lambda it: f"(?P<{it[1]}>{'.+' if 'Arn' in it[1] else '[^/]+'})", path)
+            pattern = re.sub(r"\{(\w+)\}", lambda name: f"(?P<{name[1]}>{'.+' if 'Arn' in name[1] else '[^/]+'})", path)
             paths[f"{{0}}{pattern}$"] = responses.dispatch
     moto.eks.urls.url_paths = paths
     Backend._url_module = moto.eks.urls  # pyright: ignore[reportAttributeAccessIssue]

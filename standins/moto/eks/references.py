@@ -26,7 +26,7 @@ class References:
         self._logs = logs_backends[account][region]
 
     def role(self, arn: str, service: str | None = None) -> None:
-        """The role exists, and `service` may take it."""
+        """Check that the role exists and that `service` may assume it."""
         found = next((role for role in self._iam.roles.values() if role.arn == arn), None)
         if found is None:
             raise refuse(f"Role with arn: {arn}, could not be assumed because it does not exist or the trusted entity "
@@ -36,13 +36,13 @@ class References:
                          f"is not correct: its trust policy lacks {service}")  # fmt: skip
 
     def principal(self, arn: str) -> None:
-        """The role or user exists."""
+        """Check that the role or user exists."""
         known = [*self._iam.roles.values(), *self._iam.users.values()]
-        if all(one.arn != arn for one in known):
+        if all(principal.arn != arn for principal in known):
             raise refuse(f"The specified principalArn is invalid: invalid principal: {arn}")
 
     def subnets(self, identifiers: Iterable[str]) -> list[Any]:
-        """moto's subnets. They have to be of one VPC."""
+        """moto's subnets, which must belong to the same VPC."""
         known = {subnet.id: subnet for zone in self._ec2.subnets.values() for subnet in zone.values()}
         for identifier in identifiers:
             if identifier not in known:

@@ -30,8 +30,8 @@ class Tags(Clusters):
         for cluster in self.clusters.values():
             yield cluster["arn"], cluster["tags"]
             for part, key in kinds.items():
-                for one in cluster[part].values():
-                    yield one[key], one["tags"]
+                for item in cluster[part].values():
+                    yield item[key], item["tags"]
 
     def tag_resource(self, given: Values) -> Values:
         self._tagged(given).update(given["tags"])
