@@ -1,4 +1,4 @@
-"""`make rehearse`, with an upgrade in the middle: production from nothing to nothing."""
+"""`make rehearse` of prod-eu, with an upgrade in the middle."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def test_prod_eu_is_created_changed_in_place_and_destroyed(tmp_path: Path) -> No
     seen: dict[str, Any] = {}
 
     def then(rehearsal: Rehearsal) -> None:
-        # Another way to the same cluster is no other cluster.
-        kubeconfig = rehearsal.project / "model" / "kubeconfig.py"
+        # Another kubeconfig of the same cluster changes the provider, and nothing in the cluster.
+        kubeconfig = rehearsal.project / "model" / "kubernetes" / "cluster.py"
         with rehearsal.edited(
             kubeconfig, lambda text: text.replace('"command": "aws",', '"command": "aws", "env": [],')
         ):
@@ -50,7 +50,7 @@ def test_prod_eu_is_created_changed_in_place_and_destroyed(tmp_path: Path) -> No
         rehearsal.tenants_file.write_text(rehearsal.tenants_file.read_text() + NEW_TENANT)
         seen["upgrade"] = rehearsal.run("up", "--yes", "--skip-preview")
         api = controlplane.administrator(rehearsal.home)
-        seen["told"] = api.get("/api/v1/namespaces/tenant-001/configmaps/identity")
+        seen["identity"] = api.get("/api/v1/namespaces/tenant-001/configmaps/identity")
         seen["types"] = {resource["type"] for resource in rehearsal.state()}
 
     console = Console(record=True, width=120, quiet=True)
@@ -72,5 +72,5 @@ def test_prod_eu_is_created_changed_in_place_and_destroyed(tmp_path: Path) -> No
         ("create", "aws:iam/role:Role"),
         ("create", "aws:eks/podIdentityAssociation:PodIdentityAssociation"),
     }
-    assert seen["told"]["data"]["OIDC_ISSUER"].startswith("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_")
+    assert seen["identity"]["data"]["OIDC_ISSUER"].startswith("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_")
     assert [step.name for step in steps][-1] == "pulumi destroy"
