@@ -1,4 +1,4 @@
-"""The real engine and Flux on an embedded platform, each step beside its floor."""
+"""The real engine and Flux on an embedded platform, each step compared with its lower bound."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class Measured:
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """How long it takes."""
+    """The seconds that an action takes."""
     began = time.monotonic()
     action()
     return time.monotonic() - began
 
 
 def measure(on: Platform, count: int, folder: Path, say: Callable[[str], None]) -> Measured:
-    """Everything that needs an engine, for that many tenants. The platform is left as it was found."""
+    """Measurements with an engine, for a number of tenants. Leaves the platform unchanged."""
     found = Measured(count)
     sources = workload.sources(count)
     stack = on.stack(f"bench-{count}")
@@ -92,7 +92,7 @@ def _ready(on: Platform, count: int) -> bool:
 
 
 def _until_ready(on: Platform, count: int, began: float) -> dict[str, float]:
-    """From `began`, and from now, when the objects exist."""
+    """Seconds until all tenants are ready, from `began` and from now, when the objects exist."""
     exist = time.monotonic()
     eventually(lambda: _ready(on, count), timeout=READY_SECONDS)
     end = time.monotonic()
@@ -100,12 +100,12 @@ def _until_ready(on: Platform, count: int, began: float) -> dict[str, float]:
 
 
 def _pushes(on: Platform, names: Sequence[str], folder: Path) -> dict[str, float]:
-    """From `git push` to applied, with Flux asked to look right after, as `flux reconcile` asks."""
-    one, every = names[:1], list(names)
-    asked_one = ("-n", one[0], f"gitrepositories/{one[0]}")
+    """Seconds from `git push` to applied; Flux is asked to reconcile right after the push."""
+    first = names[:1]
+    asked_first = ("-n", first[0], f"gitrepositories/{first[0]}")
     return {
-        "git push to applied, one tenant": _push(on, one, asked_one, folder),
-        "git push to applied, all its tenants": _push(on, every, ("-A", "--all", "gitrepositories"), folder),
+        "git push to applied, one tenant": _push(on, first, asked_first, folder),
+        "git push to applied, all its tenants": _push(on, names, ("-A", "--all", "gitrepositories"), folder),
     }
 
 
@@ -182,8 +182,8 @@ def _samples(sources: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _composition(resources: Sequence[dict[str, Any]], tenant: str) -> str:
-    """How many resources of which kinds one tenant takes: all that are called as it is, or begin so before a slash."""
-    own = [one for one in resources if str(one["urn"]).rpartition("::")[2].partition("/")[0] == tenant]
+    """The number and kinds of a tenant's resources: those named TENANT or TENANT/NAME."""
+    own = [resource for resource in resources if str(resource["urn"]).rpartition("::")[2].partition("/")[0] == tenant]
     kinds = ", ".join(str(resource["type"]).rpartition(":")[2] for resource in own if resource["custom"])
     return f"{_custom(own)} and {len(own) - _custom(own)} components: {kinds}"
 

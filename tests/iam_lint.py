@@ -1,4 +1,4 @@
-"""What parliament, a linter that knows AWS' actions, resources and condition keys, says about a policy document."""
+"""Findings of parliament, a linter that knows AWS' actions, resources and condition keys, in a policy document."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import parliament
 
 ANY_ROLE = "arn:aws:iam::123456789012:role/any"
 FREE_KEYS = "kms:EncryptionContext:"
-"""Condition keys that end in what the caller chose; parliament knows none of them."""
+"""Condition keys whose last part the caller chooses, which parliament does not know."""
 
 
 def findings(document: str) -> list[str]:
@@ -29,7 +29,7 @@ def _of_statement(content: dict[str, Any], statement: dict[str, Any]) -> Iterato
     linted = json.dumps({**content, "Statement": [_understood(statement)]})
     for finding in parliament.analyze_policy_string(linted).findings:
         finding = parliament.enhance_finding(finding)
-        # A resource's policy speaks about that resource alone, which its * stands for.
+        # In a resource's own policy, * means that resource alone.
         if finding.issue == "RESOURCE_STAR" and "Principal" in statement:
             continue
         # A denial of whole services may ask for a key that only some of their actions have.
@@ -41,8 +41,8 @@ def _of_statement(content: dict[str, Any], statement: dict[str, Any]) -> Iterato
 
 
 def _understood(statement: dict[str, Any]) -> dict[str, Any]:
-    """The statement as parliament wants it."""
-    # A role's trust policy names no resource, because it is the role's; parliament wants one everywhere.
+    """The statement in the form that parliament needs."""
+    # A role's trust policy names no resource, because it is the role's; parliament needs one everywhere.
     trust = "Principal" in statement and not {"Resource", "NotResource"} & set(statement)
     understood = {**statement, "Resource": ANY_ROLE} if trust else dict(statement)
     if "Condition" in statement:
@@ -57,8 +57,8 @@ def _understood(statement: dict[str, Any]) -> dict[str, Any]:
 @cache
 def _has(action: str, key: str) -> bool:
     """Whether parliament knows an action of this pattern that has the condition key."""
-    for one in parliament.expand_action(action):
-        probe = {"Effect": "Allow", "Action": f"{one['service']}:{one['action']}", "Resource": "*"}
+    for known in parliament.expand_action(action):
+        probe = {"Effect": "Allow", "Action": f"{known['service']}:{known['action']}", "Resource": "*"}
         document = {"Version": "2012-10-17", "Statement": [{**probe, "Condition": {"StringEquals": {key: "x"}}}]}
         issues = {finding.issue for finding in parliament.analyze_policy_string(json.dumps(document)).findings}
         if "UNKNOWN_CONDITION_FOR_ACTION" not in issues:

@@ -1,4 +1,4 @@
-"""An embedded platform of the tests' own, and the program on it through the real `pulumi` command."""
+"""An embedded platform for tests, and stacks of the program on it, through the real `pulumi` command."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ T = TypeVar("T")
 PRIVATE = {"url": "ssh://git@github.com/acme/product", "branch": "main", "private": True}
 PUBLIC = {"url": "https://github.com/stefanprodan/podinfo", "branch": "master"}
 DEFAULTS = {"source": {"path": "./kustomize"}}
-"""What a tenant has where nobody says anything, but for the pace: so the suite tries the defaults everywhere."""
+"""The only default that the tests set besides the interval, so that they use the program's own defaults."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What the engine did, or in a preview would do, to one resource."""
+    """What the engine did to a resource, or would do in a preview."""
 
     op: str
     type: str
@@ -42,16 +42,16 @@ class Step:
 
     @property
     def of(self) -> str:
-        """Whose it is: what a tenant has several of one kind of is called after the tenant first."""
+        """The resource's tenant: several resources of a kind are named TENANT/NAME."""
         return self.name.partition("/")[0]
 
 
 class CommandError(AssertionError):
-    """A command failed; what it said."""
+    """A command failed; the message is its output."""
 
 
 class Platform:
-    """The embedded platform in a folder, with the project as a newcomer has it: a clone, and a stack file."""
+    """An embedded platform in a folder, with a copy of the project."""
 
     def __init__(self, folder: Path) -> None:
         self.home = Home(folder / "home")
@@ -86,7 +86,7 @@ class Platform:
         return done.stdout + ("" if check else done.stderr)
 
     def git(self, *arguments: str, folder: Path, key: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Git as the platform's user, who may push everywhere, or with another key."""
+        """Run git as the platform's user, who may push everywhere, or with another key."""
         identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "init.defaultBranch=main"]
         environment = {**os.environ, **git.client_environment(self.home, key)}
         command = ["git", *identity, *arguments]
@@ -122,16 +122,16 @@ class Platform:
 
 
 class Stack:
-    """One stack of the program on a platform."""
+    """A stack of the program on a platform."""
 
     def __init__(self, on: Platform, name: str, config: dict[str, Any]) -> None:
         self.platform, self.name = on, name
         self.tenants_file = f"tenants-{name}.yaml"
         self.interval = "2s"
         self.kept = False
-        """Whether commands write the state at each step, as those of a stack that matters."""
+        """Whether commands write the state at each step, as usual, not only at their end."""
         self.applied = ""
-        """What the last update was given."""
+        """Configuration and tenants of the last update."""
         self.config: dict[str, Any] = {
             "cluster": name,
             "owner": "acme",
@@ -146,7 +146,7 @@ class Stack:
         pulumi.ensure_stack(on.home, name, cwd=on.project)
 
     def configure(self, **changes: Any) -> None:
-        """Write the stack's file; what the engine itself added stays."""
+        """Write the stack's file; keys that the engine added stay."""
         self.config |= changes
         path = self.platform.project / f"Pulumi.{self.name}.yaml"
         content = yaml.safe_load(path.read_text()) if path.exists() else {}
@@ -180,14 +180,14 @@ class Stack:
 
     @property
     def changed(self) -> bool:
-        """Whether the files say something else than at the last update."""
+        """Whether configuration or tenants have changed since the last update."""
         return self.applied != self._given()
 
     def _given(self) -> str:
         return json.dumps(self.config) + (self.platform.project / self.tenants_file).read_text()
 
     def up(self) -> list[Step]:
-        """Every step that is not "same"."""
+        """Run `pulumi up`. Returns every step except for unchanged resources."""
         self.applied = "unknown, if this fails"
         steps = changes(self._steps("up", "--yes", "--skip-preview"))
         self.applied = self._given()
@@ -200,7 +200,7 @@ class Stack:
         return changes(self._steps("destroy", "--yes", "--skip-preview"))
 
     def exported(self) -> dict[str, Any]:
-        """The state as it is stored."""
+        """The state, exported."""
         return json.loads(self.run("stack", "export").stdout)
 
     def outputs(self) -> dict[str, Any]:
@@ -212,7 +212,7 @@ def changes(steps: list[Step]) -> list[Step]:
 
 
 def eventually(look: Callable[[], T | None], timeout: float = 60, every: float = 0.2) -> T:
-    """What `look` returns once that is truthy. Fails with the last answer where it never is."""
+    """The first truthy result of `look`. Fails with the last result after the timeout."""
     deadline = time.monotonic() + timeout
     while not (answer := look()):
         if time.monotonic() > deadline:
@@ -229,7 +229,7 @@ def deploy_keys(platform: Platform, repository: str) -> list[str]:
 
 
 def running_platform(folder: Path) -> Iterator[Platform]:
-    """A platform that is stopped at the end, whatever happens."""
+    """A running platform, stopped in any case."""
     on = Platform(folder)
     try:
         on.start()

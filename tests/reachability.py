@@ -1,7 +1,7 @@
-"""Who reaches whom under given NetworkPolicies, as cyclonus judges it: an evaluator that was not written here.
+"""Evaluates NetworkPolicies with cyclonus, an independent evaluator: which connections are allowed?
 
-Nothing is sent anywhere. Cyclonus reads the policies and a list of connections, each from a pod to a pod or an address,
-and says of each whether the policies of both ends allow it.
+No packet is sent. Cyclonus reads the policies and a list of connections, each from a pod to a pod or an address, and
+answers for each whether the policies of both ends allow it.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ VERDICTS = {"TRUE": True, "FALSE": False}
 SECONDS = 60.0
 
 
-class JudgeError(Exception):
-    """Cyclonus could not be asked. The message is what it said."""
+class EvaluationError(Exception):
+    """Cyclonus failed. The message is its output."""
 
 
 @dataclass(frozen=True)
 class Pod:
-    """One end of a connection: all that policies can tell pods apart by."""
+    """A pod, with everything by which policies select pods."""
 
     namespace: str
     ip: str
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def as_traffic(self) -> dict[str, Any]:
-        """As cyclonus takes it. The API server sets the namespace's label."""
+        """The pod in cyclonus' format. The API server sets the namespace's label."""
         labels = {"kubernetes.io/metadata.name": self.namespace}
         inside = {"Namespace": self.namespace, "NamespaceLabels": labels, "PodLabels": dict(self.labels)}
         return {"Internal": inside, "IP": self.ip}
@@ -48,18 +48,18 @@ class Pod:
 
 @dataclass(frozen=True)
 class Address:
-    """What no policy can select but by its address: the internet, a node, the virtual address of a service."""
+    """An end of a connection without labels: the internet, a node, the virtual address of a service."""
 
     ip: str
 
     def as_traffic(self) -> dict[str, Any]:
-        """As cyclonus takes it."""
+        """The address in cyclonus' format."""
         return {"IP": self.ip}
 
 
 @dataclass(frozen=True)
 class Connection:
-    """A connection that somebody tries to open."""
+    """An attempt to open a connection."""
 
     source: Pod | Address
     destination: Pod | Address
@@ -69,21 +69,20 @@ class Connection:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A cluster on paper: who has which policies, what there is to be reached, and what is intended."""
+    """Policies, connections, and which of them are meant to be allowed."""
 
     policies: Sequence[Manifest]
     connections: Mapping[tuple[str, str], Connection]
-    """(row, column) of the table -> what is tried there. The row names the destination, the column the source."""
+    """(row, column) of the table -> connection. The row names the destination, the column the source."""
     intended: Mapping[tuple[str, str], bool]
     rows: Sequence[str]
     columns: Sequence[str]
 
 
-def judge(policies: Sequence[Manifest], connections: Sequence[Connection]) -> list[bool]:
-    """Of each connection, in order, whether the policies let it through.
+def evaluate(policies: Sequence[Manifest], connections: Sequence[Connection]) -> list[bool]:
+    """Whether the policies allow each connection, in order.
 
-    Builds cyclonus if it is not there yet (ten seconds after Kubernetes was built). Raises JudgeError where it does not
-    understand something.
+    Builds cyclonus if it is missing. Raises EvaluationError for input that cyclonus does not understand.
     """
     program = toolchain.ensure(["cyclonus"])["cyclonus"]
     traffic = [
@@ -99,17 +98,17 @@ def judge(policies: Sequence[Manifest], connections: Sequence[Connection]) -> li
         policy_folder, traffic_file = Path(folder, "policies"), Path(folder, "traffic.json")
         policy_folder.mkdir()
         for number, policy in enumerate(policies):
-            # One a file: cyclonus then says of the policy that it does not understand what it does not understand.
+            # One per file, so that cyclonus' error names the policy.
             (policy_folder / f"{number}.json").write_text(json.dumps(policy))
         traffic_file.write_text(json.dumps(traffic))
         command = [str(program), "analyze", "--mode", "query-traffic", "--simplify-policies=false"]
         command += ["--policy-path", str(policy_folder), "--traffic-path", str(traffic_file)]
         answer = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     if answer.returncode != 0:
-        raise JudgeError(answer.stderr[-2000:])
+        raise EvaluationError(answer.stderr[-2000:])
     verdicts = [VERDICTS[line.split("|")[2].strip()] for line in answer.stdout.splitlines() if "IS ALLOWED?" in line]
     if len(verdicts) != len(connections):
-        raise JudgeError(
+        raise EvaluationError(
             f"cyclonus answered {len(verdicts)} of {len(connections)} connections:\n{answer.stdout[-2000:]}"
         )
     return verdicts
@@ -118,12 +117,12 @@ def judge(policies: Sequence[Manifest], connections: Sequence[Connection]) -> li
 def matrix(
     policies: Sequence[Manifest], connections: Mapping[tuple[str, str], Connection]
 ) -> dict[tuple[str, str], bool]:
-    """(row, column) -> whether the connection in that cell gets through."""
-    return dict(zip(connections, judge(policies, list(connections.values())), strict=True))
+    """(row, column) -> whether the connection is allowed."""
+    return dict(zip(connections, evaluate(policies, list(connections.values())), strict=True))
 
 
 def policies_of_flux() -> list[Manifest]:
-    """The policies in the manifest that `make up` installs, as Flux ships them. Builds the manifest if need be."""
+    """The policies in the manifest that `make up` installs, as Flux ships them. Assembles the manifest if necessary."""
     documents = yaml.safe_load_all(install_manifest().read_text(encoding="utf-8"))
     return [document for document in documents if document["kind"] == "NetworkPolicy"]
 
@@ -166,11 +165,11 @@ def load(path: Path) -> Scenario:
 
 
 OWN = "itself"
-"""In the table: another pod of the source's own namespace."""
+"""Row of the table: another pod of the source's namespace."""
 
 
 def as_markdown(scenario: Scenario, found: Mapping[tuple[str, str], bool]) -> str:
-    """The table as it came out; what differs from what was intended is in bold."""
+    """The resulting table; differences from the intended one are in bold."""
     lines = [["", *scenario.columns], ["---"] * (len(scenario.columns) + 1)]
     for row in scenario.rows:
         lines.append([row, *(_cell(scenario, found, (row, column)) for column in scenario.columns)])

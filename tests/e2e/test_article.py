@@ -33,7 +33,7 @@ def ready_message(platform: Platform, tenant: str) -> str:
 
 
 def objects_of(platform: Platform, tenant: str) -> dict[str, str]:
-    """The uid of everything in a tenant's namespace that nobody recreates on his own."""
+    """The uids of the objects in a tenant's namespace, except for those that controllers recreate."""
     kinds = "deployments,services,configmaps,serviceaccounts,rolebindings,secrets,horizontalpodautoscalers"
     flux = "gitrepositories.source.toolkit.fluxcd.io,kustomizations.kustomize.toolkit.fluxcd.io"
     template = '{range .items[*]}{.kind}/{.metadata.name}={.metadata.uid}{"\\n"}{end}'
@@ -51,7 +51,7 @@ def test_flux_is_bootstrapped_and_every_controller_is_healthy(article: Stack, pl
     assert applied(platform, "flux-system")
 
 
-def test_the_infra_repository_holds_what_was_asked_for(article: Stack, platform: Platform, tmp_path: Path) -> None:
+def test_the_infra_repository_holds_the_configured_files(article: Stack, platform: Platform, tmp_path: Path) -> None:
     platform.git("clone", platform.repository("acme/saas-in-eks-infra"), "infra", folder=tmp_path)
     folder = tmp_path / "infra" / FOLDER
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -82,7 +82,7 @@ def test_a_commit_to_the_clusters_folder_is_applied_by_flux(article: Stack, plat
     eventually(lambda: platform.get("/api/v1/namespaces/default/configmaps/by-commit") is None)
 
 
-def test_flux_does_not_touch_what_pulumi_owns(article: Stack, platform: Platform, tmp_path: Path) -> None:
+def test_flux_does_not_touch_objects_that_pulumi_owns(article: Stack, platform: Platform, tmp_path: Path) -> None:
     platform.git("clone", platform.repository("acme/saas-in-eks-infra"), "infra", folder=tmp_path)
     path = f"{FOLDER}/gotk-components.yaml"
     text = (tmp_path / "infra" / path).read_text()
@@ -98,7 +98,7 @@ def test_flux_does_not_touch_what_pulumi_owns(article: Stack, platform: Platform
 
 
 def test_a_commit_to_the_product_reaches_every_tenant(article: Stack, platform: Platform, tmp_path: Path) -> None:
-    # Whichever namespace the product names, a tenant gets it into its own.
+    # Whichever namespace the product names, Flux applies it to the tenant's own.
     commit = push_product(platform, {"news.yaml": config_map("news", "gamma")}, tmp_path)
     for tenant in ("alpha", "beta"):
         eventually(lambda tenant=tenant: applied(platform, tenant) == commit)
@@ -208,7 +208,7 @@ def test_only_the_lockdown_protects_a_neighbours_source(article: Stack, platform
             article.up()
 
 
-def test_an_update_that_is_killed_is_carried_on_by_the_next(article: Stack, platform: Platform) -> None:
+def test_the_next_update_continues_an_update_that_was_killed(article: Stack, platform: Platform) -> None:
     late = {f"late-{n}": PRIVATE for n in range(4)}
     article.tenants({"alpha": PRIVATE, "beta": PRIVATE, "gamma": PUBLIC, **late})
     neighbour = objects_of(platform, "alpha")
@@ -226,7 +226,7 @@ def test_an_update_that_is_killed_is_carried_on_by_the_next(article: Stack, plat
 
 
 def kill_update(stack: Stack, moment: Callable[[], bool]) -> None:
-    """Run an update, kill it and all its plugins when the moment has come, and clear up as `make up` does."""
+    """Run an update, kill it with its plugins at a given moment, and clean up as `make up` does."""
     home, project = stack.platform.home, stack.platform.project
     command = [str(home.bin / "pulumi"), "up", "--yes", "--skip-preview", "--non-interactive", "--stack", stack.name]
     update = subprocess.Popen(
@@ -257,7 +257,7 @@ def test_destroy_leaves_only_the_repository(platform: Platform, article: Stack) 
 
 
 def push_product(platform: Platform, files: dict[str, str | None], folder: Path) -> str:
-    """Add manifests to the product's kustomization, or take them out again (None)."""
+    """Add manifests to the product's kustomization, or remove them (None)."""
     clone = folder / f"product-{time.monotonic_ns()}"
     platform.git("clone", platform.repository("acme/product"), str(clone), folder=folder)
     path = clone / "kustomize" / "kustomization.yaml"
@@ -269,7 +269,7 @@ def push_product(platform: Platform, files: dict[str, str | None], folder: Path)
 
 
 def reconcile(platform: Platform, name: str) -> None:
-    """Ask Flux to look now, as `flux reconcile` does; the infra repository is polled once a minute."""
+    """Ask Flux to reconcile now, as `flux reconcile` does; it polls the infra repository once a minute."""
     stamp = f"reconcile.fluxcd.io/requestedAt={time.time_ns()}"
     for kind in ("gitrepositories.source.toolkit.fluxcd.io", "kustomizations.kustomize.toolkit.fluxcd.io"):
         platform.kubectl("-n", name, "annotate", "--overwrite", f"{kind}/{name}", stamp, "--field-manager=flux-client")

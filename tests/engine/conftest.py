@@ -12,7 +12,7 @@ from tests.platform import PRIVATE, PUBLIC, Platform, Stack, Step, running_platf
 
 @dataclass(frozen=True)
 class BroughtUp:
-    """A stack that came up from nothing, and how."""
+    """A stack that was created by its first update, and the steps of that update."""
 
     stack: Stack
     first_preview: list[Step]
@@ -28,14 +28,14 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 def brought_up(platform: Platform) -> BroughtUp:
     """A stack with two tenants. It ends with the platform; tests/e2e destroys one."""
     stack = platform.stack("engine")
-    stack.interval = "1h"  # what Flux does is not looked at, and would slow down the engine
+    stack.interval = "1h"  # these tests do not need Flux to poll, which would slow down the engine
     stack.tenants({"alpha": PRIVATE, "beta": PUBLIC})
     return BroughtUp(stack, first_preview=stack.preview(), first_up=stack.up())
 
 
 @pytest.fixture
 def stack(brought_up: BroughtUp) -> Stack:
-    """The same stack, brought back to its two tenants and its first configuration."""
+    """The same stack, reset to its two tenants and its first configuration."""
     stack = brought_up.stack
     stack.tenants({"alpha": PRIVATE, "beta": PUBLIC})
     stack.configure(fluxManifest=".local/flux-install.yaml", kubeconfig=".local/kubeconfig", fluxLockdown=True)

@@ -142,5 +142,5 @@ def test_the_outputs_name_every_tenant(stack: Stack) -> None:
 
 
 def ids(stack: Stack) -> dict[str, str]:
-    """What the state holds, without the ciphertexts, which differ each time they are written."""
+    """The resources of the state; without ciphertexts, which differ at each write."""
     return {resource["urn"]: resource.get("id", "") for resource in stack.exported()["deployment"]["resources"]}

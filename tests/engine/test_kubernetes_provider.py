@@ -1,4 +1,4 @@
-"""What the program relies on from the official Kubernetes provider, with the settings that the program gives it."""
+"""Behaviour of the official Kubernetes provider that the program relies on, with the program's settings."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_preview_fails_on_what_the_api_server_refuses(brought_up: BroughtUp, s
         sample.write(refused)
         said = sample.run("preview", check=False)
         assert [reason for reason in reasons if reason not in said] == []
-    # A namespace that the same update makes is not there yet, which is no reason to refuse what is in it.
+    # A namespace of the same update does not exist yet, which must not fail the preview of its objects.
     assert set(sample.steps(NAMESPACE_OBJECT, item("ConfigMap", "later")).values()) == {"create"}
 
 
@@ -140,7 +140,7 @@ def test_a_preview_cannot_replace_a_binding_whose_role_changes(sample: Sample) -
 NAMES = {"ConfigMap": "settings", "Secret": "key"}
 
 
-def test_an_update_that_was_killed_is_carried_on(sample: Sample) -> None:
+def test_the_next_update_adopts_objects_of_a_killed_update(sample: Sample) -> None:
     """The next update adopts an object whose creation was cut short, but the field manager of the first one stays.
 
     The provider invents a field manager for each creation and notes it in the state. So a later change conflicts with a

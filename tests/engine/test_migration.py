@@ -37,7 +37,7 @@ DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 @dataclass
 class Migration:
-    """A migrated stack, and what was there before."""
+    """A migrated stack, and its objects before the migration."""
 
     platform: Platform
     stack: Stack

@@ -92,10 +92,10 @@ def test_an_exception_needs_a_reason_and_a_resource_with_its_type(sample: Sample
         return {"cluster-identifier": {"exceptions": [exception]}}
 
     sample.write(WITHOUT_IDENTIFIER)
-    one, reason = "pulumi:providers:kubernetes::eu", "kept as it was deployed in 2020"
-    assert sample.run("preview", config=allowed(resource=one, reason=reason)).returncode == 0
-    assert sample.run("preview", config=allowed(resource=one, reason="")).returncode != 0
-    assert sample.run("preview", config=allowed(resource=one)).returncode != 0
+    item, reason = "pulumi:providers:kubernetes::eu", "kept as it was deployed in 2020"
+    assert sample.run("preview", config=allowed(resource=item, reason=reason)).returncode == 0
+    assert sample.run("preview", config=allowed(resource=item, reason="")).returncode != 0
+    assert sample.run("preview", config=allowed(resource=item)).returncode != 0
     assert sample.run("preview", config=allowed(resource="eu", reason=reason)).returncode != 0
 
 
@@ -103,7 +103,7 @@ def test_the_pack_ends_with_the_command_that_started_it(sample: Sample) -> None:
     sample.write(GOOD)
     sample.run("preview")
     eventually(
-        lambda: not [one for one in psutil.process_iter(["cmdline"]) if str(PACK) in (one.info["cmdline"] or [])]
+        lambda: not [item for item in psutil.process_iter(["cmdline"]) if str(PACK) in (item.info["cmdline"] or [])]
     )
 
 

@@ -41,7 +41,7 @@ class Answer:
 
 
 class RequestError(AssertionError):
-    """A request failed that the tests rely on."""
+    """A request that the tests rely on failed."""
 
 
 class Kinds:
@@ -64,9 +64,9 @@ class Kinds:
     @cached_property
     def _paths(self) -> dict[tuple[str, str], tuple[str, bool]]:
         return {
-            (version, one["kind"]): (one["name"], one["namespaced"])
-            for version, one in self.resources
-            if "/" not in one["name"]
+            (version, resource["kind"]): (resource["name"], resource["namespaced"])
+            for version, resource in self.resources
+            if "/" not in resource["name"]
         }
 
     def path(self, manifest: Manifest) -> str:
@@ -111,7 +111,7 @@ class Actor:
             self._connection.request(*request)
             return self._connection.getresponse()
         except (http.client.RemoteDisconnected, ConnectionError, ssl.SSLError):
-            # The server closes a connection that nobody used for a while.
+            # The server closes idle connections.
             self._connection.close()
             self._connection.request(*request)
             return self._connection.getresponse()
@@ -126,24 +126,27 @@ class Actor:
         as_user: str = "",
         dry_run: bool = False,
     ) -> Answer:
-        """get, apply, merge, strategic or json (patches), create, update or delete an object, or deletecollection: all
-        of its kind. A dry run is refused where the real one is. `body` is sent in place of the object."""
+        """Send a request about an object.
+
+        Verbs: get, apply, create, update, delete, deletecollection (all objects of its kind), and the patches merge,
+        strategic, json. A dry run is refused like the request itself. `body` is sent instead of the object.
+        """
         query = {"dryRun": "All"} if dry_run and verb != "get" else {}
         collection = self.kinds.path(manifest)
-        one = "/".join(part for part in (collection, manifest["metadata"]["name"], subresource) if part)
+        single = "/".join(part for part in (collection, manifest["metadata"]["name"], subresource) if part)
         method, path, content = {
-            "get": ("GET", one, None),
-            "create": ("POST", one if subresource else collection, body or manifest),
-            "update": ("PUT", one, body or manifest),
-            "delete": ("DELETE", one, None),
+            "get": ("GET", single, None),
+            "create": ("POST", single if subresource else collection, body or manifest),
+            "update": ("PUT", single, body or manifest),
+            "delete": ("DELETE", single, None),
             "deletecollection": ("DELETE", collection, None),
-        }.get(verb, ("PATCH", one, body or manifest))
+        }.get(verb, ("PATCH", single, body or manifest))
         if verb == "apply":
             query |= {"fieldManager": "tests", "force": "true"}
         return self.call(method, path, content, kind=PATCHES.get(verb, "application/json"), as_user=as_user, **query)
 
     def apply(self, *manifests: Manifest) -> None:
-        """Make objects be as given. Raises RequestError."""
+        """Create or change objects to match. Raises RequestError."""
         for manifest in manifests:
             if not (answer := self.send("apply", manifest)).ok:
                 raise RequestError(f"{manifest['kind']} {manifest['metadata']['name']}: {answer.message}")

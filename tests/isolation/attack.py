@@ -1,8 +1,8 @@
 """An attack of a hostile tenant: the promise that it would break, and the defences that refuse it.
 
 An attack is carried out by an API request with the token of the tenant's reconciler, or by a commit to the tenant's
-repository that Flux reconciles. Each is tried twice: with all defences it has to be refused, and without the defences
-that it names it has to get through; otherwise it would prove nothing.
+repository that Flux reconciles. Each is tried twice: with all defences it must be refused; without the defences that
+it names it must succeed, which proves that these defences stop it.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ BASIC, WIDE, STRICT, HELM, ADMIN, CLUSTER_ADMIN, PRIVATE = (
 """Kinds of hostile tenants: the default tier; a tier that allows everything; restricted pods; Helm; a role of
 Kubernetes' own; a source with a key of its own."""
 NEIGHBOUR = "neighbour"
-"""The tenant that the others attack."""
+"""The tenant that is attacked."""
 
 OWN = "own-namespace"
-"""Placeholder in commits for the name of the tenant that attacks."""
+"""Placeholder in commits for the name of the attacking tenant."""
 WEB, GIT, ARTIFACTS, THEIRS = "web-server", "git-server", "artifact-server", "neighbours-artifact"
 """Placeholders in commits for addresses that Flux can reach: a web server, the Git server, the Service at which
 source-controller serves all tenants' artifacts, and the neighbour's artifact there."""
 
 FORBIDDEN = 'is forbidden: User "system:serviceaccount:'
-"""How the API server refuses what no role allows an account."""
+"""Part of the API server's message for a request that RBAC refuses."""
 TAKE_OUT = "out of the product's repository"
 """The remedy that several policies name."""
 
@@ -63,7 +63,7 @@ class Request:
     as_user: str = ""
     """The user whom the tenant impersonates."""
     given: tuple[Manifest, ...] = ()
-    """Objects that the administrator made before."""
+    """Objects that the administrator creates before."""
 
     by = "direct API call"
 
@@ -78,12 +78,12 @@ class Commit:
     kustomization: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """More keys of kustomization.yaml."""
     seen_at: str = "Kustomization"
-    """Where the reason appears: at the tenant's Kustomization; at KIND NAME, an object that was committed; or at an
-    "event" of Kubernetes' own controllers. In the latter two the rest of the commit is applied."""
+    """Where the reason appears: "Kustomization", the tenant's; KIND NAME, a committed object; or "event", of
+    Kubernetes' own controllers. For the last two, the rest of the commit is applied."""
     proof: str = ""
-    """API path of an object that exists if the attack got through. By default Flux' word that it was applied."""
+    """API path of an object that exists if the attack got through. Empty: Flux reports that it was applied."""
     then: Callable[[Any, str], tuple[bool, str]] | None = None
-    """A step after the commit was applied: (platform, tenant) -> (whether it worked, what was said)."""
+    """A step after the commit was applied: (platform, tenant) -> (whether it worked, message)."""
 
     by = "commit reconciled by Flux"
 
@@ -108,27 +108,27 @@ class Commit:
 
 @dataclass(frozen=True)
 class Attack:
-    """One thing that a hostile tenant tries."""
+    """An action of a hostile tenant, and its expected refusal."""
 
     name: str
     """A sentence."""
     promise: str
-    """The promise to the other tenants, or to the platform, that it would break."""
+    """The promise to other tenants or the platform that it would break."""
     refused_by: str
     """The policies, roles, flags or programs that refuse it, as the report names them."""
     reason: str
     """Part of the refusal's message."""
     action: Request | Commit
     tenant: str
-    """The kind of tenant that tries."""
+    """The kind of the attacking tenant."""
     without: frozenset[str]
-    """Our defences, all of which are removed before it gets through. Empty: the programs refuse it themselves."""
+    """Our defences that are removed for the attack to succeed. Empty: Flux or Kubernetes refuse it by themselves."""
     despite: frozenset[str] = frozenset()
-    """Our defences that are removed already when it has to be refused: a second line of defence is tried."""
+    """Our defences that are removed when it must be refused: a test of the second line of defence."""
 
     @property
     def key(self) -> str:
-        """Its name, which is unique, as the identifier of a test."""
+        """Unique identifier of its tests."""
         return f"{type(self.action).__name__.lower()}: {self.name}"
 
 
@@ -142,7 +142,7 @@ def request(
     subresource: str = "",
     **how: Any,
 ) -> Attack:
-    """An attack by an API request: the first of the defences refuses it, all have to be removed to let it through."""
+    """An attack by an API request. The first defence refuses it; it succeeds once all are removed."""
     refused_by = "; ".join(f"admission: {name}" if name in POLICIES else name for name in defences)
     action = Request(manifest, verb, subresource, **how)
     return Attack(name, PROMISES[defences[0]], refused_by, reason, action, tenant, frozenset(defences))

@@ -1,4 +1,4 @@
-"""Attacks by commits, several at the same time: what Flux and Kubernetes say about a commit, and what it leaves."""
+"""Attacks by commits, several in parallel: Flux's and Kubernetes' messages, and side effects."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Commits:
         self.defences = Defences(self.on.api, list(tenants()), self.on.lock_down)
 
     def settle(self) -> None:
-        """Wait until the API server has noticed which defences are removed."""
+        """Wait until the removal of defences has taken effect in the API server."""
         removed = self.defences.removed
         eventually(lambda: self._admitted() == {removed >= ADMISSION})
         if removed & SPACE:
@@ -39,16 +39,16 @@ class Commits:
                 eventually(lambda tenant=tenant: self._unlimited(tenant))
 
     def carry_out(self, attacks: Sequence[Attack], *, defended: bool) -> Mapping[str, Outcome | Exception]:
-        """As many at the same time as there are tenants for them."""
+        """Carry out attacks in parallel, one per idle tenant."""
         with ThreadPoolExecutor(sum(POOL.values())) as pool:
             running = {attack.key: pool.submit(carry_out, self.on, attack, defended=defended) for attack in attacks}
-        errors = {name: one.exception() for name, one in running.items()}
-        return {name: _raised(errors[name]) or one.result() for name, one in running.items()}
+        errors = {name: item.exception() for name, item in running.items()}
+        return {name: _raised(errors[name]) or item.result() for name, item in running.items()}
 
     def _admitted(self) -> set[bool]:
-        """Whether objects are accepted each of which a policy of another kind refuses.
+        """Whether probes are accepted, each of which a different kind of policy refuses.
 
-        The API server learns of policies one by one: all are in effect, or removed, once the answers are the same.
+        The API server loads policies one by one: all are in effect, or removed, once the answers are the same.
         """
         tenant = next(iter(tenants()))
         token = of.make("Secret", tenant, type="kubernetes.io/service-account-token")
@@ -58,7 +58,7 @@ class Commits:
         return {self._possible(probe) for probe in (token, chosen, outside)}
 
     def _unlimited(self, tenant: str) -> bool:
-        """Whether the API server enforces neither quota nor limits any more."""
+        """Whether the API server has stopped enforcing quota and limits."""
         claim = of.claim(tenant, resources={"requests": {"storage": "100Ti"}})
         pod = of.pod(tenant, container={"resources": {"limits": {"memory": "32Gi"}}})
         return self._possible(claim) and self._possible(pod)
@@ -69,7 +69,7 @@ class Commits:
 
 
 def carry_out(on: HostilePlatform, attack: Attack, *, defended: bool) -> Outcome:
-    """Commit an attack, wait for Flux' verdict, and revert the commit."""
+    """Commit an attack, wait for Flux' verdict, revert the commit."""
     tenant = on.idle[attack.tenant].get()
     try:
         assert isinstance(attack.action, Commit)
@@ -88,7 +88,7 @@ def carry_out(on: HostilePlatform, attack: Attack, *, defended: bool) -> Outcome
         trial.clean()
         damage = [] if again else ["the tenant is not ready once its commit is reverted"]
         if defended:
-            damage += [f"the neighbour's {one} changed" for one in touched]
+            damage += [f"the neighbour's {item} changed" for item in touched]
             damage += [] if still == uids and all(uids) else ["the tenant's product was replaced"]
             if (applied == news) is attack.action.refused_whole:
                 damage.append(f"the rest of the commit was {'applied' if applied == news else 'not applied'}")
@@ -99,9 +99,9 @@ def carry_out(on: HostilePlatform, attack: Attack, *, defended: bool) -> Outcome
 
 
 def servers_of(on: HostilePlatform) -> dict[str, str]:
-    """Where on this machine the servers are for which attacks have names."""
+    """Addresses for the placeholders of servers in attacks."""
     home = on.platform.home
-    # An address at which the storage is found, and that Go does not take for loopback, which it never asks by a proxy.
+    # 0.0.0.0 reaches the storage, and Go does not treat it as loopback, for which it bypasses proxies.
     artifacts = f"http://0.0.0.0:{home.port('service-source-controller')}"
     neighbours = (on.get(PATHS["GitRepository"].format(NEIGHBOUR, NEIGHBOUR)) or {})["status"]["artifact"]["path"]
     git = f"http://127.0.0.1:{home.port('git-http')}"
@@ -110,7 +110,7 @@ def servers_of(on: HostilePlatform) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Trial:
-    """An attack that is committed, and that Flux was asked to look at."""
+    """A committed attack that Flux was asked to reconcile."""
 
     on: HostilePlatform
     attack: Attack
@@ -118,7 +118,7 @@ class Trial:
     tenant: str
     commit: str
     log: int
-    """How long helm-controller's log was before."""
+    """The size of helm-controller's log before the attack."""
 
     @property
     def _reason(self) -> str:
@@ -169,9 +169,9 @@ class Trial:
         while self.on.get(release) and time.monotonic() < deadline:
             time.sleep(0.2)
         if self.on.get(release):
-            # Its account may not delete what its chart holds; Helm does not give up.
+            # Its account may not delete the chart's objects, and Helm retries for ever.
             self.on.api.call("PATCH", release, NO_FINALIZERS, kind="application/merge-patch+json")
-        # And what it leaves then: with a chart of an earlier attack the next release would begin.
+        # The chart of an earlier attack would be used by the next release.
         self.on.api.call("DELETE", f"{SOURCES}/namespaces/{self.tenant}/helmcharts")
         eventually(lambda: not (self.on.get(f"{SOURCES}/namespaces/{self.tenant}/helmcharts") or {}).get("items"))
         self.on.api.call("DELETE", f"/api/v1/namespaces/{self.tenant}/secrets", labelSelector="owner=helm")
@@ -192,17 +192,17 @@ class Trial:
         """The messages of all failing conditions of an object of Flux."""
         found = self.on.get(PATHS[kind].format(self.tenant, name)) or {}
         conditions = found.get("status", {}).get("conditions", [])
-        return "; ".join(dict.fromkeys(one["message"] for one in conditions if _complains(one)))
+        return "; ".join(dict.fromkeys(item["message"] for item in conditions if _complains(item)))
 
     def _logged(self, kind: str) -> str:
-        """What helm-controller wrote: a chart template that it refuses it reports nowhere else."""
+        """helm-controller's log: it reports refused chart templates nowhere else."""
         if kind != "HelmRelease":
             return ""
         return self.on.logged_error("helm-controller", self.log, f'"namespace":"{self.tenant}"', self._reason)
 
     def _events(self) -> str:
         events = (self.on.get(f"/api/v1/namespaces/{self.tenant}/events") or {"items": []})["items"]
-        ours = [one["message"] for one in events if one["involvedObject"]["name"].startswith("attack")]
+        ours = [item["message"] for item in events if item["involvedObject"]["name"].startswith("attack")]
         return next((message for message in ours if self._reason in message), "")
 
     def _proof(self, said: str) -> str:

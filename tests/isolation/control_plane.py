@@ -54,7 +54,7 @@ tenants:
 """
 
 WAIT = 10.0
-"""Seconds in which the API server has to notice a changed defence."""
+"""Seconds until a changed defence must have taken effect in the API server."""
 
 WARNING = re.compile(r"ValidatingAdmissionPolicy '([^']+)' with binding '[^']+': #(\d+)")
 
@@ -100,14 +100,14 @@ DEFINITIONS = [
 
 @dataclass
 class Cluster:
-    """The control plane as tests use it, and where attacks by requests are carried out."""
+    """The control plane and its tenants, where attacks by requests are carried out."""
 
     home: Home
     administrator: Actor
     defences: Defences
     actors: dict[str, Actor] = field(default_factory=dict[str, Actor])
     _until: float = 0.0
-    """Until when the API server may not have noticed a change."""
+    """When the last change of defences must have taken effect."""
 
     def tenant(self, name: str) -> Actor:
         """The tenant's reconciler, with a token of its own."""
@@ -117,7 +117,7 @@ class Cluster:
         return self.actors[name]
 
     def attempt(self, attack: Attack, *, dry_run: bool = False) -> Answer:
-        """What the API server says to an attack."""
+        """The API server's answer to an attack."""
         action = attack.action
         assert isinstance(action, Request)
         return self.tenant(attack.tenant).send(
@@ -130,12 +130,12 @@ class Cluster:
         )
 
     def settle(self) -> None:
-        """The API server looks for changed policies once a second; `carry_out` asks again until then."""
+        """Set a deadline: the API server reloads policies every second, and `carry_out` repeats requests until then."""
         self._until = time.monotonic() + WAIT
 
     def carry_out(self, attacks: Sequence[Attack], *, defended: bool) -> Mapping[str, Outcome | Exception]:
-        """For real where they have to be refused, else as dry runs, which are refused where real requests are."""
-        return {one.key: self._refused(one) if defended else self._through(one) for one in attacks}
+        """Send real requests where they must be refused, otherwise dry runs, which pass the same admission."""
+        return {item.key: self._refused(item) if defended else self._through(item) for item in attacks}
 
     def _refused(self, attack: Attack) -> Outcome:
         answer = self.attempt(attack)
@@ -148,8 +148,8 @@ class Cluster:
         while True:
             failed = _failed_checks(answer)
             stopped_by = {policy for policy, _ in failed}
-            # A warning without a number is of a policy as it was before.
-            numbered = len(failed) == sum("ValidatingAdmissionPolicy" in one for one in answer.warnings)
+            # A warning without a number comes from a policy before its change.
+            numbered = len(failed) == sum("ValidatingAdmissionPolicy" in item for item in answer.warnings)
             if (answer.ok and numbered and stopped_by == expected) or time.monotonic() > self._until:
                 break
             time.sleep(0.05)
@@ -159,8 +159,8 @@ class Cluster:
 
 
 def _failed_checks(answer: Answer) -> frozenset[tuple[str, int]]:
-    """The checks about which policies warn."""
-    matches = (WARNING.search(one) for one in answer.warnings)
+    """The checks in the answer's warnings."""
+    matches = (WARNING.search(item) for item in answer.warnings)
     return frozenset((match[1], int(match[2])) for match in matches if match)
 
 
@@ -173,7 +173,7 @@ def _result(answer: Answer) -> str:
 
 @contextmanager
 def running(folder: Path) -> Iterator[Cluster]:
-    """The control plane, its data in a folder; stopped at the end, whatever happens."""
+    """A running control plane with its data in a folder; stopped in any case."""
     home = Home(folder)
     try:
         controlplane.up(home, toolchain.ensure(controlplane.COMPONENTS))
@@ -192,10 +192,10 @@ def running(folder: Path) -> Iterator[Cluster]:
             administrator.apply(*attack.action.given)
         hostile = sorted({attack.tenant for attack in REQUESTS})
         ready = Cluster(home, administrator, Defences(administrator, hostile))
-        # A policy takes effect some time after the API server has it. If one never does, the tests fail.
+        # Policies take effect with a delay. If one never does, the tests fail.
         last = {attack.promise: attack for attack in REQUESTS}.values()
         deadline = time.monotonic() + 15
-        while any(ready.attempt(one, dry_run=True).ok for one in last) and time.monotonic() < deadline:
+        while any(ready.attempt(item, dry_run=True).ok for item in last) and time.monotonic() < deadline:
             time.sleep(0.2)
         yield ready
     finally:
@@ -207,7 +207,7 @@ def flux_components() -> tuple[str, ...]:
 
 
 def objects_of(tenant: tenants.Tenant) -> list[Manifest]:
-    """What the program makes for a tenant in Kubernetes."""
+    """The Kubernetes objects that the program creates for a tenant."""
     return [
         manifests.namespace(tenant),
         *(manifest for _, manifest in isolation_objects(tenant, ClusterAddresses())),
@@ -219,4 +219,4 @@ def objects_of(tenant: tenants.Tenant) -> list[Manifest]:
 def established(actor: Actor, definition: Manifest) -> bool:
     path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{definition['metadata']['name']}"
     conditions = actor.call("GET", path).body.get("status", {}).get("conditions", [])
-    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
+    return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)

@@ -1,4 +1,4 @@
-"""The defences, and how each is removed and restored, to show that it is the one that stops an attack."""
+"""Removes and restores defences, to prove which one stops an attack."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Defences:
         return frozenset(self._removed)
 
     def only_without(self, names: frozenset[str]) -> None:
-        """Have all defences but these. The API server notices some time later."""
+        """Remove these defences and restore all others. The API server applies changes with a delay."""
         for name in sorted(self.removed - names):
             for restore in self._removed.pop(name):
                 restore()
@@ -74,7 +74,7 @@ class Defences:
         return [remove(tenant) for tenant in self._tenants]
 
     def _policy_only_warns(self, name: str) -> Restore:
-        """The policy refuses nothing; it warns with the numbers of its checks."""
+        """Let the policy only warn, with the numbers of its failing checks."""
         changed, binding = POLICIES[name].manifests()
         numbered = [
             {"expression": check["expression"], "message": f"#{number}"}
@@ -90,7 +90,7 @@ class Defences:
         return restore
 
     def _rights_everywhere(self) -> Restore:
-        """Every account of the tenants may do everything."""
+        """Bind every account of the tenants to cluster-admin in the whole cluster."""
         everywhere: Manifest = {
             "apiVersion": f"{RBAC}/v1",
             "kind": "ClusterRoleBinding",
@@ -105,7 +105,7 @@ class Defences:
         return lambda: self._delete(everywhere)
 
     def _deleted(self, kind: str, tenant: str) -> Restore:
-        """The quota or the limits of a tenant."""
+        """Delete the quota or the limits of a tenant."""
         limit = make(kind, tenant, name="tenant")
         found = self._administrator.send("get", limit).body
         self._delete(limit)
@@ -124,7 +124,7 @@ class Defences:
         return lambda: enforce(level)
 
     def _merge(self, manifest: Manifest) -> None:
-        """Set fields, even if they are lists of which others own elements; applying would leave those in place."""
+        """Replace fields by a merge patch: server-side apply would keep list elements that others own."""
         answer = self._administrator.send("merge", manifest)
         assert answer.ok, answer.message
 

@@ -61,7 +61,7 @@ WATCHED = (
 
 @dataclass
 class HostilePlatform:
-    """The platform as tests use it."""
+    """The platform and its hostile tenants, for the tests."""
 
     platform: Platform
     stack: Stack
@@ -82,9 +82,9 @@ class HostilePlatform:
     @property
     def api(self) -> Actor:
         """The administrator, on a connection of the thread's own."""
-        if not hasattr(self._actors, "one"):
-            self._actors.one = Actor(self.platform.home)
-        return self._actors.one
+        if not hasattr(self._actors, "own"):
+            self._actors.own = Actor(self.platform.home)
+        return self._actors.own
 
     def get(self, path: str) -> dict[str, Any] | None:
         """An object or a list; None where there is none."""
@@ -96,7 +96,7 @@ class HostilePlatform:
     # Commits
 
     def commit(self, branch: str, files: Mapping[str, str | Link]) -> str:
-        """Make a branch of the hostile repository hold these files and nothing else; returns the commit."""
+        """Commit exactly these files to a branch of the hostile repository. Returns the commit."""
         clone = self.folder / branch
         bare = self.platform.home.git / "acme" / f"{REPOSITORY}.git"
         if not clone.exists():
@@ -123,32 +123,32 @@ class HostilePlatform:
     # Flux
 
     def reconcile(self, tenant: str, kind: str = "GitRepository") -> None:
-        """Ask Flux to look now. A source that has something new makes its Kustomization look too."""
+        """Ask Flux to reconcile now. A source with a new revision also triggers its Kustomization."""
         stamp = {"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": str(time.time_ns())}}}
         path = PATHS[kind].format(tenant, tenant)
         answer = self.api.call("PATCH", path, stamp, kind="application/merge-patch+json")
         assert answer.ok, answer.message
 
     def verdict(self, kind: str, namespace: str, name: str) -> tuple[bool, str] | None:
-        """Whether an object of Flux is ready, and what it says about it; None while it is at work."""
+        """Whether a Flux object is ready, and its message; None while it reconciles."""
         found = self.get(PATHS[kind].format(namespace, name))
         if found is None or found.get("status", {}).get("observedGeneration") != found["metadata"]["generation"]:
             return None
         conditions = found["status"].get("conditions", [])
-        ready = next((one for one in conditions if one["type"] == "Ready"), None)
+        ready = next((condition for condition in conditions if condition["type"] == "Ready"), None)
         if ready is None or ready["status"] == "Unknown":
             return None
         return ready["status"] == "True", ready["message"]
 
     def attempted(self, tenant: str, commit: str) -> tuple[bool, str] | None:
-        """The verdict of a tenant's Kustomization about a commit; None while there is none."""
+        """The verdict of a tenant's Kustomization about a commit; None while it reconciles."""
         found = self.get(PATHS["Kustomization"].format(tenant, tenant)) or {}
         if not found.get("status", {}).get("lastAttemptedRevision", "").endswith(commit):
             return None
         return self.verdict("Kustomization", tenant, tenant)
 
     def applied(self, tenant: str, files: Mapping[str, str | Link]) -> str:
-        """Have a commit applied; fails with Flux's words where it is not."""
+        """Commit and wait until Flux has applied the commit; fails with Flux's message."""
         commit = self.commit(tenant, files)
         self.reconcile(tenant)
         ready, message = self.settled(tenant, commit)
@@ -156,13 +156,13 @@ class HostilePlatform:
         return commit
 
     def settled(self, tenant: str, commit: str) -> tuple[bool, str]:
-        """The verdict of a tenant's Kustomization about a commit, as soon as there is one."""
+        """The verdict of a tenant's Kustomization about a commit; waits for it."""
         verdict = eventually(lambda: self.attempted(tenant, commit), SECONDS)
         assert verdict is not None
         return verdict
 
     def ready_with(self, tenant: str, commit: str) -> bool:
-        """Whether a tenant gets ready with a commit; Flux is asked again where an earlier failure had it wait."""
+        """Whether a tenant becomes ready with a commit; asks Flux again, which waits after an earlier failure."""
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
             if verdict := self.attempted(tenant, commit):
@@ -172,10 +172,10 @@ class HostilePlatform:
             time.sleep(0.2)
         return False
 
-    # What controllers report nowhere but in their logs
+    # Messages that controllers report in their logs only
 
     def log_size(self, controller: str) -> int:
-        """How much a controller has written until now."""
+        """The size of a controller's log."""
         return self._log(controller).stat().st_size
 
     def logged_error(self, controller: str, since: int, *words: str) -> str:
@@ -204,7 +204,9 @@ class HostilePlatform:
         found = {"Namespace": _essence(self.get(f"/api/v1/namespaces/{namespace}") or {})}
         for path in WATCHED:
             listed = self.get(path.format(namespace)) or {"items": []}
-            found |= {f"{path.rpartition('/')[2]} {one['metadata']['name']}": _essence(one) for one in listed["items"]}
+            found |= {
+                f"{path.rpartition('/')[2]} {item['metadata']['name']}": _essence(item) for item in listed["items"]
+            }
         return found
 
     def touched(self) -> tuple[str, ...]:
@@ -216,12 +218,12 @@ class HostilePlatform:
         """The news of the tenant's product, and the uids of its objects."""
         paths = ("/api/v1/namespaces/{}/configmaps/news", "/apis/apps/v1/namespaces/{}/deployments/product")
         news, deployment = (self.get(path.format(tenant)) or {} for path in paths)
-        uids = [one.get("metadata", {}).get("uid", "") for one in (news, deployment)]
+        uids = [item.get("metadata", {}).get("uid", "") for item in (news, deployment)]
         return news.get("data", {}).get("news", ""), uids
 
 
 def _essence(found: Mapping[str, Any]) -> str:
-    """An object without what its controllers report, and without the requests to look at it."""
+    """An object without its status and without the annotations of reconciliation requests."""
     hidden = ("managedFields", "resourceVersion")
     metadata = {key: value for key, value in found.get("metadata", {}).items() if key not in hidden}
     annotations = {k: v for k, v in metadata.pop("annotations", {}).items() if "requestedAt" not in k}
@@ -249,7 +251,7 @@ DEFINITIONS = (
 
 @contextmanager
 def running(folder: Path) -> Iterator[HostilePlatform]:
-    """The platform in a folder, until the caller is done with it."""
+    """A running platform in a folder; stopped when the caller is done."""
     platform = Platform(folder)
     web = serve()
     try:
@@ -262,7 +264,7 @@ def running(folder: Path) -> Iterator[HostilePlatform]:
         store.create("acme", REPOSITORY, {"private": False}, default_branch="main", first_commit=first)
         (folder / "clones").mkdir()
         stack = platform.stack("hostile")
-        # An address of this machine that Go's programs do not take for loopback, which they never ask by a proxy.
+        # 0.0.0.0 reaches this machine, and Go does not treat it as loopback, for which it bypasses proxies.
         on = HostilePlatform(platform, stack, folder / "clones", f"http://0.0.0.0:{web.server_port}")
         on.commit(NEIGHBOUR, neighbours_product())
         remote = {"kustomization.yaml": "resources: [base.yaml]\n", "base.yaml": yaml.safe_dump(FROM_THE_WEB)}

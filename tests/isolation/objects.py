@@ -122,7 +122,7 @@ RBAC = "rbac.authorization.k8s.io"
 
 
 def role(namespace: str, **rule: Any) -> Manifest:
-    """By default the role with which a product elects its leader."""
+    """A role; by default for leader election."""
     rules = [
         rule or {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}
     ]
@@ -130,7 +130,7 @@ def role(namespace: str, **rule: Any) -> Manifest:
 
 
 def role_binding(namespace: str, *subjects: Manifest, cluster_role: str = "") -> Manifest:
-    """By default the product's own account as what `role` permits."""
+    """A role binding; by default of the product's own account."""
     kind, name = ("ClusterRole", cluster_role) if cluster_role else ("Role", "product")
     own = {"kind": "ServiceAccount", "name": "product", "namespace": namespace}
     return make(
@@ -163,7 +163,7 @@ def oci_repository(namespace: str, **changes: Any) -> Manifest:
 
 
 EVERYTHING = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
-"""A rule that allows everything."""
+"""An RBAC rule that permits everything."""
 
 
 def evil(manifest: Manifest) -> Manifest:

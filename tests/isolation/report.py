@@ -77,7 +77,7 @@ class Results:
 
     def tried(self, mode: str, promise: str = "") -> list[tuple[Attempt, bool]]:
         """The attempts of one mode, to break one promise or any."""
-        return [(one, ok) for one, ok in self.attempts if one.mode == mode and promise in ("", one.promise)]
+        return [(entry, ok) for entry, ok in self.attempts if entry.mode == mode and promise in ("", entry.promise)]
 
 
 def read(junit: Path) -> Results:
@@ -131,7 +131,10 @@ def _parts(results: Results, date: str, commit: str, versions: Mapping[str, str]
     yield _table(["", ""], [[name, str(value)] for name, value in summary.items()])
     yield HONESTLY
     yield "## Promises"
-    yield _table(["promise", "attacks", "repelled", "kept by"], [_promise(results, one) for one in results.promises])
+    yield _table(
+        ["promise", "attacks", "repelled", "kept by"],
+        [_promise(results, promise) for promise in results.promises],
+    )
     if results.network:
         yield "## Who reaches whom"
         yield (

@@ -18,12 +18,12 @@ class Outcome:
     """The result of an attack."""
 
     answer: str
-    """What the API server or Flux said; empty where nothing was said in time."""
+    """The message of the API server or Flux; empty if there was none in time."""
     got_through: bool
     damage: tuple[str, ...] = ()
     """Side effects that must not happen even if the attack is refused: the neighbour changed, the product replaced."""
     failed_checks: frozenset[tuple[str, int]] = frozenset()
-    """The checks that it does not meet while their policies only warn: a policy and the number of its check."""
+    """The checks that fail while their policies only warn: policy and number of the check."""
 
 
 Outcomes = dict[tuple[str, bool], Outcome | Exception]
@@ -37,7 +37,7 @@ class Arena(Protocol):
     def defences(self) -> Defences: ...
 
     def settle(self) -> None:
-        """Wait until the API server has noticed which defences are removed."""
+        """Wait until the removal of defences has taken effect in the API server."""
         ...
 
     def carry_out(self, attacks: Sequence[Attack], *, defended: bool) -> Mapping[str, Outcome | Exception]:
@@ -49,8 +49,10 @@ def run(arena: Arena, attacks: Sequence[Attack], selected: Callable[[Attack, boo
     """Carry out the selected attacks, with their defences (True) and without (False), stage by stage."""
     outcomes: Outcomes = {}
     for stage in stages(attacks):
-        refused = [one for one in attacks if one.despite == stage and selected(one, True)]
-        through = [one for one in attacks if one.without and one.without == stage and selected(one, False)]
+        refused = [attack for attack in attacks if attack.despite == stage and selected(attack, True)]
+        through = [
+            attack for attack in attacks if attack.without and attack.without == stage and selected(attack, False)
+        ]
         if refused or through:
             arena.defences.only_without(stage)
             arena.settle()
@@ -73,7 +75,7 @@ def stages(attacks: Sequence[Attack]) -> list[frozenset[str]]:
 
 
 def _cost(moved: frozenset[str]) -> int:
-    # Flux' controllers start again for the lockdown; for a namespace's limits the tests have to wait.
+    # The lockdown restarts Flux' controllers; a namespace's limits take a while to disappear.
     return len(moved) + 100 * (LOCKDOWN in moved) + 10 * len(moved & SPACE)
 
 
@@ -82,7 +84,7 @@ Record = Callable[[str, object], None]
 
 @dataclass(frozen=True)
 class Attempt:
-    """One line of the report: an attack, how it was carried out, and what was said."""
+    """A line of the report: an attack, how it was carried out, and the answer."""
 
     promise: str
     defence: str
@@ -92,7 +94,7 @@ class Attempt:
     answer: str
 
     def record(self, record_property: Record) -> None:
-        """As a property of the test, which pytest writes into its JUnit file."""
+        """Record it as a property of the test, which pytest writes into its JUnit file."""
         record_property("attempt", json.dumps(asdict(self)))
 
 
@@ -104,5 +106,5 @@ def attempt(attack: Attack, outcome: Outcome | Exception, *, defended: bool) -> 
 
 
 def policies(defences: frozenset[str]) -> frozenset[str]:
-    """Those of the defences that are admission policies."""
+    """The defences that are admission policies."""
     return defences & POLICIES.keys()

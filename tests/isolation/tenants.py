@@ -1,4 +1,4 @@
-"""Who is on the platform: a neighbour, tenants that are hostile, tenants that are ordinary; and their products."""
+"""The tenants of the platform: a neighbour, hostile ones, ordinary ones; and their products."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tests.isolation.attacks.helm import CHART
 
 REPOSITORY = "hostile"
 POOL = {BASIC: 5, HELM: 3, ADMIN: 3, CLUSTER_ADMIN: 1, PRIVATE: 1}
-"""How many of each kind attack at the same time."""
+"""Number of hostile tenants of each kind, which attack in parallel."""
 ORDINARY, ORDINARY_HELM, SAMPLE = "ordinary", "ordinary-helm", "sample"
-"""Tenants whose products are what products are."""
+"""Tenants with ordinary products."""
 
 TIERS: dict[str, Any] = {
     "basic": {"interval": "1h", "hosts": ["{tenant}.example.com"]},

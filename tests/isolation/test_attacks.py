@@ -23,7 +23,7 @@ UNTOUCHED = (NEIGHBOUR, "flux-system", "kube-system")
 
 @pytest.fixture(scope="module")
 def before(cluster: Cluster) -> Mapping[str, str]:
-    """The versions of objects that are not the hostile tenants', before any attack."""
+    """The versions of all objects outside of the hostile tenants' namespaces, before any attack."""
     return eventually(lambda: settled(cluster)) or {}
 
 
@@ -49,7 +49,7 @@ def by_key(attack: Attack) -> str:
 
 
 def judged(outcomes: Outcomes, attack: Attack, record_property: Record, *, defended: bool) -> Outcome:
-    """The outcome, for the report too."""
+    """The outcome, which is also recorded for the report."""
     outcome = outcomes[attack.key, defended]
     attempt(attack, outcome, defended=defended).record(record_property)
     if isinstance(outcome, Exception):
@@ -92,9 +92,9 @@ def test_a_commit_gets_through_undefended(commits: Outcomes, attack: Attack, rec
 def test_each_check_of_a_policy_alone_stops_an_attack(requests: Outcomes, policy: Policy) -> None:
     through = [requests[attack.key, False] for attack in REQUESTS]
     alone = {
-        next(iter(one.failed_checks))
-        for one in through
-        if isinstance(one, Outcome) and len(one.failed_checks) == 1 and one.got_through
+        next(iter(outcome.failed_checks))
+        for outcome in through
+        if isinstance(outcome, Outcome) and len(outcome.failed_checks) == 1 and outcome.got_through
     }
     unneeded = [check.message for number, check in enumerate(policy.checks) if (policy.name, number) not in alone]
     assert unneeded == []
@@ -120,7 +120,7 @@ def test_every_field_of_flux_that_names_a_namespace_is_attacked(hostile: Hostile
     listed = hostile.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions") or {"items": []}
     for definition in listed["items"]:
         kind, group = definition["spec"]["names"]["kind"], definition["spec"]["group"]
-        served = next(one for one in definition["spec"]["versions"] if one["storage"])
+        served = next(version for version in definition["spec"]["versions"] if version["storage"])
         spec = served["schema"]["openAPIV3Schema"].get("properties", {}).get("spec", {})
         if group.endswith("toolkit.fluxcd.io") and (fields := sorted(set(_namespaces(spec, "spec")))):
             found[kind] = fields
@@ -129,7 +129,7 @@ def test_every_field_of_flux_that_names_a_namespace_is_attacked(hostile: Hostile
 
 def _namespaces(schema: dict[str, Any], path: str) -> Iterator[str]:
     for name, field in schema.get("properties", {}).items():
-        # What a patch is for is chosen among the tenant's own objects.
+        # The target of a patch is chosen among the tenant's own objects.
         if name == "namespace" and field.get("type") == "string" and not path.endswith(".target"):
             yield path
         elif name.endswith("Namespace") and field.get("type") == "string":
@@ -138,7 +138,7 @@ def _namespaces(schema: dict[str, Any], path: str) -> Iterator[str]:
 
 
 def settled(cluster: Cluster) -> Mapping[str, str] | None:
-    """The versions, once Kubernetes' controllers have nothing to add."""
+    """The versions, once Kubernetes' controllers have finished."""
     first = versions(cluster)
     quota = cluster.administrator.call("GET", f"/api/v1/namespaces/{NEIGHBOUR}/resourcequotas/tenant").body
     return first if "used" in quota.get("status", {}) and first == versions(cluster) else None
@@ -163,7 +163,7 @@ def versions(cluster: Cluster) -> dict[str, str]:
         root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
         for namespace in UNTOUCHED:
             path = f"{root}/namespaces/{namespace}/{resource['name']}"
-            for one in _items(cluster, path):
-                metadata = one["metadata"]
+            for item in _items(cluster, path):
+                metadata = item["metadata"]
                 found[f"{path}/{metadata['name']}"] = metadata["resourceVersion"]
     return found

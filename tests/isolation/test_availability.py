@@ -1,4 +1,4 @@
-"""Commits that would hold up other tenants, or outlive their own tenant."""
+"""Commits that would block other tenants, or keep their own tenant from being removed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Endless:
     defence: str
     address: Callable[[HostilePlatform], str]
     begun: Callable[[HostilePlatform], bool]
-    """Whether the controller waits for it."""
+    """Whether the controller waits for the server."""
 
     def record(self, record_property: Record, mode: str, answer: str) -> None:
         promise = "No tenant's commit holds up its neighbours'."
@@ -44,18 +44,18 @@ def _metrics(hostile: HostilePlatform) -> tuple[psutil.Process, int]:
     """kustomize-controller, and the port of its metrics and profiles."""
     programs = agent.programs(hostile.platform.home)
     process = psutil.Process(next(pid for pod, pid in programs.items() if pod.startswith("kustomize-controller-")))
-    flag = next(one for one in process.cmdline() if one.startswith("--metrics-addr="))
+    flag = next(item for item in process.cmdline() if item.startswith("--metrics-addr="))
     return process, int(flag.rpartition(":")[2])
 
 
 def _profile(hostile: HostilePlatform) -> str:
-    """Where kustomize-controller would profile itself for a while, were it listening at localhost."""
+    """The profiling URL of kustomize-controller, if it listened on localhost."""
     return f"http://localhost:{_metrics(hostile)[1]}/debug/pprof/trace?seconds=30"
 
 
 def _profiles_itself(hostile: HostilePlatform) -> bool:
     process, port = _metrics(hostile)
-    return any(one.raddr and one.raddr[1] == port for one in process.net_connections())
+    return any(item.raddr and item.raddr[1] == port for item in process.net_connections())
 
 
 ENDLESS = (

@@ -144,7 +144,7 @@ def test_all_ordinary_objects_together_are_one_product(hostile: HostilePlatform)
     _apply(hostile, ORDINARY, {})
     for kind in ("configmaps", "services"):
         left = (hostile.get(f"/api/v1/namespaces/{ORDINARY}/{kind}") or {"items": []})["items"]
-        assert not [one["metadata"]["name"] for one in left if one["metadata"]["name"].startswith("all-")]
+        assert not [item["metadata"]["name"] for item in left if item["metadata"]["name"].startswith("all-")]
 
 
 def test_a_release_is_applied_where_the_tier_allows_helm(hostile: HostilePlatform, record_property: Record) -> None:
@@ -170,7 +170,7 @@ def _single() -> list[tuple[int, Manifest]]:
 
 
 def _apply(hostile: HostilePlatform, tenant: str, files: Files, *resources: str) -> None:
-    """Have Flux apply a product with more files; fails with its words where it does not."""
+    """Have Flux apply a product with additional files; fails with Flux's message."""
     whole = {**product("ordinary"), **files}
     kustomization = yaml.safe_load(whole["kustomization.yaml"])
     kustomization["resources"] += resources
@@ -184,7 +184,7 @@ def _filled(text: str) -> Manifest:
 
 
 def _contains(found: Any, wanted: Any, where: str) -> None:
-    """What was written is there; Kubernetes may have added to it."""
+    """Assert that the object has all committed fields; Kubernetes may have added others."""
     if isinstance(wanted, dict):
         for key, value in wanted.items():
             # Written in plain text, kept encoded.
@@ -195,7 +195,7 @@ def _contains(found: Any, wanted: Any, where: str) -> None:
     elif isinstance(wanted, list):
         assert isinstance(found, list), where
         assert len(found) >= len(wanted), where
-        for one, other in zip(found, wanted, strict=False):
-            _contains(one, other, where)
+        for item, other in zip(found, wanted, strict=False):
+            _contains(item, other, where)
     elif wanted or found:
         assert found == wanted, where

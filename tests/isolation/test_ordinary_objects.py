@@ -100,7 +100,7 @@ def test_controllers_work_and_a_deleted_namespace_disappears(cluster: Cluster):
     tenant.apply(of.deployment(LEAVING, serviceAccountName="product", container={"image": f"{of.IMAGE}-new"}))
     eventually(lambda: f"{of.IMAGE}-new" in images(cluster), timeout=30)
 
-    # Stricter than what is there: nothing new of it, but what is there can be made smaller.
+    # Stricter than the existing objects: none can be added, but existing ones can be reduced.
     namespace: Manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": LEAVING}}
     only = {"name": LEAVING, "annotations": {"saas-in-eks.io/registries": "registry.example.com/"}}
     assert administrator.send("merge", {**namespace, "metadata": only}).ok
@@ -122,7 +122,7 @@ def _items(cluster: Cluster, kind: str) -> list[Manifest]:
 
 
 def ready(cluster: Cluster, kind: str) -> int:
-    return sum(one.get("status", {}).get("readyReplicas", 0) for one in _items(cluster, kind))
+    return sum(item.get("status", {}).get("readyReplicas", 0) for item in _items(cluster, kind))
 
 
 def pods(cluster: Cluster) -> int:
@@ -130,7 +130,7 @@ def pods(cluster: Cluster) -> int:
 
 
 def images(cluster: Cluster) -> list[str]:
-    return [one["spec"]["containers"][0]["image"] for one in _items(cluster, "pods")]
+    return [item["spec"]["containers"][0]["image"] for item in _items(cluster, "pods")]
 
 
 def test_the_platform_changes_its_own_and_cluster_wide_objects(cluster: Cluster):
@@ -152,12 +152,12 @@ def test_the_platform_changes_its_own_and_cluster_wide_objects(cluster: Cluster)
         of.pod("kube-system", hostNetwork=True, priorityClassName="system-node-critical"),
         of.make("Widget", BASIC, version="example.com/v1"),
     ]
-    answers = [(one["kind"], cluster.administrator.send("apply", one, dry_run=True)) for one in manifests]
+    answers = [(item["kind"], cluster.administrator.send("apply", item, dry_run=True)) for item in manifests]
     assert [(kind, answer.message) for kind, answer in answers if not answer.ok] == []
 
 
 def test_objects_of_any_size_are_judged_to_their_end(cluster: Cluster):
-    """The API server stops an expression that costs too much, and then refuses."""
+    """The API server aborts expensive expressions, and refuses the request."""
     tenant, hosts = cluster.tenant(BASIC), [f"h{number}.{BASIC}.example.net" for number in range(1000)]
     rules = [of.ingress(BASIC, host)["spec"]["rules"][0] for host in hosts]
     containers = [{**of.CONTAINER, "name": f"c{number}"} for number in range(200)]
@@ -180,8 +180,8 @@ def test_no_policy_fails_on_what_it_looks_at(cluster: Cluster):
     def warnings() -> dict[str, object] | None:
         path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
         statuses = {
-            one["metadata"]["name"]: one.get("status", {})
-            for one in cluster.administrator.call("GET", path).body["items"]
+            item["metadata"]["name"]: item.get("status", {})
+            for item in cluster.administrator.call("GET", path).body["items"]
         }
         checked = all("typeChecking" in status for status in statuses.values())
         return {name: status["typeChecking"] for name, status in statuses.items()} if checked else None

@@ -27,7 +27,7 @@ TABLE = Path(__file__).parent / "permissions.md"
 EVERYBODY = "system:authenticated"
 VERBS = "get list watch create update patch delete deletecollection".split()
 SPECIAL = {
-    # Resources that are only names for what somebody may do.
+    # Virtual resources, which exist only for RBAC.
     ("", "users"): ["impersonate", "impersonate:user-info"],
     ("", "groups"): ["impersonate"],
     ("authentication.k8s.io", "uids"): ["impersonate"],
@@ -42,7 +42,7 @@ SPECIAL = {
     ("", "*"): ["get", "*"],
     ("*", "*"): ["get", "*"],
 }
-"""More verbs, and the resources for which they have a meaning."""
+"""Additional verbs, and the resources to which they apply."""
 
 PATHS = (
     "/ /api /apis /healthz /livez /readyz /version /openapi/v2 /openapi/v3 /metrics /metrics/slis /logs/ /debug/pprof"
@@ -62,11 +62,11 @@ THREADS = 4
 
 @dataclass(frozen=True, order=True)
 class Right:
-    """To do something with all objects of a kind."""
+    """A verb on all objects of a resource."""
 
     group: str
     resource: str
-    """With its subresource: deployments/scale."""
+    """Includes the subresource: deployments/scale."""
     verb: str
 
     @property
@@ -134,7 +134,7 @@ def test_access_reviews_agree_with_the_tenants_own_rules_review(cluster: Cluster
 
 
 def review(cluster: Cluster) -> Found:
-    """Ask for everything: some ten thousand questions."""
+    """Ask the API server about every right: some ten thousand requests."""
     own = local()
 
     def allowed(user: str, groups: Sequence[str], **attributes: Mapping[str, str]) -> bool:
@@ -176,7 +176,7 @@ def review(cluster: Cluster) -> Found:
 
 
 def questions(cluster: Cluster) -> list[Right]:
-    """Every resource that is served with every verb that could mean something."""
+    """Every served resource with every meaningful verb."""
     served = {
         (version.rpartition("/")[0], resource["name"]) for version, resource in cluster.administrator.kinds.resources
     }

@@ -13,7 +13,7 @@ from model.kubernetes.manifests import Manifest
 from tests import reachability
 from tests.isolation.report import Network
 from tests.isolation.runner import DEFENDED, UNDEFENDED, Attempt, Record
-from tests.reachability import Connection, JudgeError, Pod, Scenario
+from tests.reachability import Connection, EvaluationError, Pod, Scenario
 
 TABLE = Path(__file__).parent / "reachability.yaml"
 
@@ -26,7 +26,7 @@ def scenario() -> Scenario:
 
 
 def opened_and_closed(scenario: Scenario, policies: list[Manifest]) -> tuple[Cells, Cells]:
-    """The cells that other policies than the scenario's open, and those that they close."""
+    """The cells that changed policies open, and those that they close."""
     found = reachability.matrix(policies, scenario.connections)
     changed = {place for place, allowed in found.items() if allowed != scenario.intended[place]}
     opened = {place for place in changed if found[place]}
@@ -44,7 +44,7 @@ def without(scenario: Scenario, *names: str) -> list[Manifest]:
 
 
 def concerning(namespace: str, cells: Cells) -> Cells:
-    """Those of the cells whose source or destination is the namespace."""
+    """The cells whose source or destination is the namespace."""
     return {(row, column) for row, column in cells if column == namespace or row.split()[0] == namespace}
 
 
@@ -153,5 +153,5 @@ def test_a_policy_that_cyclonus_cannot_read_is_an_error(scenario: Scenario):
     connection = Connection(Pod("basic", "10.0.1.1"), Pod("web", "10.0.1.2"), 8080)
     broken = copy.deepcopy(scenario.policies[0])
     broken["spec"]["egres"] = []
-    with pytest.raises(JudgeError, match="egres"):
-        reachability.judge([broken], [connection])
+    with pytest.raises(EvaluationError, match="egres"):
+        reachability.evaluate([broken], [connection])

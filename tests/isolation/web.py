@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 SECONDS = 45.0
-"""In which Flux has to come to a verdict about a commit; it checks health for half a minute."""
+"""Time limit for Flux' verdict about a commit; it checks health for half a minute."""
 
 FROM_THE_WEB = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "from-the-web"}}
 DEPENDENCY = {"apiVersion": "v2", "name": "more", "version": "1.0.0"}
@@ -44,7 +44,7 @@ class Web(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: it would disturb pytest's output."""
+        """Log nothing, to keep pytest's output clean."""
 
 
 def _chart() -> bytes:
@@ -59,7 +59,7 @@ def _chart() -> bytes:
 
 
 def serve() -> http.server.ThreadingHTTPServer:
-    """Start it, at any free port, until it is shut down."""
+    """Start the server at a free port."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Web)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server

@@ -1,4 +1,4 @@
-"""A project folder, a cluster that says its version, and a small Flux manifest."""
+"""A project folder, a server that answers /version, and a small Flux manifest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CONFIG = {"cluster": "eu", "owner": "acme", "fluxManifest": "install.yaml"}
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Callable[[str], str]]:
-    """Kubeconfigs of clusters that answer to /version with the version asked for."""
+    """Kubeconfigs of servers that answer /version with a given version."""
     servers: list[http.server.ThreadingHTTPServer] = []
 
     def start(version: str) -> str:

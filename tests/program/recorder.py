@@ -138,7 +138,7 @@ class Recording:
     def of(self, type_: str) -> list[Registration]:
         return [r for r in self.registrations.values() if r.type == type_]
 
-    def one(self, type_: str, name: str) -> Registration:
+    def resource(self, type_: str, name: str) -> Registration:
         found = [r for r in self.of(type_) if r.name == name]
         assert len(found) == 1, f"{len(found)} of {type_} {name}; there are {sorted(r.urn for r in self.of(type_))}"
         return found[0]
@@ -157,7 +157,7 @@ class Recording:
 
 
 class ProgramError(Exception):
-    """The program stopped with this message."""
+    """The program failed with this message."""
 
 
 def run(
@@ -169,7 +169,7 @@ def run(
     github: Github | None = None,
     answers: Mapping[str, Any] | None = None,
 ) -> Recording:
-    """Run the program in `folder`, which holds its files. Raises ProgramError where it stops with a message."""
+    """Run the program in `folder`, which holds its files. Raises ProgramError if it fails with a message."""
 
     def program() -> None:
         runpy.run_path(str(folder / "__main__.py"), run_name="__main__")
@@ -231,7 +231,7 @@ TAGS = {"Project": "saas", "Stack": "prod-eu"}
 
 
 def aws_context(*, prefix: str = "saas-prod-eu", protected: bool = True) -> AwsContext:
-    """A context for components that are tried by themselves; to be called in a running program."""
+    """An AwsContext for tests of single components; call it in a running program."""
     return AwsContext(
         provider=aws.Provider("aws", region="eu-west-1"),
         region="eu-west-1",
@@ -259,7 +259,7 @@ def project(folder: Path, tenants: str, manifest: str, kubeconfig: str) -> Path:
 
 
 def _plain(value: Any) -> Any:
-    """Without the marks of secrets, which deserializing moves up to what holds them."""
+    """The value without secret marks, which deserialization moves up to the containers."""
     value = rpc.unwrap_rpc_secret(value) if isinstance(value, dict) and rpc.is_rpc_secret(value) else value
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}

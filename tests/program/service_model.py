@@ -11,8 +11,8 @@ import botocore.session
 from tests.program.recorder import Recording
 
 OPERATIONS: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
-    # A Pulumi type; the service and operation that make it; inputs that are called otherwise there. What goes into
-    # another operation or place is named with its path; "" for what a provider keeps to itself.
+    # Pulumi type -> service, operation that creates it, and inputs with another name there. Inputs of another operation
+    # or place have a path; "" for inputs that the provider does not send.
     "aws:ecr/repository:Repository": (
         "ecr",
         "CreateRepository",
@@ -50,7 +50,7 @@ INSIDE = {
     "fromemailaddress": "from",
     "attributesrequireverificationbeforeupdates": "attributesrequireverificationbeforeupdate",
 }
-"""What is called otherwise further inside, in lower case."""
+"""Nested properties with another name in the API, in lower case."""
 UNICODE = {
     r"\p{Z}": " ",
     r"\p{L}": "a-zA-Z",
@@ -59,11 +59,11 @@ UNICODE = {
     r"\p{S}": "$+<=>^`|~",
     r"\p{P}": r"!-#%-*,-/:;?@\[-\]_{}",
 }
-"""Character classes that Python's expressions lack, as far as ASCII goes."""
+"""ASCII replacements of character classes that Python's regular expressions lack."""
 
 
 def problems(recording: Recording) -> list[str]:
-    """Everything registered that its service would refuse, of the types in OPERATIONS."""
+    """Registered resources of the types in OPERATIONS that their service would refuse."""
     session = botocore.session.get_session()
     found: list[str] = []
     for registration in recording.registrations.values():

@@ -40,10 +40,10 @@ def provision(preview: bool = False, *, protected: bool = True, **settings: Any)
 
 
 def test_the_endpoint_is_private_unless_public_access_is_set() -> None:
-    private = provision().one(CLUSTER, "prod-eu").inputs
+    private = provision().resource(CLUSTER, "prod-eu").inputs
     assert private["endpointPrivateAccess"] is True
     assert private["endpointPublicAccess"] is False
-    public = provision(publicAccess=["203.0.113.0/24"]).one(CLUSTER, "prod-eu").inputs
+    public = provision(publicAccess=["203.0.113.0/24"]).resource(CLUSTER, "prod-eu").inputs
     assert public["endpointPublicAccess"] is True
     assert public["publicAccessCidrs"] == ["203.0.113.0/24"]
 
@@ -51,23 +51,23 @@ def test_the_endpoint_is_private_unless_public_access_is_set() -> None:
 def test_access_is_by_access_entries_only() -> None:
     viewer = "arn:aws:iam::123456789012:role/preview"
     recording = provision(viewers=[viewer])
-    assert recording.one(CLUSTER, "prod-eu").inputs["authenticationMode"] == "API"
+    assert recording.resource(CLUSTER, "prod-eu").inputs["authenticationMode"] == "API"
     entries = {entry.inputs["principalArn"]: entry.urn for entry in recording.of(ENTRY)}
     assert entries.keys() == {ROLE, viewer}
-    given = {one.inputs["principalArn"]: one for one in recording.of(ASSOCIATION)}
-    policies = {principal: one.inputs["policyArn"].rpartition("/")[2] for principal, one in given.items()}
+    given = {resource.inputs["principalArn"]: resource for resource in recording.of(ASSOCIATION)}
+    policies = {principal: resource.inputs["policyArn"].rpartition("/")[2] for principal, resource in given.items()}
     assert policies == {ROLE: "AmazonEKSClusterAdminPolicy", viewer: "AmazonEKSViewPolicy"}
-    assert all(entries[principal] in one.depends_on for principal, one in given.items())
-    assert {json.dumps(one.inputs["accessScope"]) for one in given.values()} == {'{"type": "cluster"}'}
+    assert all(entries[principal] in resource.depends_on for principal, resource in given.items())
+    assert {json.dumps(resource.inputs["accessScope"]) for resource in given.values()} == {'{"type": "cluster"}'}
 
 
 def test_access_entries_can_be_removed_from_a_protected_cluster() -> None:
     recording = provision(viewers=["arn:aws:iam::123456789012:role/preview"])
-    assert not recording.one(CLUSTER, "prod-eu").inputs.get("accessEntries")
-    for one in (*recording.of(ENTRY), *recording.of(ASSOCIATION)):
-        assert not one.request.protect
+    assert not recording.resource(CLUSTER, "prod-eu").inputs.get("accessEntries")
+    for resource in (*recording.of(ENTRY), *recording.of(ASSOCIATION)):
+        assert not resource.request.protect
         # What is in the component is protected with it.
-        assert "eks:index:Cluster" not in one.urn
+        assert "eks:index:Cluster" not in resource.urn
 
 
 def test_a_viewer_becomes_administrator_without_a_replacement() -> None:
@@ -80,21 +80,21 @@ def test_a_viewer_becomes_administrator_without_a_replacement() -> None:
 
 def test_the_kubernetes_provider_waits_for_the_access_entries() -> None:
     recording = provision()
-    provider = recording.one("pulumi:providers:kubernetes", "prod-eu")
-    assert {one.urn for one in recording.of(ASSOCIATION)} <= recording.needs(provider)
+    provider = recording.resource("pulumi:providers:kubernetes", "prod-eu")
+    assert {resource.urn for resource in recording.of(ASSOCIATION)} <= recording.needs(provider)
 
 
 def test_services_have_the_addresses_that_network_policies_assume() -> None:
-    assert provision().one(CLUSTER, "prod-eu").inputs["kubernetesServiceIpAddressRange"] == "172.20.0.0/16"
+    assert provision().resource(CLUSTER, "prod-eu").inputs["kubernetesServiceIpAddressRange"] == "172.20.0.0/16"
 
 
 def test_secrets_and_logs_are_encrypted_from_the_first_on() -> None:
     recording = provision()
-    cluster = recording.one(CLUSTER, "prod-eu")
+    cluster = recording.resource(CLUSTER, "prod-eu")
     keys = recording.of("aws:kms/key:Key")
     assert cluster.inputs["encryptionConfigKeyArn"].endswith(":prod-eu-secrets")
     assert all(key.inputs["enableKeyRotation"] and key.request.protect for key in keys)
-    group = recording.one("aws:cloudwatch/logGroup:LogGroup", "prod-eu")
+    group = recording.resource("aws:cloudwatch/logGroup:LogGroup", "prod-eu")
     assert group.inputs["kmsKeyId"].endswith(":prod-eu-logs")
     assert group.urn in recording.needs(cluster)
     assert set(cluster.inputs["enabledClusterLogTypes"]) == {
@@ -108,46 +108,46 @@ def test_secrets_and_logs_are_encrypted_from_the_first_on() -> None:
 
 @pytest.mark.parametrize("protected", [True, False])
 def test_a_protected_cluster_refuses_deletion_on_both_sides(protected: bool) -> None:
-    cluster = provision(protected=protected).one(CLUSTER, "prod-eu")
+    cluster = provision(protected=protected).resource(CLUSTER, "prod-eu")
     assert cluster.request.protect is protected
     assert cluster.inputs["deletionProtection"] is protected
 
 
 def test_no_pod_gets_its_nodes_credentials() -> None:
     recording = provision()
-    options = recording.one("aws:ec2/launchTemplate:LaunchTemplate", "prod-eu-node").inputs["metadataOptions"]
+    options = recording.resource("aws:ec2/launchTemplate:LaunchTemplate", "prod-eu-node").inputs["metadataOptions"]
     assert options["httpTokens"] == "required"
     assert options["httpPutResponseHopLimit"] == 1
-    attached = {one.inputs["policyArn"].rpartition("/")[2] for one in attachments(recording, "prod-eu-node-")}
+    attached = {resource.inputs["policyArn"].rpartition("/")[2] for resource in attachments(recording, "prod-eu-node-")}
     assert attached == {"AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly"}
 
 
 def test_nodes_disks_and_interfaces_carry_the_stacks_tags() -> None:
-    template = provision().one("aws:ec2/launchTemplate:LaunchTemplate", "prod-eu-node").inputs
-    tags = {one["resourceType"]: one["tags"] for one in template["tagSpecifications"]}
+    template = provision().resource("aws:ec2/launchTemplate:LaunchTemplate", "prod-eu-node").inputs
+    tags = {resource["resourceType"]: resource["tags"] for resource in template["tagSpecifications"]}
     assert tags.keys() == {"instance", "volume", "network-interface"}
     assert all(told == {**TAGS, "Name": "saas-prod-eu-node"} for told in tags.values())
 
 
 def attachments(recording: Recording, prefix: str) -> list[Any]:
     found = recording.of("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
-    return [one for one in found if one.name.startswith(prefix)]
+    return [resource for resource in found if resource.name.startswith(prefix)]
 
 
 def test_network_policies_are_enforced_from_the_first_pod_on() -> None:
     recording = provision()
-    network = recording.one(ADDON, "prod-eu-vpc-cni")
+    network = recording.resource(ADDON, "prod-eu-vpc-cni")
     assert json.loads(network.inputs["configurationValues"]) == {"enableNetworkPolicy": "true"}
-    group = recording.one("aws:eks/nodeGroup:NodeGroup", "prod-eu")
+    group = recording.resource("aws:eks/nodeGroup:NodeGroup", "prod-eu")
     assert network.urn in recording.needs(group)
-    assert recording.one(CLUSTER, "prod-eu").inputs["bootstrapSelfManagedAddons"] is False
+    assert recording.resource(CLUSTER, "prod-eu").inputs["bootstrapSelfManagedAddons"] is False
 
 
 def test_addons_that_need_nodes_come_after_them() -> None:
     recording = provision()
-    group = recording.one("aws:eks/nodeGroup:NodeGroup", "prod-eu")
-    assert group.urn in recording.needs(recording.one(ADDON, "prod-eu-coredns"))
-    provider = recording.one("pulumi:providers:kubernetes", "prod-eu")
+    group = recording.resource("aws:eks/nodeGroup:NodeGroup", "prod-eu")
+    assert group.urn in recording.needs(recording.resource(ADDON, "prod-eu-coredns"))
+    provider = recording.resource("pulumi:providers:kubernetes", "prod-eu")
     assert {addon.urn for addon in recording.of(ADDON)} | {group.urn} <= recording.needs(provider)
     assert provider.inputs["clusterIdentifier"] == "prod-eu"
 
@@ -165,7 +165,7 @@ def test_an_upgrade_changes_versions_only() -> None:
 
 
 def test_an_autoscaler_may_change_the_number_of_nodes() -> None:
-    group = provision().one("aws:eks/nodeGroup:NodeGroup", "prod-eu")
+    group = provision().resource("aws:eks/nodeGroup:NodeGroup", "prod-eu")
     assert list(group.request.ignoreChanges) == ["scalingConfig.desiredSize"]
 
 
@@ -187,36 +187,40 @@ def test_a_preview_without_a_cluster_shows_the_same_resources(compute: str) -> N
 
 def test_auto_mode_enforces_network_policies() -> None:
     recording = provision(compute="auto", addons={})
-    switch = recording.one("kubernetes:core/v1:ConfigMap", "network-policies").inputs
+    switch = recording.resource("kubernetes:core/v1:ConfigMap", "network-policies").inputs
     assert switch["metadata"] == {"name": "amazon-vpc-cni", "namespace": "kube-system"}
     assert switch["data"] == {"enable-network-policy-controller": "true"}
-    node_class = recording.one("kubernetes:eks.amazonaws.com/v1:NodeClass", "nodes").inputs["spec"]
+    node_class = recording.resource("kubernetes:eks.amazonaws.com/v1:NodeClass", "nodes").inputs["spec"]
     assert node_class["networkPolicy"] == "DefaultAllow"
     assert node_class["securityGroupSelectorTerms"] == [{"id": "sg-0123456789abcdef0"}]
-    assert recording.one(CLUSTER, "prod-eu").inputs["autoMode"]["computeConfig"] == {"nodePools": []}
+    assert recording.resource(CLUSTER, "prod-eu").inputs["autoMode"]["computeConfig"] == {"nodePools": []}
     assert not recording.of("aws:eks/nodeGroup:NodeGroup")
 
 
 def test_auto_mode_may_tag_its_nodes_and_does() -> None:
     recording = provision(compute="auto", addons={})
-    assert recording.one("kubernetes:eks.amazonaws.com/v1:NodeClass", "nodes").inputs["spec"]["tags"] == TAGS
-    leave = recording.one("aws:iam/rolePolicy:RolePolicy", "prod-eu-tags")
+    assert recording.resource("kubernetes:eks.amazonaws.com/v1:NodeClass", "nodes").inputs["spec"]["tags"] == TAGS
+    leave = recording.resource("aws:iam/rolePolicy:RolePolicy", "prod-eu-tags")
     # In Auto Mode the control plane's role creates nodes.
     assert leave.inputs["role"] == "prod-eu-eksRole-role-0123456"
     statements = json.loads(leave.inputs["policy"])["Statement"]
     assert {"ec2:CreateFleet", "ec2:RunInstances", "ec2:CreateLaunchTemplate"} <= set(statements[0]["Action"])
-    assert all("aws:RequestTag/eks:eks-cluster-name" in one["Condition"]["StringEquals"] for one in statements)
+    assert all(
+        "aws:RequestTag/eks:eks-cluster-name" in resource["Condition"]["StringEquals"] for resource in statements
+    )
     # Images, subnets and security groups, which no tag is put on, are in AWS' own policies of the role.
-    assert [one for one in findings(leave.inputs["policy"]) if not one.startswith("RESOURCE_MISMATCH")] == []
-    assert leave.urn in recording.needs(recording.one("pulumi:providers:kubernetes", "prod-eu"))
+    assert [
+        resource for resource in findings(leave.inputs["policy"]) if not resource.startswith("RESOURCE_MISMATCH")
+    ] == []
+    assert leave.urn in recording.needs(recording.resource("pulumi:providers:kubernetes", "prod-eu"))
 
 
 def test_auto_mode_starts_nodes_before_the_addons_that_run_on_them() -> None:
     recording = provision(compute="auto", addons={"metrics-server": "v0.8.0-eksbuild.3"})
     (addon,) = recording.of(ADDON)
-    assert recording.one(NODE_POOL, "nodes").urn in recording.needs(addon)
+    assert recording.resource(NODE_POOL, "nodes").urn in recording.needs(addon)
     # EKS calls it ready when its pods run, so that nothing on the way to a node may wait for it.
-    assert addon.urn not in recording.needs(recording.one("pulumi:providers:kubernetes", "prod-eu"))
+    assert addon.urn not in recording.needs(recording.resource("pulumi:providers:kubernetes", "prod-eu"))
 
 
 def test_the_clusters_roles_pass_the_iam_linter() -> None:
@@ -244,7 +248,7 @@ def adopt(version: str) -> Recording:
 
 def test_an_adopted_cluster_is_not_changed() -> None:
     recording = adopt("1.36")
-    assert {one.type for one in recording.registrations.values()} - {"pulumi:pulumi:Stack"} == {
+    assert {resource.type for resource in recording.registrations.values()} - {"pulumi:pulumi:Stack"} == {
         "saas:cluster:AdoptedEksCluster",
         "pulumi:providers:aws",
         "pulumi:providers:kubernetes",

@@ -65,28 +65,28 @@ def users(*identities: str, preview: bool = False, protected: bool = True, **set
 
 def test_users_cannot_sign_up_or_change_their_tenant() -> None:
     found = users("client")
-    pool = found.one(POOL, "prod-eu").inputs
+    pool = found.resource(POOL, "prod-eu").inputs
     assert pool["adminCreateUserConfig"] == {"allowAdminCreateUserOnly": True}
-    assert [(one["name"], one["mutable"]) for one in pool["schemas"]] == [("tenant_id", False)]
+    assert [(resource["name"], resource["mutable"]) for resource in pool["schemas"]] == [("tenant_id", False)]
     for client in found.of(CLIENT):
         assert "custom:tenant_id" in client.inputs["readAttributes"]
         assert "custom:tenant_id" not in client.inputs["writeAttributes"]
 
 
 def test_passwords_are_long_and_second_factors_follow_the_settings() -> None:
-    pool = users(mfa="ON").one(POOL, "prod-eu").inputs
+    pool = users(mfa="ON").resource(POOL, "prod-eu").inputs
     assert pool["passwordPolicy"]["minimumLength"] >= 14
     assert (pool["mfaConfiguration"], pool["softwareTokenMfaConfiguration"]) == ("ON", {"enabled": True})
-    assert "softwareTokenMfaConfiguration" not in users(mfa="OFF").one(POOL, "prod-eu").inputs
+    assert "softwareTokenMfaConfiguration" not in users(mfa="OFF").resource(POOL, "prod-eu").inputs
 
 
 def test_threat_protection_is_on_if_the_plan_has_it() -> None:
-    assert users(plan="PLUS").one(POOL, "prod-eu").inputs["userPoolAddOns"] == {"advancedSecurityMode": "ENFORCED"}
-    assert "userPoolAddOns" not in users().one(POOL, "prod-eu").inputs
+    assert users(plan="PLUS").resource(POOL, "prod-eu").inputs["userPoolAddOns"] == {"advancedSecurityMode": "ENFORCED"}
+    assert "userPoolAddOns" not in users().resource(POOL, "prod-eu").inputs
 
 
 def test_a_client_has_no_secret_and_uses_the_authorization_code_flow() -> None:
-    client = users().one(CLIENT, "prod-eu")
+    client = users().resource(CLIENT, "prod-eu")
     assert client.inputs["generateSecret"] is False
     assert client.inputs["allowedOauthFlows"] == ["code"]
     assert "saas-prod-eu/orders.read" in client.inputs["allowedOauthScopes"]
@@ -96,37 +96,37 @@ def test_a_client_has_no_secret_and_uses_the_authorization_code_flow() -> None:
 
 def test_refresh_tokens_rotate_if_the_plan_has_rotation() -> None:
     for plan in ("ESSENTIALS", "PLUS"):
-        client = users(plan=plan).one(CLIENT, "prod-eu").inputs
+        client = users(plan=plan).resource(CLIENT, "prod-eu").inputs
         assert client["refreshTokenRotation"]["feature"] == "ENABLED"
         # Cognito refuses it together with rotation.
         assert client["explicitAuthFlows"] == ["ALLOW_USER_SRP_AUTH"]
-    lite = users(plan="LITE").one(CLIENT, "prod-eu").inputs
+    lite = users(plan="LITE").resource(CLIENT, "prod-eu").inputs
     assert "refreshTokenRotation" not in lite
     assert lite["explicitAuthFlows"] == ["ALLOW_USER_SRP_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"]
 
 
 def test_managed_pages_come_with_a_branding_for_each_client() -> None:
     found = users("client", loginPages="managed")
-    assert found.one(DOMAIN, "prod-eu").inputs["managedLoginVersion"] == 2
+    assert found.resource(DOMAIN, "prod-eu").inputs["managedLoginVersion"] == 2
     styles = found.of("aws:cognito/managedLoginBranding:ManagedLoginBranding")
     assert {style.name for style in styles} == {client.name for client in found.of(CLIENT)} == {"prod-eu", "alpha"}
 
 
 @pytest.mark.parametrize("identity", ["group", "client", "pool"])
 def test_a_tenant_keeps_its_group_in_every_identity_model(identity: str) -> None:
-    groups = {one.urn: one for one in users(identity).of(GROUP)}
+    groups = {resource.urn: resource for resource in users(identity).of(GROUP)}
     kept = groups["urn:pulumi:test::saas-in-eks::saas:identity:TenantIdentity$aws:cognito/userGroup:UserGroup::alpha"]
     assert (kept.inputs["name"], kept.inputs["userPoolId"]) == ("alpha", "prod-eu-id")
 
 
 def test_the_shared_pool_refuses_to_be_deleted() -> None:
-    pool = users().one(POOL, "prod-eu")
+    pool = users().resource(POOL, "prod-eu")
     assert pool.request.protect
     assert pool.inputs["deletionProtection"] == "ACTIVE"
 
 
 def test_a_tenants_own_pool_stays_on_aws_when_the_tenant_is_removed() -> None:
-    pool = users("pool").one(POOL, "alpha")
+    pool = users("pool").resource(POOL, "alpha")
     assert pool.inputs["deletionProtection"] == "ACTIVE"
     assert pool.request.retainOnDelete
     # Otherwise one tenant's removal would fail every tenant's update.
@@ -150,8 +150,10 @@ def test_without_protection_every_pool_is_deleted() -> None:
     ],
 )
 def test_a_tenants_config_map_has_what_verifies_a_token(identity: str, issuer: str, client: str, host: str) -> None:
-    configured = [one for one in users(identity).of("kubernetes:core/v1:ConfigMap") if one.name == "alpha"]
-    assert [one.inputs["metadata"]["namespace"] for one in configured] == ["alpha"]
+    configured = [
+        resource for resource in users(identity).of("kubernetes:core/v1:ConfigMap") if resource.name == "alpha"
+    ]
+    assert [resource.inputs["metadata"]["namespace"] for resource in configured] == ["alpha"]
     data = configured[0].inputs["data"]
     assert data["OIDC_ISSUER"] == f"https://cognito-idp.eu-west-1.amazonaws.com/{issuer}"
     assert data["OIDC_JWKS_URI"] == f"https://cognito-idp.eu-west-1.amazonaws.com/{issuer}/.well-known/jwks.json"
@@ -162,13 +164,13 @@ def test_a_tenants_config_map_has_what_verifies_a_token(identity: str, issuer: s
 
 def test_the_product_is_applied_after_its_identity() -> None:
     found = users("group")
-    config = found.one("kubernetes:core/v1:ConfigMap", "alpha")
-    assert config.urn in found.needs(found.one("kubernetes:kustomize.toolkit.fluxcd.io/v1:Kustomization", "alpha"))
+    config = found.resource("kubernetes:core/v1:ConfigMap", "alpha")
+    assert config.urn in found.needs(found.resource("kubernetes:kustomize.toolkit.fluxcd.io/v1:Kustomization", "alpha"))
 
 
 def test_a_tenants_own_client_may_have_its_own_urls() -> None:
     found = users("client", tenantCallbackUrls=["https://{tenant}.acme.example/callback"])
-    client = found.one(CLIENT, "alpha").inputs
+    client = found.resource(CLIENT, "alpha").inputs
     assert client["callbackUrls"] == ["https://alpha.acme.example/callback"]
     assert client["logoutUrls"] == SETTINGS["logoutUrls"]
 

@@ -90,7 +90,7 @@ def names(registrations: list[Registration]) -> set[str]:
 
 
 def trust_of(recording: Recording) -> str:
-    return recording.one(ROLE, "eu-flow-logs").inputs["assumeRolePolicy"]
+    return recording.resource(ROLE, "eu-flow-logs").inputs["assumeRolePolicy"]
 
 
 def statements(policy: str) -> list[dict[str, Any]]:
@@ -100,7 +100,7 @@ def statements(policy: str) -> list[dict[str, Any]]:
 def test_every_zone_has_a_private_and_a_public_subnet() -> None:
     recording = network(zones=["a", "c"])
     subnets = {subnet.name: subnet.inputs for subnet in recording.of(SUBNET)}
-    assert {name: (it["availabilityZone"], it["cidrBlock"]) for name, it in subnets.items()} == {
+    assert {name: (item["availabilityZone"], item["cidrBlock"]) for name, item in subnets.items()} == {
         "eu-private-a": ("eu-west-1a", "10.0.0.0/19"),
         "eu-private-c": ("eu-west-1c", "10.0.64.0/19"),
         "eu-public-a": ("eu-west-1a", "10.0.224.0/22"),
@@ -108,18 +108,18 @@ def test_every_zone_has_a_private_and_a_public_subnet() -> None:
     }
     assert recording.outputs["private"] == ["eu-private-a-id", "eu-private-c-id"]
     assert recording.outputs["public"] == ["eu-public-a-id", "eu-public-c-id"]
-    assert not any(it["mapPublicIpOnLaunch"] for it in subnets.values())
+    assert not any(item["mapPublicIpOnLaunch"] for item in subnets.values())
 
 
 def test_load_balancers_and_karpenter_find_their_subnets_by_tags() -> None:
     recording = network()
-    assert recording.one(SUBNET, "eu-private-a").inputs["tags"] == {
+    assert recording.resource(SUBNET, "eu-private-a").inputs["tags"] == {
         "Name": "saas-in-eks-test-private-a",
         "kubernetes.io/cluster/eu": "shared",
         "kubernetes.io/role/internal-elb": "1",
         "karpenter.sh/discovery": "eu",
     }
-    assert recording.one(SUBNET, "eu-public-a").inputs["tags"] == {
+    assert recording.resource(SUBNET, "eu-public-a").inputs["tags"] == {
         "Name": "saas-in-eks-test-public-a",
         "kubernetes.io/cluster/eu": "shared",
         "kubernetes.io/role/elb": "1",
@@ -128,18 +128,20 @@ def test_load_balancers_and_karpenter_find_their_subnets_by_tags() -> None:
 
 def test_the_vpc_has_dns_and_an_empty_default_security_group() -> None:
     recording = network()
-    vpc = recording.one(VPC, "eu").inputs
+    vpc = recording.resource(VPC, "eu").inputs
     assert vpc["enableDnsSupport"] is vpc["enableDnsHostnames"] is True
-    group = recording.one("aws:ec2/defaultSecurityGroup:DefaultSecurityGroup", "eu").inputs
+    group = recording.resource("aws:ec2/defaultSecurityGroup:DefaultSecurityGroup", "eu").inputs
     assert group["vpcId"] == "eu-id"
     assert not {"ingress", "egress"} & set(group)
 
 
 def private_routes(recording: Recording) -> dict[str, str]:
     """Where each private subnet's route table leads to; empty where it leads nowhere."""
-    tables = {it.inputs["subnetId"]: it.inputs["routeTableId"] for it in recording.of(ASSOCIATION)}
+    tables = {item.inputs["subnetId"]: item.inputs["routeTableId"] for item in recording.of(ASSOCIATION)}
     routes = {
-        it.inputs["routeTableId"]: it.inputs["natGatewayId"] for it in recording.of(ROUTE) if "private" in it.name
+        item.inputs["routeTableId"]: item.inputs["natGatewayId"]
+        for item in recording.of(ROUTE)
+        if "private" in item.name
     }
     return {subnet: routes.get(tables[subnet], "") for subnet in recording.outputs["private"]}
 
@@ -147,7 +149,7 @@ def private_routes(recording: Recording) -> dict[str, str]:
 def test_nat_per_zone_keeps_zones_independent() -> None:
     recording = network(nat="perZone")
     assert private_routes(recording) == {f"eu-private-{zone}-id": f"eu-{zone}-id" for zone in "abc"}
-    assert {it.name: it.inputs["subnetId"] for it in recording.of(NAT)} == {
+    assert {item.name: item.inputs["subnetId"] for item in recording.of(NAT)} == {
         f"eu-{zone}": f"eu-public-{zone}-id" for zone in "abc"
     }
     assert recording.outputs["egress"] == [f"address of eu-nat-{zone}" for zone in "abc"]
@@ -205,7 +207,7 @@ def test_adding_a_zone_replaces_nothing() -> None:
 
 
 def test_gateway_endpoints_are_in_every_private_route_table() -> None:
-    endpoint = network(endpoints=["s3", "dynamodb"]).one(ENDPOINT, "eu-dynamodb").inputs
+    endpoint = network(endpoints=["s3", "dynamodb"]).resource(ENDPOINT, "eu-dynamodb").inputs
     assert endpoint["serviceName"] == "com.amazonaws.eu-west-1.dynamodb"
     assert endpoint["vpcEndpointType"] == "Gateway"
     assert endpoint["routeTableIds"] == ["eu-private-a-id", "eu-private-b-id", "eu-private-c-id"]
@@ -214,13 +216,13 @@ def test_gateway_endpoints_are_in_every_private_route_table() -> None:
 def test_interface_endpoints_serve_the_vpc_only_with_private_dns() -> None:
     recording = network(cidr="10.7.0.0/16", endpoints=["ecr.api", "sts"])
     assert names(recording.of(ENDPOINT)) == {"eu-ecr.api", "eu-sts"}
-    endpoint = recording.one(ENDPOINT, "eu-ecr.api").inputs
+    endpoint = recording.resource(ENDPOINT, "eu-ecr.api").inputs
     assert endpoint["serviceName"] == "com.amazonaws.eu-west-1.ecr.api"
     assert endpoint["vpcEndpointType"] == "Interface"
     assert endpoint["privateDnsEnabled"] is True
     assert endpoint["subnetIds"] == recording.outputs["private"]
     assert endpoint["securityGroupIds"] == ["eu-endpoints-id"]
-    group = recording.one("aws:ec2/securityGroup:SecurityGroup", "eu-endpoints").inputs
+    group = recording.resource("aws:ec2/securityGroup:SecurityGroup", "eu-endpoints").inputs
     assert not {"ingress", "egress"} & set(group)
     (rule,) = recording.of("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
     assert rule.inputs["securityGroupId"] == "eu-endpoints-id"
@@ -243,7 +245,7 @@ def test_flow_logs_are_encrypted_and_retained_as_configured() -> None:
     assert group.inputs["kmsKeyId"].endswith(":eu-flow-logs")
     assert key.inputs["enableKeyRotation"] is True
     arn = f"arn:aws:logs:eu-west-1:123456789012:log-group:{group.inputs['name']}"
-    (service,) = (it for it in statements(key.inputs["policy"]) if "Service" in it["Principal"])
+    (service,) = (item for item in statements(key.inputs["policy"]) if "Service" in item["Principal"])
     assert service["Principal"] == {"Service": "logs.eu-west-1.amazonaws.com"}
     assert service["Condition"] == {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": arn}}
     assert (log.inputs["trafficType"], log.inputs["vpcId"]) == ("ALL", "eu-id")
@@ -257,9 +259,9 @@ def test_the_flow_logs_role_writes_to_its_log_group_only() -> None:
     (policy,) = recording.of("aws:iam/rolePolicy:RolePolicy")
     group = f"arn:aws:logs:eu-west-1:123456789012:log-group:{recording.of(LOG_GROUP)[0].inputs['name']}"
     allowed = statements(policy.inputs["policy"])
-    writing = [it for it in allowed if it["Action"] != ["logs:DescribeLogGroups"]]
+    writing = [item for item in allowed if item["Action"] != ["logs:DescribeLogGroups"]]
     assert len(writing) == 2
-    assert all(resource.startswith(f"{group}:") for it in writing for resource in it["Resource"])
+    assert all(resource.startswith(f"{group}:") for item in writing for resource in item["Resource"])
     assert policy.urn in recording.of(FLOW_LOG)[0].depends_on
     (key,) = recording.of(KEY)
     for written in (trust_of(recording), policy.inputs["policy"], key.inputs["policy"]):
@@ -275,7 +277,9 @@ def test_without_flow_logs_there_is_no_role_and_no_key() -> None:
 @pytest.mark.parametrize("protected", [True, False])
 def test_irreplaceable_resources_are_protected(protected: bool) -> None:
     recording = network(protected=protected)
-    kept = {f"{it.type.split(':')[-1]} {it.name}" for it in recording.registrations.values() if it.request.protect}
+    kept = {
+        f"{item.type.split(':')[-1]} {item.name}" for item in recording.registrations.values() if item.request.protect
+    }
     everything = {"Vpc eu", "Eip eu-nat-a", "Eip eu-nat-b", "Eip eu-nat-c", "LogGroup eu-flow-logs", "Key eu-flow-logs"}
     assert kept == (everything if protected else set())
 
@@ -292,18 +296,18 @@ def test_routes_and_endpoints_outlive_nodes() -> None:
         GATEWAY,
         "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
     ):
-        assert {it.urn for it in recording.of(type_)} <= needed, type_
+        assert {item.urn for item in recording.of(type_)} <= needed, type_
     # An internet gateway is not detached while an address of a NAT gateway is mapped through it.
     (gateway,) = recording.of(GATEWAY)
     for address in recording.of(ADDRESS):
         assert gateway.urn in recording.needs(address)
     for nat in recording.of(NAT):
-        assert recording.one(ROUTE, "eu-public").urn in recording.needs(nat)
+        assert recording.resource(ROUTE, "eu-public").urn in recording.needs(nat)
 
 
 def all_aws_resources_use_the_given_provider(recording: Recording) -> bool:
-    own = [it for it in recording.registrations.values() if it.type.startswith("aws:")]
-    return bool(own) and all("pulumi:providers:aws::aws::" in it.request.provider for it in own)
+    own = [item for item in recording.registrations.values() if item.type.startswith("aws:")]
+    return bool(own) and all("pulumi:providers:aws::aws::" in item.request.provider for item in own)
 
 
 def test_every_resource_uses_the_stacks_aws_provider() -> None:
@@ -316,14 +320,14 @@ def test_a_preview_without_ids_registers_the_same_resources(nat: str) -> None:
     preview, update = network(nat=nat, endpoints=endpoints, preview=True), network(nat=nat, endpoints=endpoints)
     assert set(preview.registrations) == set(update.registrations)
     assert len(preview.outputs["private"]) == 3
-    assert all(isinstance(one, pulumi.output.Unknown) for one in preview.outputs["private"])
-    assert preview.one(SUBNET, "eu-private-b").inputs["cidrBlock"] == "10.0.32.0/19"
+    assert all(isinstance(item, pulumi.output.Unknown) for item in preview.outputs["private"])
+    assert preview.resource(SUBNET, "eu-private-b").inputs["cidrBlock"] == "10.0.32.0/19"
 
 
 @pytest.mark.parametrize("preview", [False, True])
 def test_an_existing_network_is_not_changed(preview: bool) -> None:
     recording = existing("vpc-0000000a", ["subnet-0000000a", "subnet-0000000b"], ["subnet-000000aa"], preview=preview)
-    assert [it.type for it in recording.registrations.values() if it.type.startswith("aws:")] == []
+    assert [item.type for item in recording.registrations.values() if item.type.startswith("aws:")] == []
     assert len(recording.outputs["private"]) == 2
     assert len(recording.outputs["public"]) == 1
     if not preview:
@@ -359,8 +363,8 @@ def test_an_unusable_existing_network_is_refused(case: str) -> None:
     with pytest.raises(ProgramError) as refused:
         existing(vpc, private, public)
     message = str(refused.value)
-    for one in (NOT_IN_IT, ONE_ZONE, NO_NAMES, *said):
-        assert (one in message) == (one in said), message
+    for item in (NOT_IN_IT, ONE_ZONE, NO_NAMES, *said):
+        assert (item in message) == (item in said), message
 
 
 def test_missing_load_balancer_tags_of_an_existing_network_are_warned_of(

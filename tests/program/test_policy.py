@@ -40,25 +40,25 @@ UNKNOWN_VALUE = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 def resources(recording: Recording) -> list[Resource]:
     """Everything that the program registered, as the rules see it."""
     registered = recording.registrations
-    return [_resource(one, registered) for one in registered.values() if one.type != "pulumi:pulumi:Stack"]
+    return [_resource(item, registered) for item in registered.values() if item.type != "pulumi:pulumi:Stack"]
 
 
-def _resource(one: Registration, registered: Mapping[str, Registration]) -> Resource:
-    made_by = registered.get(one.request.provider.rpartition("::")[0])
+def _resource(item: Registration, registered: Mapping[str, Registration]) -> Resource:
+    made_by = registered.get(item.request.provider.rpartition("::")[0])
     return Resource(
-        type=one.type,
-        name=one.name,
-        urn=one.urn,
-        props=_props(one),
-        protect=one.request.protect,
-        retain_on_delete=one.request.retainOnDelete,
-        parent=one.parent,
+        type=item.type,
+        name=item.name,
+        urn=item.urn,
+        props=_props(item),
+        protect=item.request.protect,
+        retain_on_delete=item.request.retainOnDelete,
+        parent=item.parent,
         provider=Provider(made_by.type, _props(made_by)) if made_by else None,
     )
 
 
-def _props(one: Registration) -> dict[str, Any]:
-    return _marked(json_format.MessageToDict(one.request.object))
+def _props(item: Registration) -> dict[str, Any]:
+    return _marked(json_format.MessageToDict(item.request.object))
 
 
 def _marked(value: Any) -> Any:
@@ -119,19 +119,19 @@ def test_a_tenant_with_its_own_user_pool_breaks_no_rule(
 ) -> None:
     tenant = '  - {name: tenant-003, identity: pool, source: {url: "https://github.com/acme/a", branch: main}}\n'
     recording = program(run, "prod-eu", preview=preview, more_tenants=tenant)
-    pool = recording.one("aws:cognito/userPool:UserPool", "tenant-003")
+    pool = recording.resource("aws:cognito/userPool:UserPool", "tenant-003")
     assert (pool.request.retainOnDelete, pool.request.protect) == (True, False)
     assert broken(recording, allowed) == []
-    told = [replace(one, retain_on_delete=None) for one in resources(recording)]
-    assert [one.urn for one in told if list(broken_by(one, protected_data))] == [], "as the engine tells it"
+    told = [replace(item, retain_on_delete=None) for item in resources(recording)]
+    assert [item.urn for item in told if list(broken_by(item, protected_data))] == [], "as the engine tells it"
 
 
 def test_the_tenants_boundary_is_the_only_exception(
     allowed: dict[str, dict[str, Any]],
 ) -> None:
     def wide(permitted: Mapping[str, Mapping[str, Any]]) -> list[str]:
-        return [one for one in broken(recording, permitted) if one.startswith("narrow-permissions")]
+        return [item for item in broken(recording, permitted) if item.startswith("narrow-permissions")]
 
     recording = roles("shop", "cafe")
-    assert {one.split(": ")[1] for one in wide({})} == {"aws:iam/policy:Policy tenants"}
+    assert {item.split(": ")[1] for item in wide({})} == {"aws:iam/policy:Policy tenants"}
     assert wide(allowed) == []

@@ -39,7 +39,7 @@ def run_production(run: Run, preview: bool = False, **aws: Any) -> Recording:
 def test_productions_preview_shows_every_resource(run: Run) -> None:
     planned, made = run_production(run, preview=True), run_production(run)
     assert planned.registrations.keys() == made.registrations.keys()
-    components = {one.type for one in made.registrations.values() if one.type.startswith("saas:")}
+    components = {resource.type for resource in made.registrations.values() if resource.type.startswith("saas:")}
     assert components >= {
         "saas:network:Network",
         "saas:cluster:EksCluster",
@@ -54,23 +54,23 @@ def test_productions_preview_shows_every_resource(run: Run) -> None:
 
 def test_everything_in_the_cluster_waits_for_its_nodes(run: Run) -> None:
     recording = run_production(run)
-    group = recording.one("aws:eks/nodeGroup:NodeGroup", "prod-eu").urn
-    provider = recording.one("pulumi:providers:kubernetes", "prod-eu")
+    group = recording.resource("aws:eks/nodeGroup:NodeGroup", "prod-eu").urn
+    provider = recording.resource("pulumi:providers:kubernetes", "prod-eu")
     assert group in recording.needs(provider)
-    for one in recording.registrations.values():
-        if one.type.startswith("kubernetes:"):
-            assert one.request.provider.startswith(provider.urn)
+    for resource in recording.registrations.values():
+        if resource.type.startswith("kubernetes:"):
+            assert resource.request.provider.startswith(provider.urn)
 
 
 def test_every_aws_resource_uses_the_stacks_aws_provider(run: Run) -> None:
     recording = run_production(run)
-    provider = recording.one("pulumi:providers:aws", "aws")
+    provider = recording.resource("pulumi:providers:aws", "aws")
     assert provider.inputs["allowedAccountIds"] == '["123456789012"]'
     for tag in ("Project", "Stack"):
         assert tag in provider.inputs["defaultTags"]
-    for one in recording.registrations.values():
-        if one.type.startswith("aws:"):
-            assert one.request.provider.startswith(provider.urn), one.urn
+    for resource in recording.registrations.values():
+        if resource.type.startswith("aws:"):
+            assert resource.request.provider.startswith(provider.urn), resource.urn
 
 
 def test_resources_with_data_are_protected_until_protection_is_off(run: Run) -> None:
@@ -84,14 +84,14 @@ def test_resources_with_data_are_protected_until_protection_is_off(run: Run) -> 
     }
     for protection in (True, False):
         recording = run_production(run, protection=protection)
-        found = [one for one in recording.registrations.values() if one.type in holds_data]
-        assert {one.type for one in found} == holds_data
-        assert all(one.request.protect is protection for one in found)
+        found = [resource for resource in recording.registrations.values() if resource.type in holds_data]
+        assert {resource.type for resource in found} == holds_data
+        assert all(resource.request.protect is protection for resource in found)
 
 
 def test_a_tenants_config_map_tells_how_to_verify_tokens(run: Run) -> None:
     recording = run_production(run)
-    config_map = recording.one("kubernetes:core/v1:ConfigMap", "tenant-001")
+    config_map = recording.resource("kubernetes:core/v1:ConfigMap", "tenant-001")
     assert config_map.inputs["metadata"]["namespace"] == "tenant-001"
     assert config_map.inputs["data"]["OIDC_ISSUER"].startswith("https://cognito-idp.eu-west-1.")
     assert config_map.inputs["data"]["OIDC_TENANT"] == "tenant-001"
@@ -102,15 +102,15 @@ def test_adding_a_tenant_changes_no_other_resource(run: Run) -> None:
     tenants = (CHECKOUT / "tenants.yaml").read_text()
     another = NEW_TENANT.replace("tenant-of-a-pull-request", "tenant-003")
     after = run(tenants + another, config=production(), stack_name="prod-eu")
-    for urn, one in before.registrations.items():
-        assert after.registrations[urn].inputs == one.inputs
+    for urn, resource in before.registrations.items():
+        assert after.registrations[urn].inputs == resource.inputs
     new = after.registrations.keys() - before.registrations.keys()
     assert new
     # The first tenant with a role of its own brings the boundary that all of them will share.
     assert {urn.split("::")[-1].partition("/")[0] for urn in new} == {"tenant-003", "tenants"}
-    assert after.one("aws:iam/role:Role", "tenant-003").inputs["permissionsBoundary"].endswith(":tenants")
-    association = after.one("aws:eks/podIdentityAssociation:PodIdentityAssociation", "tenant-003").urn
-    applied = after.one("kubernetes:kustomize.toolkit.fluxcd.io/v1:Kustomization", "tenant-003")
+    assert after.resource("aws:iam/role:Role", "tenant-003").inputs["permissionsBoundary"].endswith(":tenants")
+    association = after.resource("aws:eks/podIdentityAssociation:PodIdentityAssociation", "tenant-003").urn
+    applied = after.resource("kubernetes:kustomize.toolkit.fluxcd.io/v1:Kustomization", "tenant-003")
     assert association in after.needs(applied)
 
 
@@ -124,10 +124,10 @@ def test_a_version_near_the_end_of_support_is_warned_of(run: Run, monkeypatch: p
 
 def test_nodes_carry_the_providers_default_tags(run: Run) -> None:
     recording = run_production(run)
-    given = json.loads(recording.one("pulumi:providers:aws", "aws").inputs["defaultTags"])["tags"]
+    given = json.loads(recording.resource("pulumi:providers:aws", "aws").inputs["defaultTags"])["tags"]
     assert given["Stack"] == "prod-eu"
-    template = recording.one("aws:ec2/launchTemplate:LaunchTemplate", "prod-eu-node").inputs
-    assert all(given.items() <= one["tags"].items() for one in template["tagSpecifications"])
+    template = recording.resource("aws:ec2/launchTemplate:LaunchTemplate", "prod-eu-node").inputs
+    assert all(given.items() <= resource["tags"].items() for resource in template["tagSpecifications"])
 
 
 VPC = "vpc-0123456789abcdef0"
@@ -144,12 +144,12 @@ THEIRS = {
 
 
 def test_eks_chooses_service_addresses_in_an_existing_vpc_only(run: Run) -> None:
-    made = run_production(run).one("eks:index:Cluster", "prod-eu").inputs
+    made = run_production(run).resource("eks:index:Cluster", "prod-eu").inputs
     assert made["kubernetesServiceIpAddressRange"] == "172.20.0.0/16"
     config = production()
     config["aws"]["network"] = {"existing": {"vpc": VPC, "privateSubnets": [*SUBNETS]}}
     recording = run((CHECKOUT / "tenants.yaml").read_text(), config=config, stack_name="prod-eu", answers=THEIRS)
-    assert "kubernetesServiceIpAddressRange" not in recording.one("eks:index:Cluster", "prod-eu").inputs
+    assert "kubernetesServiceIpAddressRange" not in recording.resource("eks:index:Cluster", "prod-eu").inputs
 
 
 def test_the_names_of_a_stack_leave_room_for_every_role(run: Run) -> None:

@@ -32,7 +32,7 @@ def test_a_preview_registers_what_the_update_registers(run: Run) -> None:
 
 def test_order_definitions_permissions_controllers_reconciled(run: Run) -> None:
     recording = run()
-    definitions = {r.urn for r in recording.of(DEFINITION)} | {recording.one(NAMESPACE, "flux-system").urn}
+    definitions = {r.urn for r in recording.of(DEFINITION)} | {recording.resource(NAMESPACE, "flux-system").urn}
     accounts = [r for r in recording.of("kubernetes:core/v1:ServiceAccount") if "FluxInstallation" in r.urn]
     controllers = recording.of(DEPLOYMENT)
     assert len(definitions) == 5
@@ -40,7 +40,7 @@ def test_order_definitions_permissions_controllers_reconciled(run: Run) -> None:
     assert all(definitions <= account.depends_on for account in accounts)
     assert all({a.urn for a in accounts} <= controller.depends_on for controller in controllers)
     # A Service becomes ready with a pod of its controller: a controller that waited for its own would wait forever.
-    service = recording.one("kubernetes:core/v1:Service", "source-controller")
+    service = recording.resource("kubernetes:core/v1:Service", "source-controller")
     behind_it = {controller.name for controller in controllers if service.urn in recording.needs(controller)}
     assert behind_it == {"kustomize-controller"}
     for reconciled in (*recording.of(GIT_REPOSITORY), *recording.of(KUSTOMIZATION)):
@@ -49,19 +49,19 @@ def test_order_definitions_permissions_controllers_reconciled(run: Run) -> None:
 
 def test_a_tenant_is_removed_in_the_order_that_lets_flux_prune(run: Run) -> None:
     recording = run()
-    kustomization = recording.one(KUSTOMIZATION, "alpha")
-    source = recording.one(GIT_REPOSITORY, "alpha")
-    binding = recording.one("kubernetes:rbac.authorization.k8s.io/v1:RoleBinding", "alpha/reconciler/admin")
+    kustomization = recording.resource(KUSTOMIZATION, "alpha")
+    source = recording.resource(GIT_REPOSITORY, "alpha")
+    binding = recording.resource("kubernetes:rbac.authorization.k8s.io/v1:RoleBinding", "alpha/reconciler/admin")
     account = next(r for r in recording.of("kubernetes:core/v1:ServiceAccount") if r.name == "alpha")
-    namespace = recording.one(NAMESPACE, "alpha")
+    namespace = recording.resource(NAMESPACE, "alpha")
     assert {source.urn, binding.urn, account.urn} <= kustomization.depends_on
     assert namespace.urn in source.depends_on & binding.depends_on & account.depends_on
-    assert recording.one(SECRET, "alpha").urn in source.depends_on
+    assert recording.resource(SECRET, "alpha").urn in source.depends_on
     assert binding.request.deletedWith == account.request.deletedWith == namespace.urn
 
 
 def test_the_infra_repository_outlives_the_stack(run: Run) -> None:
-    repository = run().one(REPOSITORY, "saas-in-eks-infra")
+    repository = run().resource(REPOSITORY, "saas-in-eks-infra")
     assert repository.request.retainOnDelete
     assert repository.inputs["visibility"] == "private"
     assert repository.request.importId == ""
@@ -78,7 +78,7 @@ def test_an_existing_infra_repository_is_adopted(run: Run) -> None:
             }
         }
     )
-    assert run(github=github).one(REPOSITORY, "saas-in-eks-infra").request.importId == "saas-in-eks-infra"
+    assert run(github=github).resource(REPOSITORY, "saas-in-eks-infra").request.importId == "saas-in-eks-infra"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_an_unsuitable_infra_repository_is_not_adopted(run: Run, existing: dict[
 
 
 def test_the_deploy_key_is_titled_as_by_flux_bootstrap(run: Run) -> None:
-    key = run().one(KEY, "flux-system")
+    key = run().resource(KEY, "flux-system")
     assert key.inputs["title"] == "flux-system-main-flux-system-./clusters/eu"
     assert key.inputs["readOnly"] is True
     assert key.inputs["key"] == "ecdsa-sha2-nistp384 AAAA"
@@ -119,9 +119,9 @@ def test_git_holds_what_pulumi_applies(run: Run) -> None:
     applied = [r.inputs for r in recording.registrations.values() if "FluxInstallation$kubernetes:" in r.urn]
     assert sorted(map(_identity, committed)) == sorted(map(_identity, applied))
     # Except for the secret host name under which kustomize-controller fetches artifacts.
-    other = [one for one in committed if one not in applied]
-    assert [_identity(one) for one in other] == [("Deployment", "kustomize-controller")]
-    host = _environment(recording.one(DEPLOYMENT, "kustomize-controller"))[ARTIFACT_HOST]
+    other = [resource for resource in committed if resource not in applied]
+    assert [_identity(resource) for resource in other] == [("Deployment", "kustomize-controller")]
+    host = _environment(recording.resource(DEPLOYMENT, "kustomize-controller"))[ARTIFACT_HOST]
     assert with_secret_artifact_host(other[0], host, "10.0.0.17") in applied
     assert yaml.safe_load(files[f"{folder}/kustomization.yaml"])["resources"] == [
         "gotk-components.yaml",
@@ -134,20 +134,20 @@ def test_git_holds_what_pulumi_applies(run: Run) -> None:
 
 
 def test_lockdown_is_the_default(run: Run) -> None:
-    locked = _arguments(run().one(DEPLOYMENT, "kustomize-controller"))
+    locked = _arguments(run().resource(DEPLOYMENT, "kustomize-controller"))
     assert {"--no-cross-namespace-refs=true", "--no-remote-bases=true", "--default-service-account=default"} <= locked
-    open_ = _arguments(run(config={"fluxLockdown": False}).one(DEPLOYMENT, "kustomize-controller"))
+    open_ = _arguments(run(config={"fluxLockdown": False}).resource(DEPLOYMENT, "kustomize-controller"))
     assert open_ == {"--log-level=info", "--custom-apply-stage-kinds=rbac.authorization.k8s.io/Role"}
 
 
 def _environment(deployment: Registration) -> dict[str, Any]:
     environment = deployment.inputs["spec"]["template"]["spec"]["containers"][0].get("env", [])
-    return {one["name"]: one.get("value") for one in environment}
+    return {resource["name"]: resource.get("value") for resource in environment}
 
 
 def test_kustomize_controller_reaches_only_no_proxy_hosts(run: Run) -> None:
     def proxies(**config: Any) -> dict[str, str]:
-        environment = _environment(run(config=config).one(DEPLOYMENT, "kustomize-controller"))
+        environment = _environment(run(config=config).resource(DEPLOYMENT, "kustomize-controller"))
         return {name: value for name, value in environment.items() if name.endswith("_PROXY")}
 
     asked = proxies(network={"kustomizeReaches": ["kms.eu-west-1.amazonaws.com"]})
@@ -160,7 +160,7 @@ def test_kustomize_controller_reaches_only_no_proxy_hosts(run: Run) -> None:
 
 def test_the_artifact_host_is_a_secret_outside_of_dns(run: Run) -> None:
     recording = run()
-    deployment = recording.one(DEPLOYMENT, "kustomize-controller")
+    deployment = recording.resource(DEPLOYMENT, "kustomize-controller")
     host = _environment(deployment)[ARTIFACT_HOST]
     assert re.fullmatch("artifacts-[0-9a-f]{40}", host)
     pod = deployment.inputs["spec"]["template"]["spec"]
@@ -173,7 +173,7 @@ def test_the_artifact_host_is_a_secret_outside_of_dns(run: Run) -> None:
 def test_source_controller_uses_plain_http_for_such_mirrors_only(run: Run) -> None:
     mirrors = "mirrors: [{prefix: 'https://github.com/', url: 'http://git.example.com:8080/mirror/'}]"
     recording = run(config={"mirrorsFile": "mirrors.yaml"}, files={"mirrors.yaml": mirrors})
-    environment = _environment(recording.one(DEPLOYMENT, "source-controller"))
+    environment = _environment(recording.resource(DEPLOYMENT, "source-controller"))
     assert environment["HTTP_PROXY"] == "http://127.0.0.1:9"
     assert "HTTPS_PROXY" not in environment
     assert environment["NO_PROXY"].endswith(",git.example.com:8080")
@@ -206,14 +206,14 @@ mirrors:
         "beta": "http://127.0.0.1:80/stefanprodan/podinfo",
     }
     assert all(s.inputs["stringData"]["known_hosts"] == "[127.0.0.1]:22 key" for s in recording.of(SECRET))
-    assert recording.one(KEY, "alpha").inputs["repository"] == "product"
+    assert recording.resource(KEY, "alpha").inputs["repository"] == "product"
 
 
 def test_a_private_product_of_another_owner_gets_its_key_from_that_owner(run: Run) -> None:
     recording = run(TENANTS.replace("acme/product", "globex/shop"))
-    provider = recording.one("pulumi:providers:github", "github-globex")
+    provider = recording.resource("pulumi:providers:github", "github-globex")
     assert provider.inputs["owner"] == "globex"
-    assert recording.one(KEY, "alpha").request.provider.startswith(provider.urn)
+    assert recording.resource(KEY, "alpha").request.provider.startswith(provider.urn)
 
 
 def test_a_private_source_elsewhere_exports_the_key_to_register(run: Run) -> None:
@@ -274,7 +274,7 @@ def test_a_manifest_from_the_network_needs_a_digest(run: Run) -> None:
         run(config={"fluxManifest": "https://example.com/install.yaml"})
 
 
-def test_an_old_cluster_is_refused_with_what_to_do(run: Run, cluster: Callable[[str], str]) -> None:
+def test_an_old_cluster_is_refused_with_a_remedy(run: Run, cluster: Callable[[str], str]) -> None:
     with pytest.raises(ProgramError, match=r"runs Kubernetes v1\.32\.9-eks-1; Flux needs 1\.33 or newer\. Upgrade"):
         run(kubeconfig=cluster("v1.32.9-eks-1"))
 

@@ -28,18 +28,18 @@ def test_the_readmes_tenant_becomes_the_objects_it_shows(run: Run) -> None:
     entry, shown = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
     tenants = (ROOT / "tenants.yaml").read_text(encoding="utf-8") + entry.removeprefix("tenants:\n")
     recording = run(tenants)
-    objects = [one.inputs for one in recording.registrations.values() if one.type.startswith("kubernetes:")]
+    objects = [entry.inputs for entry in recording.registrations.values() if entry.type.startswith("kubernetes:")]
     ours = [
-        one
-        for one in objects
-        if one["metadata"].get("namespace") == NAMESPACE
-        or (one["kind"] == "Namespace" and one["metadata"]["name"] == NAMESPACE)
+        entry
+        for entry in objects
+        if entry["metadata"].get("namespace") == NAMESPACE
+        or (entry["kind"] == "Namespace" and entry["metadata"]["name"] == NAMESPACE)
     ]
     assert len(ours) == 10
     for wanted in yaml.safe_load_all(shown):
         (found,) = [
-            one
-            for one in ours
-            if one["kind"] == wanted["kind"] and one["metadata"]["name"] == wanted["metadata"]["name"]
+            entry
+            for entry in ours
+            if entry["kind"] == wanted["kind"] and entry["metadata"]["name"] == wanted["metadata"]["name"]
         ]
         assert includes(found, wanted)

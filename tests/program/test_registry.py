@@ -37,29 +37,29 @@ def registry(
 
 
 def policy(found: Recording, type_: str, name: str) -> dict[str, Any]:
-    return json.loads(found.one(type_, name).inputs["policy"])
+    return json.loads(found.resource(type_, name).inputs["policy"])
 
 
 def test_tags_are_immutable() -> None:
-    repository = registry().one(REPOSITORY, "prod-eu-product").inputs
+    repository = registry().resource(REPOSITORY, "prod-eu-product").inputs
     assert repository["name"] == "prod-eu/product"
     assert repository["imageTagMutability"] == "IMMUTABLE"
     assert "imageTagMutabilityExclusionFilters" not in repository
 
 
 def test_only_listed_tags_are_mutable() -> None:
-    repository = registry(mutableTags=["dev-*"]).one(REPOSITORY, "prod-eu-product").inputs
+    repository = registry(mutableTags=["dev-*"]).resource(REPOSITORY, "prod-eu-product").inputs
     assert repository["imageTagMutability"] == "IMMUTABLE_WITH_EXCLUSION"
     assert repository["imageTagMutabilityExclusionFilters"] == [{"filter": "dev-*", "filterType": "WILDCARD"}]
 
 
 def test_images_are_scanned_and_encrypted() -> None:
     found = registry()
-    key = found.one("aws:kms/key:Key", "prod-eu-images")
+    key = found.resource("aws:kms/key:Key", "prod-eu-images")
     assert key.inputs["enableKeyRotation"] is True
-    repository = found.one(REPOSITORY, "prod-eu-product")
+    repository = found.resource(REPOSITORY, "prod-eu-product")
     assert repository.inputs["imageScanningConfiguration"] == {"scanOnPush": True}
-    assert [one["encryptionType"] for one in repository.inputs["encryptionConfigurations"]] == ["KMS"]
+    assert [resource["encryptionType"] for resource in repository.inputs["encryptionConfigurations"]] == ["KMS"]
     assert key.urn in repository.depends_on
 
 
@@ -69,14 +69,14 @@ def test_images_are_protected_until_protection_is_off(protected: bool) -> None:
     for repository in found.of(REPOSITORY):
         assert repository.request.protect is protected
         assert repository.inputs["forceDelete"] is not protected
-    assert found.one("aws:kms/key:Key", "prod-eu-images").request.protect is protected
+    assert found.resource("aws:kms/key:Key", "prod-eu-images").request.protect is protected
 
 
 def test_only_nodes_pull_and_only_the_image_scanner_lists() -> None:
     found = registry()
     scanner = "arn:aws:iam:eu-west-1:123456789012:prod-eu-image-scanner"
     statements = policy(found, "aws:ecr/repositoryPolicy:RepositoryPolicy", "prod-eu-product")["Statement"]
-    assert {one["Principal"]["AWS"][0]: set(one["Action"]) for one in statements} == {
+    assert {resource["Principal"]["AWS"][0]: set(resource["Action"]) for resource in statements} == {
         NODES: {"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"},
         scanner: {"ecr:BatchGetImage", "ecr:ListImages"},
     }
@@ -87,12 +87,12 @@ def test_the_image_scanner_reads_these_repositories_only() -> None:
     token, scan = policy(found, "aws:iam/rolePolicy:RolePolicy", "prod-eu-image-scanner")["Statement"]
     assert token["Action"] == ["ecr:GetAuthorizationToken"]
     assert scan["Resource"] == [
-        f"arn:aws:ecr:eu-west-1:123456789012:prod-eu-{one}" for one in ("product", "team/worker")
+        f"arn:aws:ecr:eu-west-1:123456789012:prod-eu-{resource}" for resource in ("product", "team/worker")
     ]
     association = found.of("aws:eks/podIdentityAssociation:PodIdentityAssociation")[0].inputs
     assert (association["clusterName"], association["namespace"]) == ("prod-eu", "flux-system")
     assert association["serviceAccount"] == "image-reflector-controller"
-    trust = json.loads(found.one("aws:iam/role:Role", "prod-eu-image-scanner").inputs["assumeRolePolicy"])
+    trust = json.loads(found.resource("aws:iam/role:Role", "prod-eu-image-scanner").inputs["assumeRolePolicy"])
     assert trust["Statement"][0]["Condition"]["ArnEquals"] == {"aws:SourceArn": CLUSTER}
 
 
@@ -100,14 +100,16 @@ def test_without_flux_image_scanner_there_is_no_role_for_it() -> None:
     found = registry(image_scanner=False)
     assert found.of("aws:iam/role:Role") == []
     statements = policy(found, "aws:ecr/repositoryPolicy:RepositoryPolicy", "prod-eu-product")["Statement"]
-    assert [one["Sid"] for one in statements] == ["NodesPull"]
+    assert [resource["Sid"] for resource in statements] == ["NodesPull"]
     assert registry(image_scanner=False, nodes=False).of("aws:ecr/repositoryPolicy:RepositoryPolicy") == []
 
 
 def test_images_with_a_keep_tag_never_expire() -> None:
     found = registry(keepReleases=30, untaggedDays=7)
     rules = policy(found, "aws:ecr/lifecyclePolicy:LifecyclePolicy", "prod-eu-product")["rules"]
-    marked, untagged, releases = (rule["selection"] for rule in sorted(rules, key=lambda one: one["rulePriority"]))
+    marked, untagged, releases = (
+        rule["selection"] for rule in sorted(rules, key=lambda resource: resource["rulePriority"])
+    )
     assert marked["tagPatternList"] == ["keep-*"]
     assert (untagged["tagStatus"], untagged["countNumber"], untagged["countUnit"]) == ("untagged", 7, "days")
     assert (releases["tagPatternList"], releases["countNumber"]) == (["*"], 30)
@@ -133,14 +135,14 @@ def as_on_aws(document: str) -> str:
 def test_the_policies_pass_the_iam_linter() -> None:
     found = registry()
     role, rights = (
-        found.one(f"aws:iam/{kind}", "prod-eu-image-scanner") for kind in ("role:Role", "rolePolicy:RolePolicy")
+        found.resource(f"aws:iam/{kind}", "prod-eu-image-scanner") for kind in ("role:Role", "rolePolicy:RolePolicy")
     )
     repository = policy(found, "aws:ecr/repositoryPolicy:RepositoryPolicy", "prod-eu-product")
     # What is attached to a repository names no resource, which the linter would take for a role's trust policy.
-    statements = [{**one, "Resource": "*"} for one in repository["Statement"]]
+    statements = [{**resource, "Resource": "*"} for resource in repository["Statement"]]
     documents = [
         role.inputs["assumeRolePolicy"],
         rights.inputs["policy"],
         json.dumps({**repository, "Statement": statements}),
     ]
-    assert [findings(as_on_aws(one)) for one in documents] == [[], [], []]
+    assert [findings(as_on_aws(resource)) for resource in documents] == [[], [], []]

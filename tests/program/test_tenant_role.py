@@ -56,12 +56,12 @@ def roles(*tenants: str, preview: bool = False, cluster_arn: Any = CLUSTER, **ac
 def test_each_tenant_gets_a_role_within_the_shared_boundary() -> None:
     recording = roles("shop", "cafe")
     assert len(recording.of(POLICY)) == 1
-    role = recording.one(ROLE, "shop").inputs
+    role = recording.resource(ROLE, "shop").inputs
     assert role["name"] == "saas-prod-eu-tenant-shop"
     assert role["permissionsBoundary"] == recording.outputs["boundary"]
     assert role["maxSessionDuration"] == 3600
     assert role["tags"] == {"tenant": "shop"}
-    assert json.loads(recording.one(INLINE, "shop").inputs["policy"])["Statement"] == [
+    assert json.loads(recording.resource(INLINE, "shop").inputs["policy"])["Statement"] == [
         {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": ["arn:aws:s3:::acme-data/shop/*"]}
     ]
 
@@ -69,13 +69,13 @@ def test_each_tenant_gets_a_role_within_the_shared_boundary() -> None:
 @pytest.mark.parametrize(("given", "account"), [({}, "shop"), ({"serviceAccount": "podinfo"}, "podinfo")])
 def test_only_pods_of_the_service_account_get_it(given: dict[str, Any], account: str) -> None:
     recording = roles("shop", **given)
-    association = recording.one(ASSOCIATION, "shop").inputs
+    association = recording.resource(ASSOCIATION, "shop").inputs
     assert (association["clusterName"], association["namespace"]) == ("prod-eu", "shop")
     assert association["serviceAccount"] == account
     assert association["roleArn"] == recording.outputs["shop-arn"]
     # Tags of the session are what the boundary goes by.
     assert "disableSessionTags" not in association
-    trust = recording.one(ROLE, "shop").inputs["assumeRolePolicy"]
+    trust = recording.resource(ROLE, "shop").inputs["assumeRolePolicy"]
     pod = {"kubernetes-namespace": "shop", "kubernetes-service-account": account}
     assert assume(trust, pod, CLUSTER) == ["Allowed"] * 2
     assert assume(trust, {**pod, "kubernetes-namespace": "cafe"}, CLUSTER) == ["ImplicitlyDenied"] * 2
@@ -83,10 +83,10 @@ def test_only_pods_of_the_service_account_get_it(given: dict[str, Any], account:
 
 def test_the_association_is_created_last_and_deleted_first() -> None:
     recording = roles("shop", policies=[READER])
-    association = recording.one(ASSOCIATION, "shop")
+    association = recording.resource(ASSOCIATION, "shop")
     before = recording.needs(association)
     for type_ in (ROLE, POLICY, INLINE, ATTACHMENT, "aws:ec2/vpc:Vpc"):
-        assert {one.urn for one in recording.of(type_)} <= before
+        assert {resource.urn for resource in recording.of(type_)} <= before
     assert recording.outputs["shop-ready"] == association.urn
 
 
@@ -94,7 +94,7 @@ def test_roles_do_not_reach_other_tenants_data() -> None:
     recording = roles("shop", "cafe")
     boundary = recording.of(POLICY)[0].inputs["policy"]
     for tenant, other in (("shop", "cafe"), ("cafe", "shop")):
-        policy = recording.one(INLINE, tenant).inputs["policy"]
+        policy = recording.resource(INLINE, tenant).inputs["policy"]
         session = Session([policy], boundary, {"kubernetes-namespace": tenant, "kubernetes-service-account": tenant})
         own, foreign = (Attempt("s3:GetObject", f"arn:aws:s3:::acme-data/{name}/x") for name in (tenant, other))
         assert session.decisions(own, foreign) == ["Allowed", "ExplicitlyDenied"]
@@ -102,25 +102,25 @@ def test_roles_do_not_reach_other_tenants_data() -> None:
 
 def test_a_role_with_a_justification_is_tagged() -> None:
     recording = roles("shop", policies=[READER])
-    assert recording.one(ROLE, "shop").inputs["tags"] == {"tenant": "shop", "reach": "justified"}
-    assert recording.one(ATTACHMENT, "shop-AmazonBedrockReadOnly").inputs["policyArn"] == READER["arn"]
+    assert recording.resource(ROLE, "shop").inputs["tags"] == {"tenant": "shop", "reach": "justified"}
+    assert recording.resource(ATTACHMENT, "shop-AmazonBedrockReadOnly").inputs["policyArn"] == READER["arn"]
     assert not roles("shop", statements=[], policies=[READER]).of(INLINE)
 
 
 def test_the_policies_pass_the_iam_linter() -> None:
     recording = roles("shop")
     documents = [
-        recording.one(ROLE, "shop").inputs["assumeRolePolicy"],
-        recording.one(INLINE, "shop").inputs["policy"],
+        recording.resource(ROLE, "shop").inputs["assumeRolePolicy"],
+        recording.resource(INLINE, "shop").inputs["policy"],
         recording.of(POLICY)[0].inputs["policy"],
     ]
-    assert [findings(one) for one in documents] == [[], [], []]
+    assert [findings(resource) for resource in documents] == [[], [], []]
 
 
 def test_a_preview_lacks_only_what_aws_decides() -> None:
     preview, update = roles("shop", preview=True, cluster_arn=None), roles("shop", cluster_arn=None)
     assert preview.registrations.keys() == update.registrations.keys()
-    role, planned = update.one(ROLE, "shop").inputs, preview.one(ROLE, "shop").inputs
+    role, planned = update.resource(ROLE, "shop").inputs, preview.resource(ROLE, "shop").inputs
     unknown = {key for key in role if planned.get(key) != role[key]}
     assert unknown == {"assumeRolePolicy", "permissionsBoundary"}
-    assert preview.one(INLINE, "shop").inputs["policy"] == update.one(INLINE, "shop").inputs["policy"]
+    assert preview.resource(INLINE, "shop").inputs["policy"] == update.resource(INLINE, "shop").inputs["policy"]

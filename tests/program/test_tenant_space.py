@@ -38,33 +38,35 @@ tenants:
 
 
 def within(recording: Recording, namespace: str, *kinds: str) -> list[Registration]:
-    """What is registered in a namespace, of some kinds or of all."""
-    found = [one for one in recording.registrations.values() if not kinds or one.type in kinds]
-    return [one for one in found if one.inputs.get("metadata", {}).get("namespace") == namespace]
+    """The resources in a namespace, of some kinds or of all."""
+    found = [resource for resource in recording.registrations.values() if not kinds or resource.type in kinds]
+    return [resource for resource in found if resource.inputs.get("metadata", {}).get("namespace") == namespace]
 
 
 def test_isolation_precedes_the_product_and_goes_with_the_namespace(run: Run) -> None:
     recording = run(CONFINED)
     for tenant in ("alpha", "beta"):
-        namespace = recording.one(NAMESPACE, tenant)
+        namespace = recording.resource(NAMESPACE, tenant)
         confining = within(recording, tenant, *CONFINING)
-        assert {one.type for one in confining} == set(CONFINING)
-        assert {one.urn for one in confining} <= recording.needs(recording.one(KUSTOMIZATION, tenant))
-        assert {one.request.deletedWith for one in confining} == {namespace.urn}
+        assert {resource.type for resource in confining} == set(CONFINING)
+        assert {resource.urn for resource in confining} <= recording.needs(recording.resource(KUSTOMIZATION, tenant))
+        assert {resource.request.deletedWith for resource in confining} == {namespace.urn}
 
 
 def test_guardrails_precede_and_outlive_tenants(run: Run) -> None:
     recording = run(CONFINED)
-    guardrails = {one.urn for one in recording.registrations.values() if "Guardrails$" in one.urn}
+    guardrails = {resource.urn for resource in recording.registrations.values() if "Guardrails$" in resource.urn}
     kinds = {recording.registrations[urn].type.rpartition(":")[2] for urn in guardrails}
     assert kinds == {"ClusterRole", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
     for tenant in ("alpha", "beta"):
-        namespace = recording.one(NAMESPACE, tenant)
+        namespace = recording.resource(NAMESPACE, tenant)
         assert guardrails <= recording.needs(namespace)
         # The last guard rail and Flux's last controller: a list would be repeated in the state of every tenant.
         assert len(namespace.depends_on) == 2
     bound = {
-        one.inputs["roleRef"]["name"] for tenant in ("alpha", "beta") for one in within(recording, tenant, BINDING)
+        resource.inputs["roleRef"]["name"]
+        for tenant in ("alpha", "beta")
+        for resource in within(recording, tenant, BINDING)
     }
     assert bound == {urn.rpartition("::")[2] for urn in guardrails if ":ClusterRole::" in urn}
 
@@ -72,7 +74,7 @@ def test_guardrails_precede_and_outlive_tenants(run: Run) -> None:
 def test_only_tenants_with_helm_get_the_role_for_charts(run: Run) -> None:
     recording = run(CONFINED)
     roles = {
-        tenant: {one.inputs["roleRef"]["name"] for one in within(recording, tenant, BINDING)}
+        tenant: {resource.inputs["roleRef"]["name"] for resource in within(recording, tenant, BINDING)}
         for tenant in ("alpha", "beta")
     }
     assert roles == {"alpha": {"saas-tenant-reconciler", "saas-tenant-helm"}, "beta": {"saas-tenant-reconciler"}}
@@ -81,11 +83,11 @@ def test_only_tenants_with_helm_get_the_role_for_charts(run: Run) -> None:
 def test_a_tenants_tier_sets_its_quota_and_its_network(run: Run) -> None:
     recording = run(CONFINED)
     quota = {
-        tenant: recording.one(QUOTA, tenant).inputs["spec"]["hard"]["requests.cpu"] for tenant in ("alpha", "beta")
+        tenant: recording.resource(QUOTA, tenant).inputs["spec"]["hard"]["requests.cpu"] for tenant in ("alpha", "beta")
     }
     assert quota == {"alpha": "4", "beta": "2"}
     policies = {
-        tenant: {one.inputs["metadata"]["name"] for one in within(recording, tenant, POLICY)}
+        tenant: {resource.inputs["metadata"]["name"] for resource in within(recording, tenant, POLICY)}
         for tenant in ("alpha", "beta")
     }
     assert policies == {
@@ -98,9 +100,9 @@ def test_objects_in_a_tenants_namespace_have_the_platforms_label(run: Run) -> No
     recording = run_production(run)
     for tenant in ("tenant-001", "tenant-002"):
         made = within(recording, tenant)
-        assert {one.type for one in made} > {CONFIG_MAP, KUSTOMIZATION, *CONFINING}
-        for one in made:
-            assert one.inputs["metadata"]["labels"]["saas-in-eks.io/owner"] == "platform", one.urn
+        assert {resource.type for resource in made} > {CONFIG_MAP, KUSTOMIZATION, *CONFINING}
+        for resource in made:
+            assert resource.inputs["metadata"]["labels"]["saas-in-eks.io/owner"] == "platform", resource.urn
     assert within(recording, "tenant-001", SECRET)
 
 
@@ -113,7 +115,7 @@ def test_tenants_with_similar_names_get_distinct_logical_names(run: Run) -> None
         {"name": "shop-helm"},
         {"name": "shop-egress", "network": {"egress": [{"name": "x", "internet": True}]}},
     ]
-    recording = run(yaml.safe_dump({"tenants": [{**one, "source": source} for one in tenants]}))
+    recording = run(yaml.safe_dump({"tenants": [{**resource, "source": source} for resource in tenants]}))
     assert len(within(recording, "shop", POLICY)) == 4
     assert len(within(recording, "shop-egress", POLICY)) == 3
 
@@ -164,7 +166,7 @@ def test_the_ranges_of_the_stack_decide_what_is_inside_the_cluster(run: Run) -> 
     with pytest.raises(ProgramError, match="may be inside the cluster's own 10"):
         run(tenants)
     recording = run(tenants, config={"network": {"ranges": ["10.2.0.0/16"]}})
-    (rule,) = recording.one(POLICY, "alpha/egress-payments").inputs["spec"]["egress"]
+    (rule,) = recording.resource(POLICY, "alpha/egress-payments").inputs["spec"]["egress"]
     assert rule["to"] == [{"ipBlock": {"cidr": "10.1.0.0/16"}}]
 
 
@@ -181,6 +183,6 @@ def test_a_wide_role_is_warned_about(run: Run, caplog: pytest.LogCaptureFixture)
 @pytest.mark.parametrize("role", ["saas-tenant-reconciler", "edit"])
 def test_another_role_is_another_binding_that_knows_its_former_name(run: Run, role: str) -> None:
     recording = run(TENANTS.replace("role: admin", f"role: {role}"))
-    binding = recording.one(BINDING, f"alpha/reconciler/{role}")
+    binding = recording.resource(BINDING, f"alpha/reconciler/{role}")
     assert [alias.spec.name for alias in binding.request.aliases] == ["alpha"]
     assert list(binding.request.ignoreChanges) == ["metadata.name"]

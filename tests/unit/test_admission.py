@@ -88,7 +88,7 @@ def test_the_reconcilers_roles_allow_no_escalation():
             said = {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
             assert "*" not in said
             assert not said & {"escalate", "bind", "impersonate", "use", "deletecollection"}
-            assert not any("token" in one or "exec" in one or "impersonate" in one for one in said)
+            assert not any("token" in item or "exec" in item or "impersonate" in item for item in said)
             assert set(rule) == {"apiGroups", "resources", "verbs"}
 
 

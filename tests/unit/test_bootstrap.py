@@ -32,7 +32,7 @@ class Account:
     def __init__(self, **parameters: str) -> None:
         pseudo = {"AWS::AccountId": ACCOUNT, "AWS::Region": REGION, "AWS::Partition": "aws"}
         self.template = Template(TEMPLATE, pseudo, **{"GitHubRepository": "acme/platform", **parameters})
-        self.roles = {one["RoleName"]: one for one in self.template.of_type("AWS::IAM::Role").values()}
+        self.roles = {item["RoleName"]: item for item in self.template.of_type("AWS::IAM::Role").values()}
 
     def trust(self, role: str) -> Sequence[Statement]:
         return self.roles[f"saas-in-eks-{role}"]["AssumeRolePolicyDocument"]["Statement"]
@@ -41,12 +41,12 @@ class Account:
         """Every statement that the role has, attached and inline."""
         properties = self.roles[f"saas-in-eks-{role}"]
         attached = [self.policies()[arn.rpartition("/")[2]] for arn in properties["ManagedPolicyArns"]]
-        inline = [one["PolicyDocument"] for one in properties.get("Policies", [])]
+        inline = [item["PolicyDocument"] for item in properties.get("Policies", [])]
         return [statement for document in [*attached, *inline] for statement in document["Statement"]]
 
     def policies(self) -> Mapping[str, Mapping[str, Any]]:
         own = self.template.of_type("AWS::IAM::ManagedPolicy").values()
-        return {one["ManagedPolicyName"]: one["PolicyDocument"] for one in own}
+        return {item["ManagedPolicyName"]: item["PolicyDocument"] for item in own}
 
 
 def in_cloud() -> Account:
@@ -73,7 +73,7 @@ def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
 def _reference() -> Mapping[str, Mapping[str, Any]]:
     """Every action of AWS by its name, as parliament knows it."""
     services = json.loads((Path(parliament.__file__).parent / "iam_definition.json").read_text())
-    return {f"{one['prefix']}:{action['privilege']}": action for one in services for action in one["privileges"]}
+    return {f"{item['prefix']}:{action['privilege']}": action for item in services for action in item["privileges"]}
 
 
 def allowed(statements: Sequence[Statement], action: str) -> bool:
@@ -115,12 +115,12 @@ def test_dependent_actions_of_the_deploy_role_are_allowed(account: Account) -> N
     boundary = account.policies()["saas-in-eks-deploy-boundary"]["Statement"]
     needed = dependent_actions(statements)
     assert "route53:AssociateVPCWithHostedZone" in needed["ec2:CreateVpcEndpoint"]
-    everything = {one for others in needed.values() for one in others}
-    assert {one for one in everything if not (allowed(statements, one) and allowed(boundary, one))} == UNUSED
+    everything = {item for others in needed.values() for item in others}
+    assert {item for item in everything if not (allowed(statements, item) and allowed(boundary, item))} == UNUSED
 
 
 def test_cognito_may_create_its_service_linked_role_for_ses(account: Account) -> None:
-    (making,) = [one for one in account.permissions("deploy") if one["Action"] == ["iam:CreateServiceLinkedRole"]]
+    (making,) = [item for item in account.permissions("deploy") if item["Action"] == ["iam:CreateServiceLinkedRole"]]
     assert "email.cognito-idp.amazonaws.com" in making["Condition"]["StringEquals"]["iam:AWSServiceName"]
 
 
@@ -128,7 +128,7 @@ def test_every_policy_passes_the_linter(account: Account) -> None:
     # What a preview reads are settings of anything in the account; and a boundary is wide by its nature.
     wide = {"saas-in-eks-look", "saas-in-eks-deploy-network", "saas-in-eks-deploy-boundary"}
     for name, document in account.policies().items():
-        found = [one for one in findings(json.dumps(document)) if name not in wide or "RESOURCE_STAR" not in one]
+        found = [item for item in findings(json.dumps(document)) if name not in wide or "RESOURCE_STAR" not in item]
         assert found == [], name
 
 
@@ -138,11 +138,13 @@ def test_no_policy_exceeds_iams_size_limit_with_the_longest_names() -> None:
         assert len(json.dumps(document, separators=(",", ":"))) <= 6144, name
 
 
-def test_each_role_is_assumed_from_one_github_environment_of_one_repository(account: Account) -> None:
+def test_each_role_is_assumed_from_a_single_github_environment(account: Account) -> None:
     for role, environment in {"preview": "prod-eu-preview", "drift": "prod-eu-drift", "deploy": "prod-eu"}.items():
-        conditions = [one["Condition"] for one in account.trust(role) if one["Principal"]["Federated"] == GITHUB]
-        assert [one["StringEquals"][SUBJECT] for one in conditions] == [f"repo:acme/platform:environment:{environment}"]
-        assert all(one["StringEquals"]["token.actions.githubusercontent.com:aud"] for one in conditions)
+        conditions = [item["Condition"] for item in account.trust(role) if item["Principal"]["Federated"] == GITHUB]
+        assert [item["StringEquals"][SUBJECT] for item in conditions] == [
+            f"repo:acme/platform:environment:{environment}"
+        ]
+        assert all(item["StringEquals"]["token.actions.githubusercontent.com:aud"] for item in conditions)
 
 
 def test_every_trust_names_an_audience_and_a_subject_without_wildcards(account: Account) -> None:
@@ -156,13 +158,13 @@ def test_every_trust_names_an_audience_and_a_subject_without_wildcards(account: 
 
 def test_pulumi_cloud_deploys_but_neither_previews_nor_destroys() -> None:
     account = in_cloud()
-    trusted = [one for one in account.trust("deploy") if one["Principal"]["Federated"] == PULUMI]
-    subjects = json.dumps([one["Condition"]["StringEquals"]["api.pulumi.com/oidc:sub"] for one in trusted])
+    trusted = [item for item in account.trust("deploy") if item["Principal"]["Federated"] == PULUMI]
+    subjects = json.dumps([item["Condition"]["StringEquals"]["api.pulumi.com/oidc:sub"] for item in trusted])
     assert ":operation:update:" in subjects
     assert ":operation:preview:" not in subjects
     assert ":operation:destroy:" not in subjects
-    assert not any(one["Principal"]["Federated"] == PULUMI for one in account.trust("preview"))
-    assert not any(one["Principal"]["Federated"] == PULUMI for one in in_s3().trust("deploy"))
+    assert not any(item["Principal"]["Federated"] == PULUMI for item in account.trust("preview"))
+    assert not any(item["Principal"]["Federated"] == PULUMI for item in in_s3().trust("deploy"))
 
 
 @pytest.mark.parametrize("role", ["preview", "drift"])
@@ -170,7 +172,7 @@ def test_reading_roles_may_only_describe_get_and_list(account: Account, role: st
     reading = ("Describe", "Get", "List")
     for statement in account.permissions(role):
         if statement["Effect"] == "Allow":
-            others = [one for one in statement["Action"] if not one.partition(":")[2].startswith(reading)]
+            others = [item for item in statement["Action"] if not item.partition(":")[2].startswith(reading)]
             # Reading a state is decrypting its secrets.
             assert others in ([], ["kms:Decrypt"])
             assert others == [] or "*" not in statement["Resource"]
@@ -212,14 +214,14 @@ def test_the_boundary_keeps_the_deploy_role_from_users_and_from_itself(account: 
     everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     for action in ("iam:CreateUser", "iam:CreateAccessKey", "iam:AddUserToGroup", "iam:CreateLoginProfile"):
         assert not allowed([everything, *statements], action)
-    (itself,) = [one for one in statements if one.get("Sid") == "NotItself"]
+    (itself,) = [item for item in statements if item.get("Sid") == "NotItself"]
     names = [arn.partition(f":{ACCOUNT}:")[2] for arn in itself["Resource"]]
     own = [f"role/saas-in-eks-{role}" for role in ROLES] + [f"policy/{name}" for name in account.policies()]
-    assert [one for one in own if not any(fnmatch.fnmatchcase(one, name) for name in names)] == []
+    assert [item for item in own if not any(fnmatch.fnmatchcase(item, name) for name in names)] == []
 
 
 def test_the_deploy_role_cannot_give_a_role_administrator_access(account: Account) -> None:
-    attaching = [one for one in account.permissions("deploy") if "iam:AttachRolePolicy" in one["Action"]]
+    attaching = [item for item in account.permissions("deploy") if "iam:AttachRolePolicy" in item["Action"]]
     assert attaching != []
     for statement in attaching:
         ((_, condition),) = statement["Condition"].items()
@@ -252,7 +254,7 @@ def test_the_deploy_role_uses_the_states_key_and_cannot_change_it() -> None:
     account = in_s3()
     boundary = account.policies()["saas-in-eks-deploy-boundary"]["Statement"]
     key = account.template.arn("StateKey")
-    (kept,) = [one for one in boundary if one["Effect"] == "Deny" and key in one["Resource"]]
+    (kept,) = [item for item in boundary if item["Effect"] == "Deny" and key in item["Resource"]]
     assert not {"kms:TagResource", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion"} & set(kept["NotAction"])
     assert "kms:Decrypt" in kept["NotAction"]
 
@@ -266,4 +268,4 @@ def test_resources_for_s3_or_pulumi_cloud_exist_only_where_used() -> None:
 def test_existing_identity_providers_are_used() -> None:
     account = Account(GitHubIdentityProvider=GITHUB, PulumiOrganization="acme", PulumiIdentityProvider=PULUMI)
     assert set(account.template.of_type("AWS::IAM::OIDCProvider")) == set()
-    assert {one["Principal"]["Federated"] for one in account.trust("deploy")} == {GITHUB, PULUMI}
+    assert {item["Principal"]["Federated"] for item in account.trust("deploy")} == {GITHUB, PULUMI}

@@ -1,4 +1,4 @@
-"""Links, commands and paths that the documentation names exist."""
+"""Links, commands and paths in the documentation exist."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OURS = re.compile(
     r"(?!.*\.venv)((bench|cli|components|docs|local|model|pipeline|standins|tests|\.github)/[\w./-]*"
     r"|Pulumi[\w.-]*\.yaml|tenants[\w.]*\.(yaml|json)|__main__\.py)"
 )
-"""What looks like a path of this project, rather than of a product's repository or of the infra repository."""
+"""Paths of this project, not of a product's repository or of the infra repository."""
 
 
 def tokens(page: Path) -> Iterator[Token]:
@@ -52,7 +52,7 @@ def broken(page: Path) -> Iterator[str]:
 
 
 def named(page: Path, pattern: str) -> set[str]:
-    """What a pattern's group matches in code spans and code blocks."""
+    """Matches of a pattern's group in code spans and code blocks."""
     code = [token.content for token in tokens(page) if token.type in ("code_inline", "fence")]
     return {name for text in code for name in re.findall(pattern, text, re.MULTILINE)}
 

@@ -151,7 +151,7 @@ def test_the_tenants_own_resources_need_no_justification(
     given = statement(resource, *actions, conditions=conditions)
     assert problems(listing("cafe", statements=[given])) == []
     assert any(
-        "no justification" in one for one in problems(listing(statements=[{**given, "justification": "x" * 10}]))
+        "no justification" in item for item in problems(listing(statements=[{**given, "justification": "x" * 10}]))
     )
 
 
@@ -205,7 +205,7 @@ def test_other_problems_get_their_remedy(aws: dict[str, Any], part: str) -> None
 
 
 def test_a_stack_without_aws_refuses_access_to_aws() -> None:
-    assert ["has no AWS account" in one for one in problems(listing(statements=[statement()]), None)] == [True]
+    assert ["has no AWS account" in item for item in problems(listing(statements=[statement()]), None)] == [True]
 
 
 def test_default_statements_hold_for_every_tenant_without_its_own() -> None:
@@ -240,11 +240,11 @@ def test_role_names_fit_iam_and_stay_different() -> None:
     assert long == [iam.role_name("saas-in-eks-prod-eu", "x" * 60 + end) for end in ("a", "b")]
 
 
-def test_the_documents_fit_iams_limits_and_parliament_finds_nothing_in_them() -> None:
+def test_the_documents_fit_iams_limits_and_pass_the_linter() -> None:
     access = AwsAccess.model_validate({"statements": [statement(), statement(TABLE, "dynamodb:GetItem")]})
     assert iam.compact_size(boundary(ACCOUNT)) <= iam.MANAGED_LIMIT
     trust = pod_identity_trust(ACCOUNT, CLUSTER, "shop", "podinfo")
-    assert [findings(one) for one in (boundary(ACCOUNT), trust, iam.inline_policy(access, "shop"))] == [[], [], []]
+    assert [findings(item) for item in (boundary(ACCOUNT), trust, iam.inline_policy(access, "shop"))] == [[], [], []]
     assert findings(boundary(ACCOUNT).replace("s3:prefix", "s3:prefixx"))
     assert findings(trust.replace("sts:TagSession", "sts:TagSessions"))
 
@@ -263,7 +263,7 @@ OPEN_ROLE = document({"Effect": "Allow", "Action": "sts:AssumeRole", "Principal"
 
 ATTACKS = {
     "another's object": Attempt("s3:GetObject", "arn:aws:s3:::acme-data/cafe/secret"),
-    "an object of nobody": Attempt("s3:GetObject", "arn:aws:s3:::acme-data/secret"),
+    "an object of no tenant": Attempt("s3:GetObject", "arn:aws:s3:::acme-data/secret"),
     "another's object whose name ends like the own": Attempt("s3:GetObject", "arn:aws:s3:::acme-data/cafe/x-shop"),
     "an object in a folder of another's that is called like the own": Attempt(
         "s3:PutObject", "arn:aws:s3:::acme-data/cafe/shop/x"
@@ -283,7 +283,7 @@ ATTACKS = {
         "secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:cafe/db-AbCdEf"
     ),
     "another's items": Attempt("dynamodb:GetItem", TABLE, {"dynamodb:LeadingKeys": ["cafe#1"]}),
-    "another's items beside the own": Attempt(
+    "another's items in addition to its own": Attempt(
         "dynamodb:BatchGetItem", TABLE, {"dynamodb:LeadingKeys": ["shop#1", "cafe#1"]}
     ),
     "a scan of the shared table": Attempt("dynamodb:Scan", TABLE),
@@ -306,18 +306,18 @@ ATTACKS = {
 }
 
 
-def test_no_attack_gets_through_the_boundary_even_where_the_role_may_do_everything() -> None:
+def test_the_boundary_stops_every_attack_by_an_unlimited_role() -> None:
     decided = dict(zip(ATTACKS, HELD.decisions(*ATTACKS.values()), strict=True))
     assert decided == dict.fromkeys(ATTACKS, "ExplicitlyDenied")
 
 
-def test_without_the_boundary_the_same_attacks_get_through() -> None:
-    # Else the test above would prove nothing.
+def test_without_the_boundary_the_same_attacks_succeed() -> None:
+    # Otherwise the test above would prove nothing.
     decided = dict(zip(ATTACKS, BARE.decisions(*ATTACKS.values()), strict=True))
     assert decided == dict.fromkeys(ATTACKS, "Allowed")
 
 
-def test_the_boundary_lets_through_what_is_the_tenants_own() -> None:
+def test_the_boundary_permits_access_to_the_tenants_own_resources() -> None:
     own = [
         Attempt("s3:GetObject", "arn:aws:s3:::acme-data/shop/x"),
         Attempt("s3:PutObject", "arn:aws:s3:::acme-shop/x"),
@@ -332,7 +332,7 @@ def test_the_boundary_lets_through_what_is_the_tenants_own() -> None:
     assert HELD.decisions(*own) == ["Allowed"] * len(own)
 
 
-def test_what_passes_for_the_tenants_name_in_tenants_yaml_passes_the_boundary_too() -> None:
+def test_names_that_validation_accepts_pass_the_boundary() -> None:
     actions = {
         "s3": "s3:*",
         "dynamodb": "dynamodb:DescribeTable",
@@ -357,13 +357,13 @@ def test_what_passes_for_the_tenants_name_in_tenants_yaml_passes_the_boundary_to
     for pattern in ambiguous_names("s3", "shop"):
         arn = pattern.replace("*", "x")
         assert any(
-            "in another tenant's folder" in one for one in problems(listing("cafe", statements=[statement(arn)]))
+            "in another tenant's folder" in item for item in problems(listing("cafe", statements=[statement(arn)]))
         )
         assert not HELD.may(Attempt("s3:GetObject", arn))
     assert HELD.decisions(*attempts) == ["Allowed"] * len(attempts)
 
 
-def test_every_object_within_reach_is_in_the_tenants_bucket_or_in_its_folder_at_the_root_of_one() -> None:
+def test_only_objects_in_the_tenants_bucket_or_root_folder_are_in_reach() -> None:
     steps, own_buckets = ("shop", "shop-x", "x-shop", "cafe"), ("shop", "shop-x", "x-shop")
     keys = [key for depth in (1, 2, 3) for key in product(steps, repeat=depth)]
     objects = list(product((*own_buckets, "acme"), keys))
@@ -375,14 +375,14 @@ def test_every_object_within_reach_is_in_the_tenants_bucket_or_in_its_folder_at_
         assert (decision == "Allowed") == (own and not lost), (bucket, key)
 
 
-def test_a_justified_role_reaches_shared_things_but_still_nothing_tagged_for_another() -> None:
+def test_a_justified_role_reaches_nothing_tagged_for_another_tenant() -> None:
     justified = Session([WIDE], boundary(ACCOUNT), {**POD, "reach": "justified"})
     assert justified.may(Attempt("s3:GetObject", "arn:aws:s3:::acme-catalogue/prices"))
     assert not justified.may(Attempt("sqs:ReceiveMessage", f"{SQS}:orders", ANOTHERS))
     assert not justified.may(ATTACKS["a policy for itself"])
 
 
-def test_a_session_that_does_not_say_whose_it_is_may_do_nothing() -> None:
+def test_a_session_without_a_tenant_tag_may_do_nothing() -> None:
     assert not Session([WIDE], boundary(ACCOUNT), {}).may(Attempt("s3:GetObject", "arn:aws:s3:::acme-data/shop/x"))
 
 

@@ -155,7 +155,7 @@ def test_a_tenants_product_refuses_the_user_of_another(
         verifier("beta").verify(cognito.tokens("user@alpha.example")["AccessToken"])
 
 
-def test_a_user_without_a_tenant_is_nobodys(
+def test_a_user_without_a_tenant_is_refused(
     verifier: Callable[[str], Any], cognito: Cognito, example: dict[str, Any]
 ) -> None:
     email = "user@alpha.example"
@@ -195,7 +195,7 @@ def test_a_token_of_another_issuer_time_use_or_key_is_refused(verifier: Callable
         alpha.verify(signed(RSAKey.generate_key(2048)))
 
 
-def test_keys_are_fetched_once_and_again_for_one_that_is_new(example: dict[str, Any], cognito: Cognito) -> None:
+def test_keys_are_fetched_once_and_again_for_a_new_key(example: dict[str, Any], cognito: Cognito) -> None:
     fetched: list[str] = []
 
     def fetch(url: str) -> str:
@@ -203,10 +203,10 @@ def test_keys_are_fetched_once_and_again_for_one_that_is_new(example: dict[str, 
         text = requests.get(url).text
         return text.replace("dummy", "retired") if len(fetched) == 1 else text
 
-    one = example["Verifier"](cognito.configuration("alpha"), fetch)
+    item = example["Verifier"](cognito.configuration("alpha"), fetch)
     token = cognito.tokens("user@alpha.example")["AccessToken"]
-    one.verify(token)
-    one.verify(token)
+    item.verify(token)
+    item.verify(token)
     assert fetched == [jwks_url(issuer(REGION, cognito.pool))] * 2
 
 

@@ -51,13 +51,13 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 
 def test_every_attempt_is_read(results: Results) -> None:
-    assert [(one.attack, one.mode, passed) for one, passed in results.attempts] == [
+    assert [(item.attack, item.mode, passed) for item, passed in results.attempts] == [
         ("writes <elsewhere>", "defended", True),
         ("reads elsewhere", "defended", True),
         ("writes <elsewhere>", "without the defence", True),
         ("becomes root", "defended", False),
     ]
-    assert [one.answer for one, _ in results.tried(UNDEFENDED)] == ["created"]
+    assert [item.answer for item, _ in results.tried(UNDEFENDED)] == ["created"]
     assert results.compatible == [("Deployment", True)]
 
 

@@ -30,14 +30,14 @@ def golden(name: str) -> list[manifests.Manifest]:
 
 
 def tenant_of(**entry: Any) -> Tenant:
-    """A tenant whose entry says this beside its name and source."""
+    """A tenant whose entry has these keys besides name and source."""
     whole = {"name": "t1", "source": {"url": "https://github.com/a/b", "branch": "main"}, **entry}
     (tenant,) = tenants.parse(parse(yaml.safe_dump({"tenants": [whole]}), "tenants.yaml")).tenants
     return tenant
 
 
 def unmarked(made: manifests.Manifest, article: manifests.Manifest) -> manifests.Manifest:
-    """An object without the annotations, and the labels beside the article's, that the program adds."""
+    """An object without the annotations and labels that the program adds to the article's."""
     metadata = {key: value for key, value in made["metadata"].items() if key != "annotations"}
     theirs = article["metadata"].get("labels", {})
     labels = {key: value for key, value in metadata.pop("labels").items() if key in theirs}

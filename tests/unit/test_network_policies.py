@@ -1,4 +1,4 @@
-"""What tenants may open on the network, what they are refused, and what every set of policies has in common."""
+"""Network rules of tenants: accepted, refused, and the properties of every set of policies."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def addresses(aws: dict[str, Any] | None) -> ClusterAddresses:
 
 
 def refusal(**egress: Any) -> str:
-    """What is said to a rule, remedy included."""
+    """The problems of a rule, with remedies."""
     text = yaml.safe_dump({"egress": [{"name": "out", **egress}]})
     try:
         source = parse(text, "tenants.yaml")
@@ -159,14 +159,14 @@ def test_no_accepted_rule_opens_metadata_or_the_cluster(egress: list[dict[str, A
         ({"internet": True, "port": 443}, "unknown key 'port'", "ports"),
     ],
 )
-def test_a_rule_that_opens_too_much_is_refused_with_what_to_write(egress: dict[str, Any], said: str, remedy: str):
+def test_a_rule_that_opens_too_much_is_refused_with_a_remedy(egress: dict[str, Any], said: str, remedy: str):
     answer = refusal(**egress)
     assert said in answer
     assert remedy in answer
     assert "tenants.yaml:" in answer
 
 
-def test_two_rules_of_one_name_are_refused_because_one_policy_would_replace_the_other():
+def test_two_rules_of_the_same_name_are_refused():
     with pytest.raises(ValidationError, match="two rules have the name 'out'"):
         rules(egress=[{"name": "out", "internet": True}, {"name": "out", "namespace": "queue"}])
 
@@ -177,7 +177,7 @@ def test_a_network_around_the_cluster_excludes_the_cluster():
     assert blocks(policy) == [{"cidr": "10.0.0.0/8", "except": ["10.9.0.0/16", "10.0.0.0/16"]}]
 
 
-def test_where_nobody_knows_the_clusters_addresses_every_private_network_may_be_its_own():
+def test_without_known_addresses_every_private_network_is_the_clusters():
     assert addresses(None).ranges == PRIVATE
     ((path, message, _),) = cluster_reaching(
         rules(egress=[{"name": "office", "cidr": "192.168.4.0/24"}]), addresses(None)

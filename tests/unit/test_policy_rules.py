@@ -26,9 +26,9 @@ def resource(token: str, name: str = "it", **props: Any) -> Resource:
     return Resource(token, name, f"urn:pulumi:test::saas::{token}::{name}", props)
 
 
-def broken(one: Resource) -> set[str]:
+def broken(item: Resource) -> set[str]:
     """The names of the rules that a resource breaks."""
-    return {name_of(rule) for rule in RULES if list(rule(one))}
+    return {name_of(rule) for rule in RULES if list(rule(item))}
 
 
 def document(**statement: Any) -> str:
@@ -40,8 +40,8 @@ def test_a_public_endpoint_needs_an_allow_list(token: str) -> None:
     def cluster(**access: Any) -> Resource:
         return resource("eks:index:Cluster", **access) if token == "component" else aws(token, vpcConfig=access)
 
-    def is_open(one: Resource) -> bool:
-        return "endpoint-allow-list" in broken(one)
+    def is_open(item: Resource) -> bool:
+        return "endpoint-allow-list" in broken(item)
 
     assert is_open(cluster(endpointPublicAccess=True))
     assert is_open(cluster()), "AWS' default is public"
@@ -53,20 +53,20 @@ def test_a_public_endpoint_needs_an_allow_list(token: str) -> None:
 
 def test_no_security_group_lets_the_whole_internet_in() -> None:
     rule, group = "vpc/securityGroupIngressRule:SecurityGroupIngressRule", "ec2/securityGroup:SecurityGroup"
-    for one in (
+    for item in (
         aws(rule, cidrIpv4="0.0.0.0/0"),
         aws(rule, cidrIpv6="::/0"),
         aws(group, ingress=[{"cidrBlocks": ["10.0.0.0/16", "0.0.0.0/0"]}]),
         aws(group, ingress=[{"ipv6CidrBlocks": ["::/0"]}]),
     ):
-        assert "closed-security-groups" in broken(one), one
-    for one in (
+        assert "closed-security-groups" in broken(item), item
+    for item in (
         aws(rule, cidrIpv4="10.0.0.0/16"),
         aws(rule, referencedSecurityGroupId=UNKNOWN),
         aws(group, egress=[{"cidrBlocks": ["0.0.0.0/0"]}]),
         aws(group, ingress=UNKNOWN),
     ):
-        assert "closed-security-groups" not in broken(one), one
+        assert "closed-security-groups" not in broken(item), item
 
 
 CLUSTER = "eks/cluster:Cluster"
@@ -113,9 +113,9 @@ def test_an_image_tag_cannot_be_moved() -> None:
 
 @pytest.mark.parametrize("token", rules.data.HOLDS_DATA)
 def test_resources_that_hold_data_are_protected(token: str) -> None:
-    one = resource(token)
-    assert "protected-data" in broken(one)
-    assert "protected-data" not in broken(Resource(one.type, one.name, one.urn, one.props, protect=True))
+    item = resource(token)
+    assert "protected-data" in broken(item)
+    assert "protected-data" not in broken(Resource(item.type, item.name, item.urn, item.props, protect=True))
 
 
 def test_the_infra_repository_may_be_retained_instead() -> None:
@@ -144,7 +144,7 @@ READ = {"Action": ["s3:GetObject"], "Resource": ["arn:aws:s3:::tenant-001/*"]}
 
 
 @pytest.mark.parametrize(
-    "one",
+    "item",
     [
         aws(POLICY, policy=document(Action="*", Resource="arn:aws:s3:::tenant-001")),
         aws(POLICY, policy=document(Action=["s3:*"], Resource=["arn:aws:s3:::tenant-001"])),
@@ -164,12 +164,12 @@ READ = {"Action": ["s3:GetObject"], "Resource": ["arn:aws:s3:::tenant-001/*"]}
         aws(KEY, policy=document(Action="kms:Decrypt", Resource="*", Principal="*")),
     ],
 )
-def test_a_wildcard_permission_is_found(one: Resource) -> None:
-    assert "narrow-permissions" in broken(one)
+def test_a_wildcard_permission_is_found(item: Resource) -> None:
+    assert "narrow-permissions" in broken(item)
 
 
 @pytest.mark.parametrize(
-    "one",
+    "item",
     [
         aws(POLICY, policy=document(**READ)),
         aws(POLICY, policy=json.dumps({"Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"}})),
@@ -182,8 +182,8 @@ def test_a_wildcard_permission_is_found(one: Resource) -> None:
         resource("kubernetes:core/v1:ConfigMap", policy="not IAM's"),
     ],
 )
-def test_a_narrow_permission_passes(one: Resource) -> None:
-    assert "narrow-permissions" not in broken(one)
+def test_a_narrow_permission_passes(item: Resource) -> None:
+    assert "narrow-permissions" not in broken(item)
 
 
 def test_pods_cannot_get_their_nodes_credentials() -> None:
@@ -235,7 +235,7 @@ KEY_TEXT = "-----BEGIN PRIVATE KEY-----\nMIG2AgEAMBAG"
 
 
 @pytest.mark.parametrize(
-    "one",
+    "item",
     [
         resource("kubernetes:core/v1:Secret", stringData={"identity": KEY_TEXT}),
         resource("kubernetes:core/v1:Secret", data={"identity": base64.b64encode(KEY_TEXT.encode()).decode()}),
@@ -244,9 +244,9 @@ KEY_TEXT = "-----BEGIN PRIVATE KEY-----\nMIG2AgEAMBAG"
         aws(TEMPLATE, userData="PULUMI_ACCESS_TOKEN=pul-" + "0a" * 20),
     ],
 )
-def test_a_credential_in_plain_text_is_found_and_not_repeated(one: Resource) -> None:
-    assert "no-plain-text-secrets" in broken(one)
-    (said,) = rules.no_plain_text_secrets(one)
+def test_a_credential_in_plain_text_is_found_and_not_repeated(item: Resource) -> None:
+    assert "no-plain-text-secrets" in broken(item)
+    (said,) = rules.no_plain_text_secrets(item)
     assert not any(text in said for text in ("MIG2", "AKIA", "ghp_", "pul-"))
 
 
@@ -257,8 +257,8 @@ def test_a_credential_that_is_marked_as_a_secret_passes() -> None:
 
 def test_every_aws_resource_has_the_providers_tags() -> None:
     def made_by(**settings: Any) -> Resource:
-        one = aws("ec2/vpc:Vpc")
-        return Resource(one.type, one.name, one.urn, provider=Provider("pulumi:providers:aws", settings))
+        item = aws("ec2/vpc:Vpc")
+        return Resource(item.type, item.name, item.urn, provider=Provider("pulumi:providers:aws", settings))
 
     assert "tagged-resources" in broken(aws("ec2/vpc:Vpc")), "made by the default provider"
     assert "tagged-resources" in broken(made_by(region="eu-west-1"))
@@ -273,8 +273,8 @@ def test_a_launch_template_tags_the_resources_it_creates() -> None:
     defaults = Provider("pulumi:providers:aws", {"defaultTags": {"tags": everything}})
 
     def lacks(**props: Any) -> str:
-        one = aws(TEMPLATE, **props)
-        return " ".join(rules.tagged_resources(Resource(one.type, one.name, one.urn, one.props, provider=defaults)))
+        item = aws(TEMPLATE, **props)
+        return " ".join(rules.tagged_resources(Resource(item.type, item.name, item.urn, item.props, provider=defaults)))
 
     def specified(*kinds: str, tags: Any = everything) -> list[dict[str, Any]]:
         return [{"resourceType": kind, "tags": tags} for kind in kinds]
@@ -315,7 +315,7 @@ def test_a_tenant_with_all_isolation_objects_passes() -> None:
 
 @pytest.mark.parametrize("kind", rules.isolation.REQUIRED_OBJECTS)
 def test_a_tenant_without_an_isolation_object_is_found(kind: str) -> None:
-    without = [one for one in complete("alpha", "alpha") if one.type != kind]
+    without = [item for item in complete("alpha", "alpha") if item.type != kind]
     (said,) = isolation(without + complete("beta", "beta"))
     assert "urn:alpha" in said
     assert kind.split(":")[-1] in said
@@ -339,25 +339,25 @@ def test_a_tenant_with_cluster_wide_rights_is_found() -> None:
 @pytest.mark.parametrize("label", rules.isolation.REQUIRED_LABELS)
 def test_a_namespace_without_a_required_label_is_found(label: str) -> None:
     resources = complete("alpha", "alpha")
-    (namespace,) = [one for one in resources if one.type == rules.isolation.NAMESPACE]
+    (namespace,) = [item for item in resources if item.type == rules.isolation.NAMESPACE]
     del namespace.props["metadata"]["labels"][label]
     (said,) = isolation(resources)
     assert label in said
 
 
 def test_tenants_without_admission_policies_are_found() -> None:
-    (said,) = isolation([one for one in complete("alpha", "alpha") if one.type != rules.isolation.ADMISSION])
+    (said,) = isolation([item for item in complete("alpha", "alpha") if item.type != rules.isolation.ADMISSION])
     assert "Guardrails" in said
 
 
 def test_an_exception_lets_one_resource_break_one_rule() -> None:
-    one, other = (
+    item, other = (
         aws(LOG_GROUP),
         Resource(f"aws:{LOG_GROUP}", "other", f"urn:pulumi:test::saas::a$aws:{LOG_GROUP}::other"),
     )
     config = {"exceptions": [{"resource": f"aws:{LOG_GROUP}::it", "reason": "kept for the auditors, for ever"}]}
     allowed = rules.parse(config)
-    assert list(rules.broken_by(one, rules.log_retention, allowed)) == []
+    assert list(rules.broken_by(item, rules.log_retention, allowed)) == []
     assert list(rules.broken_by(other, rules.log_retention, allowed))
     nested = rules.parse(
         {"exceptions": [{"resource": f"aws:{LOG_GROUP}::other", "reason": "the same, in a component"}]}

@@ -37,8 +37,8 @@ def inside(tenant: str, op: str, kind: str, name: str, **more: Any) -> Mapping[s
 def digest(*steps: Mapping[str, Any], diagnostics: Sequence[Mapping[str, str]] = (), **totals: int) -> str:
     root = {"op": "same", "urn": STACK, "newState": {"urn": STACK, "type": "pulumi:pulumi:Stack"}}
     counts = {"same": 5, **totals}
-    for one in steps:
-        counts.setdefault(one["op"], sum(other["op"] == one["op"] for other in steps))
+    for change in steps:
+        counts.setdefault(change["op"], sum(other["op"] == change["op"] for other in steps))
     return json.dumps({"steps": [root, *steps], "diagnostics": list(diagnostics), "changeSummary": counts})
 
 
@@ -67,7 +67,7 @@ def test_more_deletions_than_allowed_are_refused_and_as_many_are_not() -> None:
 
 def test_replacements_are_counted_once_however_the_engine_lists_them() -> None:
     steps = [inside("alpha", op, SECRET, "flux") for op in ("create-replacement", "replace", "delete-replaced")]
-    for listed in (steps, *([one] for one in steps)):
+    for listed in (steps, *([change] for change in steps)):
         preview = preview_gate.read(digest(*listed))
         assert preview.count("replace") == 1
         assert preview.count("delete") == preview.count("create") == 0
@@ -96,7 +96,7 @@ def test_a_tenant_may_go_but_one_that_stays_keeps_its_namespace() -> None:
     assert refusals(digest(inside("alpha", "replace", NAMESPACE, "alpha")), PLENTY) != []
 
 
-def test_a_tenant_with_its_own_user_pool_may_go_because_the_pool_is_retained() -> None:
+def test_a_tenant_with_its_own_user_pool_can_be_removed() -> None:
     pool = "saas:identity:TenantIdentity$saas:identity:Identity$aws:cognito/userPool:UserPool"
     text = digest(*removed("gone"), step("delete", pool, "gone", kept=True))
     assert refusals(text, Limits(deletes=3, replaces=0)) == []
@@ -128,9 +128,9 @@ def test_the_list_has_deletions_first_then_replacements() -> None:
 
 def test_the_comment_names_properties_and_never_shows_a_value() -> None:
     secret = {"inputs": {"stringData": {"identity": "-----BEGIN PRIVATE KEY-----"}}, "parent": STACK}
-    one = step("replace", SECRET, "key", replaceReasons=["stringData"], diffReasons=["stringData", "metadata"])
+    change = step("replace", SECRET, "key", replaceReasons=["stringData"], diffReasons=["stringData", "metadata"])
     failure = {"severity": "error", "message": "refused: s3cr3t-token"}
-    text = comment(digest({**one, "newState": secret, "oldState": secret}, diagnostics=[failure]))
+    text = comment(digest({**change, "newState": secret, "oldState": secret}, diagnostics=[failure]))
     assert "- replace `kubernetes:core/v1:Secret` `key` (`stringData`)" in text
     assert "PRIVATE KEY" not in text
     assert "s3cr3t" not in text
@@ -173,10 +173,10 @@ def run(folder: Path, text: str | None, *arguments: str) -> tuple[int, str]:
     return result.returncode, (folder / "comment.md").read_text()
 
 
-def test_the_exit_code_is_the_verdict_and_the_comment_is_written_in_any_case(tmp_path: Path) -> None:
+def test_the_exit_code_is_the_verdict_and_a_comment_is_always_written(tmp_path: Path) -> None:
     code, said = run(tmp_path, digest(step("create", TENANT, "new")))
     assert (code, "allowed (1 to create" in said) == (Verdict.ALLOWED, True)
-    many = [one for number in range(16) for one in removed(f"tenant-{number}")]
+    many = [change for number in range(16) for change in removed(f"tenant-{number}")]
     code, said = run(tmp_path, digest(*many))
     assert (code, "refused" in said) == (Verdict.REFUSED, True)
     assert run(tmp_path, digest(*many), "--large-change")[0] == Verdict.ALLOWED

@@ -237,7 +237,7 @@ def unknown_settings(settings: ENTRY, known: ENTRY) -> list[str]:
     for key, value in settings.items():
         kind = known.get(key, "unknown")
         if isinstance(kind, dict) and isinstance(value, dict):
-            found += [f"{key}.{one}" for one in unknown_settings(value, kind)]
+            found += [f"{key}.{item}" for item in unknown_settings(value, kind)]
         elif isinstance(kind, dict) or kind == "unknown" or not isinstance(value, kind):
             found.append(key)
     return found

@@ -71,7 +71,7 @@ def test_a_changed_port_is_mapped_and_a_closed_one_is_not() -> None:
     assert result.ports == {9555: "127.0.0.1:9001", "healthz": "127.0.0.1:9001"}
 
 
-def test_a_controller_without_flags_of_its_own_listens_like_all_controllers() -> None:
+def test_a_controller_without_own_flags_listens_like_all_controllers() -> None:
     result = command(container("image-reflector-controller"))
     assert result.arguments == ["--metrics-addr=127.0.0.1:9001", "--health-addr=127.0.0.1:9002"]
 

@@ -13,7 +13,7 @@ from local.toolchain import ToolchainError, manifest
 EXPORTED = "ed307189fd1f9e49819a50843bb6f3c9257fe6d4d8359d1950b38207c26c3854"
 
 
-def test_the_default_components_are_byte_for_byte_what_flux_install_export_prints():
+def test_the_manifest_is_byte_for_byte_the_output_of_flux_install_export():
     # The image controllers add documents at the end, and their names to the header; they change nothing else.
     text = manifest.install_manifest().read_text()
     header, *documents = text.removeprefix("---\n").split("\n---\n")

@@ -111,9 +111,7 @@ def test_a_program_can_have_another_name_than_its_package(bench: Bench, monkeypa
     assert [path.name for path in ensure(["another"], console=quiet()).values()] == ["another"]
 
 
-def test_a_changed_module_is_built_anew_and_the_old_build_stays_for_other_checkouts(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_changed_module_is_rebuilt_and_its_old_build_stays(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     ensure(["tool"], console=quiet())
     (bench.path / "modules" / "module" / "go.sum").write_text("example.com/tool v1.2.3 h1:y=\n")
     monkeypatch.setattr(local.toolchain, "MODULES", (module(),))
@@ -171,7 +169,7 @@ def test_a_pulumi_on_path_without_a_language_host_is_not_used(bench: Bench, monk
     assert ensure(["pulumi"], console=quiet())["pulumi"].is_relative_to(catalogue.cache())
 
 
-def test_a_build_that_was_killed_leaves_nothing_that_counts_and_the_next_one_completes(bench: Bench):
+def test_the_next_build_completes_a_build_that_was_killed(bench: Bench):
     hang = bench.switch("hang")
     first = multiprocessing.get_context("fork").Process(target=ensure, args=(["tool"],), kwargs={"console": quiet()})
     first.start()

@@ -234,7 +234,7 @@ def test_a_pools_attributes_can_only_be_added(plugin: Plugin, pool: tuple[str, S
     more = pool_inputs(name=pool[1]["name"], schemas=[ATTRIBUTE, plan])
     assert plugin.diff(POOL, pool[1], **more) == (["schemas"], [])
     state = plugin.update(POOL, *pool, **more)
-    assert [one["name"] for one in state["schemas"]] == ["tenantID", "plan"]
+    assert [item["name"] for item in state["schemas"]] == ["tenantID", "plan"]
     fewer = plugin.refusal("update", POOL, pool[0], state, **pool_inputs(name=pool[1]["name"]))
     assert "cannot modify or remove schema items" in fewer
 

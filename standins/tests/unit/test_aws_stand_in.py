@@ -343,7 +343,7 @@ def test_a_group_begins_without_rules(plugin: Plugin, vpc: tuple[str, State]) ->
     found = aws.list(
         "ec2", "describe_security_groups", "SecurityGroups", GroupIds=[group, vpc[1]["defaultSecurityGroupId"]]
     )
-    assert [one["IpPermissionsEgress"] + one["IpPermissions"] for one in found] == [[], []]
+    assert [item["IpPermissionsEgress"] + item["IpPermissions"] for item in found] == [[], []]
     assert plugin.diff(GROUP, state, vpcId=vpc[0], description="another")[1] == ["description"]
 
 
@@ -375,9 +375,9 @@ def test_a_rule_that_says_too_much_or_too_little_is_refused(plugin: Plugin, inpu
 
 
 def test_groups_that_refer_to_each_other_go_once_their_rules_are_gone(plugin: Plugin, vpc: tuple[str, State]) -> None:
-    one = plugin.create(GROUP, vpcId=vpc[0], name="one")
+    item = plugin.create(GROUP, vpcId=vpc[0], name="one")
     other = plugin.create(GROUP, vpcId=vpc[0], name="other", revokeRulesOnDelete=True)
-    own: State = {"type": "ingress", "securityGroupId": one[0], "sourceSecurityGroupId": other[0], "protocol": "-1"}
+    own: State = {"type": "ingress", "securityGroupId": item[0], "sourceSecurityGroupId": other[0], "protocol": "-1"}
     rule = plugin.create(RULE, **own, fromPort=0, toPort=0)
     assert plugin.diff(RULE, rule[1], **own, fromPort=0, toPort=0) == ([], [])
     assert plugin.read(RULE, *rule) == rule

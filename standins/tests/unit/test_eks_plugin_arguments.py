@@ -28,7 +28,7 @@ def test_all_mistakes_in_the_inputs_are_told_at_once() -> None:
     with pytest.raises(pulumi.InputPropertiesError) as refused:
         checked(wrong)
     told = refused.value.errors or []
-    assert [one["property_path"] for one in told] == ["fargate", "autoMode.gpu", "authenticationMode"]
+    assert [error["property_path"] for error in told] == ["fargate", "autoMode.gpu", "authenticationMode"]
 
 
 def test_an_addon_without_a_version_is_refused() -> None:

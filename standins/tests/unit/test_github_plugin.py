@@ -207,7 +207,7 @@ def test_a_deploy_key_opens_one_repository_only(plugin: Plugin) -> None:
         plugin.create("RepositoryDeployKey", repository="two", title="flux", key="no key")
 
 
-def test_any_change_of_a_deploy_key_replaces_it_and_deletes_the_old_one_first(plugin: Plugin, store: Store) -> None:
+def test_a_changed_deploy_key_is_deleted_before_it_is_replaced(plugin: Plugin, store: Store) -> None:
     plugin.create("Repository", name="one")
     identifier, state = plugin.create("RepositoryDeployKey", repository="one", title="flux", key=KEY + " a comment\n")
     assert state["readOnly"] is True  # the default

@@ -208,7 +208,7 @@ def listen(on: Any, tenant: str) -> tuple[bool, str]:
         }
         urllib.request.urlopen(f"http://127.0.0.1:{port}/", json.dumps(event).encode(), timeout=5).close()
         time.sleep(0.3)
-        if any(message in one for one in on.received):
+        if any(message in item for item in on.received):
             return True, f"the tenant was told: {message}"
         why = "cross-namespace references have been blocked"
         if blocked := on.logged_error(CONTROLLER, log, why, f"'{tenant}/attack'"):
