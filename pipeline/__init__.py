@@ -1,1 +1,1 @@
-"""What the workflows run, kept apart from the program so that it can be tested."""
+"""Preview gate, policy pack and bootstrap template: deployment guards that run without the program's environment."""

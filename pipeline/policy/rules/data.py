@@ -25,7 +25,7 @@ TENANTS_POOL = "saas:identity:TenantIdentity$saas:identity:Identity$aws:cognito/
 
 KEPT: Mapping[str, str] = {
     "github:index/repository:Repository": "the repository's history",
-    # A protected one would keep its tenant from ever leaving the program.
+    # A protected pool could never be removed with its tenant.
     TENANTS_POOL: "the tenant's users and their passwords",
 }
 """Resources that may be retained instead (retainOnDelete), by their type or all types down to it."""

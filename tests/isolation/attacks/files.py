@@ -1,4 +1,4 @@
-"""Attacks by files in a repository: bases from elsewhere, links that lead out, programs to be run."""
+"""Attacks by files in a repository: remote bases, symbolic links to outside, programs to execute."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _remote() -> Iterator[Attack]:
 
 
 def _artifacts() -> Iterator[Attack]:
-    """source-controller lists all tenants' artifacts, and gives them to whoever asks."""
+    """source-controller lists and serves all tenants' artifacts without authentication."""
     for what, address in (
         ("lists its neighbours", f"{ARTIFACTS}/gitrepository/"),
         ("lists a neighbour's commits", f"{ARTIFACTS}/gitrepository/{NEIGHBOUR}/{NEIGHBOUR}/"),
@@ -119,10 +119,10 @@ def _artifacts() -> Iterator[Attack]:
 
 
 def _moved() -> Iterator[Attack]:
-    """Kustomize moves every object into the tenant's namespace; what it does after that is the tenant's to say."""
+    """Kustomize moves every object into the tenant's namespace, but the tenant's own replacements run after that."""
     promise = "A tenant's objects stay in its own namespace."
     source = {"kind": "ConfigMap", "name": "destination", "fieldPath": "data.namespace"}
-    # A name that no other attack has: they all meet in the neighbour's namespace.
+    # A unique name: all attacks would create their objects in the neighbour's namespace.
     target = {"select": {"kind": "ConfigMap", "name": "moved"}, "fieldPaths": ["metadata.namespace"]}
     destination = of.make("ConfigMap", OWN, name="destination", data={"namespace": NEIGHBOUR})
     moved = of.make("ConfigMap", OWN, name="moved", data={"x": "y"})

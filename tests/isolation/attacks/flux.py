@@ -1,4 +1,4 @@
-"""Attacks by objects of Flux, whose controllers may do more than the tenant; and on those that feed the tenant."""
+"""Attacks by Flux objects, whose controllers have more rights than the tenant, and on the tenant's own source."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from tests.isolation.defences import ADMISSION, ROLE, admission_policy
 
 
 def kustomization(namespace: str, **changes: Any) -> Manifest:
-    """A Kustomization that acts as Flux's controller wherever it is not locked down."""
+    """A Kustomization that is applied with the controller's rights, unless Flux is locked down."""
     source = {"kind": "GitRepository", "name": NEIGHBOUR, "namespace": NEIGHBOUR}
     spec = {"interval": "1m", "prune": True, "sourceRef": source, "path": "./", **changes}
     return of.make("Kustomization", namespace, version=f"kustomize.{of.FLUX}/v1", spec=spec)
 
 
 def git_repository(namespace: str) -> Manifest:
-    """A repository of the tenant's choice, outside what the platform team reviewed."""
+    """A repository that the tenant chose and the platform team has not reviewed."""
     spec = {"interval": "1m", "url": "https://github.com/evil/product", "ref": {"branch": "main"}}
     return of.make("GitRepository", namespace, version=f"source.{of.FLUX}/v1", spec=spec)
 
 
 def flux() -> Iterator[Attack]:
-    """What feeds tenants, and what Helm would do for them."""
+    """Sources and Kustomizations of tenants, and Helm's objects."""
     flux = (admission_policy("flux"),)
     alert = {"type": "generic", "address": "http://source-controller.flux-system.svc/"}
     provider = of.make("Provider", ADMIN, version=f"notification.{of.FLUX}/v1beta3", spec=alert)
@@ -67,7 +67,7 @@ def made(kind: str, group: str, version: str, **spec: Any) -> Manifest:
 
 
 def own_kustomization(**changes: Any) -> Manifest:
-    """Applies a folder of the tenant's own repository, unless changed."""
+    """A Kustomization of a folder in the tenant's own repository, unless changed."""
     spec = {
         "interval": "1h",
         "timeout": "5s",
@@ -81,16 +81,16 @@ def own_kustomization(**changes: Any) -> Manifest:
 
 
 MORE = {"/more/more.yaml": f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: more, namespace: {OWN}}}\n"}
-"""The folder that such a Kustomization applies."""
+"""The folder that this Kustomization applies."""
 
 
 def neighbours(kind: str) -> dict[str, str]:
-    """How an object refers to the neighbour's, of the neighbour's name."""
+    """A reference to the neighbour's object of a kind."""
     return {"kind": kind, "name": NEIGHBOUR, "namespace": NEIGHBOUR}
 
 
 def _kinds() -> Iterator[tuple[str, Manifest]]:
-    """One object of each kind."""
+    """An object of each kind of Flux, with a reference to a secret or source."""
     secret = {"name": "credentials"}
     source = {"interval": "1h", "secretRef": secret}
     yield "Kustomization", own_kustomization(sourceRef=neighbours("GitRepository"), serviceAccountName=None)
@@ -114,7 +114,7 @@ def _kinds() -> Iterator[tuple[str, Manifest]]:
     yield "Provider", made("Provider", "notification", "v1beta3", type="generic", address=address)
     receiver = {"type": "generic", "secretRef": secret, "resources": [neighbours("GitRepository")]}
     yield "Receiver", made("Receiver", "notification", "v1", **receiver)
-    # Their controllers are not part of the platform here; their definitions are.
+    # The image controllers are not installed here, but their CRDs are.
     images = {"image": "ghcr.io/acme/product", "interval": "1h", "secretRef": secret, "provider": "aws"}
     yield "ImageRepository", made("ImageRepository", "image", "v1", **images)
     policy = {"imageRepositoryRef": {"name": NEIGHBOUR, "namespace": NEIGHBOUR}}
@@ -128,7 +128,7 @@ def _a(kind: str) -> str:
 
 
 def commits() -> Iterator[Attack]:
-    """One object of each kind of Flux in a repository, and those that feed the tenant."""
+    """Commits with an object of each kind of Flux, and with the tenant's own source."""
     policy = "admission: saas-tenant-flux"
     for kind, manifest in _kinds():
         yield commit(

@@ -26,7 +26,7 @@ CHART = {
 def release(**changes: Any) -> Manifest:
     """A release of the chart in the tenant's repository, unless changed."""
     source = {"kind": "GitRepository", "name": OWN}
-    # The chart's version stays the same, its content does not.
+    # The chart's content changes, its version does not.
     chart = {"spec": {"chart": "./chart", "sourceRef": source, "reconcileStrategy": "Revision", "interval": "1h"}}
     spec: dict[str, Any] = {
         "interval": "1h",
@@ -259,7 +259,7 @@ def _of(
 
 
 def requests() -> Iterator[Attack]:
-    """Fields of releases and of charts' sources."""
+    """Attacks by fields of releases and of charts' sources."""
 
     def releases(name: str, reason: str, **changes: Any) -> Attack:
         return request(f"a release {name}", (admission_policy("releases"),), reason, of.release(WIDE, **changes), WIDE)

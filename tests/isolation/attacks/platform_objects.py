@@ -25,7 +25,7 @@ from tests.isolation.defences import ADMISSION, ROLE, admission_policy
 
 
 def beyond_the_role() -> Iterator[Attack]:
-    """What a wider role in its own namespace would permit."""
+    """Changes that a wider role in its own namespace would permit."""
     platform, managed = admission_policy("platform-objects"), admission_policy("managed-kinds")
 
     def tries(name: str, policy: str, reason: str, manifest: Manifest, **how: Any) -> Attack:
@@ -149,7 +149,7 @@ def beyond_the_role() -> Iterator[Attack]:
 
 
 def commits() -> Iterator[Attack]:
-    """The platform's objects in a repository."""
+    """Commits that contain the platform's objects."""
     promise = "What limits a tenant is not the tenant's to change."
     both = ADMISSION | {ROLE}
     limit = {"type": "Container", "max": {"memory": "999Gi"}}
@@ -174,13 +174,13 @@ def commits() -> Iterator[Attack]:
             ),
         ),
     ):
-        # Pruning what was the platform's would take it away: those are tried with the role that may do it anyway.
+        # Pruning would remove the platform's own objects: these attacks keep the role.
         ours = manifest["metadata"]["name"] in ("tenant", "default-deny")
         defence = f"{ROLE}; admission: saas-tenant-managed-kinds"
         yield commit(
             f"a commit {what}", promise, FORBIDDEN, defence, frozenset() if ours else both, objects=(manifest,)
         )
-        # Two policies refuse it; which one is quoted is the API server's choice.
+        # Two policies refuse it; the API server may quote either.
         reason = "denied request: " if ours else "are for the platform to make"
         defence = f"admission: saas-tenant-{'platform-objects' if ours else 'managed-kinds'}"
         name, away = f"a commit {what}, by the role cluster-admin", ADMISSION

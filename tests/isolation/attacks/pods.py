@@ -29,7 +29,7 @@ REQUIRED, PREFERRED = (
 
 
 def images() -> Iterator[Attack]:
-    """Images of registries that the tenant may not use."""
+    """Images from registries that the tenant may not use."""
     defence, reason = (admission_policy("images"),), "not from a registry of this tenant: "
 
     def image(name: str) -> Manifest:
@@ -91,7 +91,7 @@ def images() -> Iterator[Attack]:
 
 
 def pods() -> Iterator[Attack]:
-    """What pods would share with their node, or take from others."""
+    """Pods that share something with their node, or take something from others."""
 
     def tries(
         name: str, policy: str, reason: str, *, build: Any = of.deployment, tenant: str = BASIC, **changes: Any
@@ -212,7 +212,7 @@ def pods() -> Iterator[Attack]:
 
 
 def endings() -> Iterator[Attack]:
-    """What would keep a namespace from going, made by Kubernetes' own controllers for the tenant."""
+    """Objects that Kubernetes' own controllers create, and that would block the deletion of the namespace."""
     stuck, reason = {"finalizers": ["example.com/never"]}, "a template's finalizers"
 
     def tries(name: str, reason: str, manifest: Manifest) -> Attack:
@@ -235,7 +235,7 @@ def endings() -> Iterator[Attack]:
 
 
 def limits() -> Iterator[Attack]:
-    """More than the tier gives."""
+    """More resources than the tier allows."""
     exceeded = "exceeded quota: tenant"
     huge = of.claim(BASIC, resources={"requests": {"storage": "1Ti"}})
     yield request("a claim beyond the quota", (QUOTA,), exceeded, huge)
@@ -264,7 +264,7 @@ def limits() -> Iterator[Attack]:
     reason = 'violates PodSecurity "restricted:latest"'
     yield request("a pod runs as root where the tier is restricted", (POD_SECURITY,), reason, root, STRICT)
     privileged = of.pod(ADMIN, container={"securityContext": {"privileged": True}})
-    # The policy's own check is about tiers that are not privileged, too.
+    # The policy's own check also covers tiers that are not privileged.
     yield request("a pod is root on its node, at baseline", (POD_SECURITY,), "privileged", privileged, ADMIN)
     nodes = (admission_policy("nodes"), POD_SECURITY)
     for what, changes in (
@@ -275,7 +275,7 @@ def limits() -> Iterator[Attack]:
 
 
 def commits() -> Iterator[Attack]:
-    """Pods of a product in a repository."""
+    """Commits with pods of a product."""
     promise = "A tenant's pods share nothing with the node that they run on, nor take others' place there."
     away = ADMISSION
     pods = f"/api/v1/namespaces/{OWN}/pods?labelSelector=app%3Dattack"

@@ -1,4 +1,4 @@
-"""Flux's objects that refer to what is a neighbour's: every field by which one of them could.
+"""Attacks by Flux objects that refer to a neighbour's objects: every field that can name another namespace.
 
 Where neither the role nor an admission policy keeps a tenant from making such objects, as in a cluster whose tenants
 are administrators, Flux's lockdown is the second line: that is what is tried.
@@ -21,7 +21,7 @@ from tests.isolation.defences import ADMISSION, LOCKDOWN, ROLE
 from tests.platform import eventually
 
 CONTROLLER = "notification-controller"
-"""It reports what it refuses in its log, and nowhere else."""
+"""This controller reports refusals in its log only."""
 SECOND = "What a tenant's Flux objects refer to is in its own namespace."
 
 CROSS_NAMESPACE = {
@@ -37,8 +37,8 @@ CROSS_NAMESPACE = {
     "Receiver": ("spec.resources",),
     "ExternalArtifact": ("spec.sourceRef",),
 }
-"""Every field of a kind that is installed by which it can name another namespace. All others name what is in their own
-namespace: there is no way to write down another. A test compares this with the definitions themselves."""
+"""The fields of each installed kind that can name another namespace. All others refer to their own namespace. A test
+compares this with the CRDs."""
 
 
 def _second_line() -> Iterator[Attack]:
@@ -194,7 +194,7 @@ def _notifications() -> Iterator[Attack]:
 
 
 def listen(on: Any, tenant: str) -> tuple[bool, str]:
-    """Have something happen to the neighbour, as Flux' controllers report it, until it is known who hears of it."""
+    """Post events of the neighbour, as Flux' controllers do, until the alert was sent or refused."""
     log, port = on.log_size(CONTROLLER), on.platform.home.port("service-notification-controller")
     for number in range(50):
         message = f"heard by {tenant} {time.time_ns()}"
@@ -217,7 +217,7 @@ def listen(on: Any, tenant: str) -> tuple[bool, str]:
 
 
 def ring(on: Any, tenant: str) -> tuple[bool, str]:
-    """Call the tenant's webhook, as its own server would."""
+    """Call the tenant's webhook, as its Git server would."""
     log, port = on.log_size(CONTROLLER), on.platform.home.port("service-webhook-receiver")
     path = f"/apis/notification.toolkit.fluxcd.io/v1/namespaces/{tenant}/receivers/attack"
     webhook = eventually(lambda: ((on.get(path) or {}).get("status") or {}).get("webhookPath"))

@@ -16,13 +16,13 @@ NEIGHBOURS_POD = [{"addresses": [{"ip": "10.244.1.7"}], "ports": [{"port": 80}]}
 
 
 def network_policy(namespace: str) -> Manifest:
-    """Everything is open to everybody."""
+    """A NetworkPolicy that allows all connections."""
     spec = {"podSelector": {}, "ingress": [{}], "egress": [{}], "policyTypes": ["Ingress", "Egress"]}
     return of.make("NetworkPolicy", namespace, version="networking.k8s.io/v1", spec=spec)
 
 
 def endpoint_slice(namespace: str) -> Manifest:
-    """A Service's requests go to a neighbour's pod."""
+    """An EndpointSlice that sends a Service's requests to a neighbour's pod."""
     return of.make(
         "EndpointSlice",
         namespace,
@@ -35,7 +35,7 @@ def endpoint_slice(namespace: str) -> Manifest:
 
 
 def outside_of_the_role() -> Iterator[Attack]:
-    """What the default role does not permit; policies refuse some of it once more."""
+    """Requests that the default role does not permit; policies also refuse some of them."""
 
     def tries(
         name: str, manifest: Manifest, *policies: str, reason: str = " is forbidden: User ", **how: Any
@@ -134,11 +134,11 @@ def outside_of_the_role() -> Iterator[Attack]:
 
 
 FORCE = "kustomize.toolkit.fluxcd.io/force"
-"""Annotation with which Flux replaces what it cannot change."""
+"""Annotation that makes Flux recreate objects with immutable changes."""
 
 
 def commits_for_the_cluster() -> Iterator[Attack]:
-    """Objects of the whole cluster in a repository."""
+    """Commits with cluster-scoped objects."""
     promise = "A tenant makes nothing that belongs to the whole cluster."
     subject = {"kind": "ServiceAccount", "name": OWN, "namespace": OWN}
     role = {"apiGroup": of.RBAC, "kind": "ClusterRole", "name": "cluster-admin"}
@@ -196,7 +196,7 @@ def commits_for_the_cluster() -> Iterator[Attack]:
     ):
         away = frozenset({ROLE})
         if manifest["kind"] == "Namespace" or "saas-tenant-nodes" in str(manifest):
-            # Kustomize makes every Namespace the tenant's own. Pruning that, or the policy, would prove nothing.
+            # Kustomize renames every Namespace to the tenant's. Removing defences here would prove nothing.
             away = frozenset[str]()
         yield commit(f"a commit holds {what}", promise, FORBIDDEN, ROLE, away, objects=(manifest,))
     for what, given in (
@@ -217,7 +217,7 @@ def commits_for_the_cluster() -> Iterator[Attack]:
 
 
 def commits_for_rights() -> Iterator[Attack]:
-    """Roles, bindings and tokens in a repository."""
+    """Commits with roles, bindings and tokens."""
     promise = "A tenant gives nobody rights that it has not itself, nor any to others than its own accounts."
     more = "not currently held"
     escalates = "RBAC: the API server's escalation check"

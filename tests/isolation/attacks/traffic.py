@@ -12,7 +12,7 @@ from tests.isolation.defences import ADMISSION, QUOTA, SPACE, admission_policy
 
 
 def traffic() -> Iterator[Attack]:
-    """Requests that are others'."""
+    """Attempts to receive requests for other hosts."""
 
     def tries(name: str, reason: str, manifest: Manifest, *, policy: str = "hosts", tenant: str = BASIC) -> Attack:
         return request(name, (admission_policy(policy),), reason, manifest, tenant)
@@ -116,7 +116,7 @@ def traffic() -> Iterator[Attack]:
 
     for kind in ("NodePort", "LoadBalancer"):
         reason = f"Services of type {kind} are not for this tenant"
-        # The quota counts them too: its own refusal would come next.
+        # The quota would refuse them too.
         name, defences = f"a Service is a {kind} where the tier has none", (admission_policy("services"), QUOTA)
         yield request(name, defences, reason, of.service(BASIC, type=kind))
     yield serves("a Service takes somebody's address", "externalIPs take", externalIPs=["10.0.0.10"])
@@ -127,14 +127,14 @@ def traffic() -> Iterator[Attack]:
         "instance.eu-west-1.compute.internal.",
     ):
         yield serves(f"a Service leads to {host}", host, tenant=WIDE, type="ExternalName", externalName=host)
-    # With the cluster's own domain after it, this is a Service.
+    # Completed with the cluster's domain, this is the name of a Service.
     host = f"product.{NEIGHBOUR}"
     reason = f"Write externalName: {host}."
     yield serves(f"a Service leads to {host}", reason, tenant=WIDE, type="ExternalName", externalName=host)
 
 
 def commits() -> Iterator[Attack]:
-    """Traffic by objects in a repository."""
+    """Commits with objects that redirect traffic."""
     promise = "A tenant takes no traffic that is meant for others."
     own, theirs = f"{OWN}.example.com", f"{NEIGHBOUR}.example.com"
     snippet = {"nginx.ingress.kubernetes.io/configuration-snippet": "return 200;"}
@@ -156,7 +156,7 @@ def commits() -> Iterator[Attack]:
             of.service(OWN, type="ExternalName", externalName=f"product.{NEIGHBOUR}.svc.cluster.local"),
         ),
     ):
-        # The quota of node ports is a second refusal.
+        # The quota of node ports refuses it too.
         away = ADMISSION | SPACE if "NodePort" in reason else ADMISSION
         defence = f"admission: saas-tenant-{policy}"
         yield commit(what, promise, reason, defence, away, tenant=BASIC, objects=(of.evil(manifest),))
