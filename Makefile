@@ -1,4 +1,4 @@
-# The two commands: `make up` and `make test`. Both install what they need below .venv and .local.
+# `make help` lists the commands. They install everything they need below .venv and .local.
 .DEFAULT_GOAL := help
 .PHONY: help up status logs down rehearse policy isolation-report test check lint fast unit program engine e2e isolation
 .PHONY: bench lock tools format
@@ -19,37 +19,37 @@ $(VENV)/installed: requirements.txt requirements-dev.txt
 	$(VENV)/bin/uv pip sync --quiet --python $(RUN) --require-hashes requirements-dev.txt
 	touch $@
 
-# Without the project's own: a workflow that judges what others wrote installs nothing else.
+# Apart from the project's environment: workflows that check a pull request install nothing else.
 pipeline/policy/.venv/installed: pipeline/policy/requirements.txt
 	$(PYTHON) -m venv pipeline/policy/.venv
 	pipeline/policy/.venv/bin/python -m pip install --quiet --require-hashes --no-deps -r pipeline/policy/requirements.txt
 	touch $@
 
-policy: pipeline/policy/.venv/installed  ## the policy pack's own environment
+policy: pipeline/policy/.venv/installed  ## install the policy pack's own environment
 
 up: $(VENV)/installed  ## start the platform on this machine, run `pulumi up`, show the tenants
 	$(RUN) -m local up
 
-status: $(VENV)/installed  ## how the tenants are, and why one is not ready
+status: $(VENV)/installed  ## show which tenants are ready, and why others are not
 	$(RUN) -m local status
 
-logs: $(VENV)/installed  ## what a process wrote: make logs NAME=kustomize-controller
+logs: $(VENV)/installed  ## follow the log of a process: make logs NAME=kustomize-controller
 	$(RUN) -m local logs $(NAME)
 
 down: $(VENV)/installed  ## stop the platform; its data stays
 	$(RUN) -m local down
 
-rehearse: $(VENV)/installed  ## the stack prod-eu from nothing to nothing, with AWS replaced beneath it
+rehearse: $(VENV)/installed  ## create, change and destroy the stack prod-eu, with AWS replaced below the program
 	$(RUN) -m local rehearse
 
 tools: $(VENV)/installed  ## build the programs that no registry ships
 	$(RUN) -m local.toolchain
 
 test: tools  ## all tests
-	@echo "All tests, three kinds side by side; engine, end-to-end and isolation tests have a platform each."
+	@echo "All tests, three kinds in parallel; engine, end-to-end and isolation tests have a platform each."
 	$(MAKE) --no-print-directory --jobs=3 lint fast isolation e2e engine
 
-check: $(VENV)/installed  ## format, lint, types, unit and program tests: a minute and a half
+check: $(VENV)/installed  ## format, lint, types, unit and program tests
 	$(MAKE) --no-print-directory --jobs=2 lint fast
 
 lint: $(VENV)/installed
@@ -75,10 +75,10 @@ e2e: $(VENV)/installed tools
 isolation: $(VENV)/installed tools
 	$(RUN) -m pytest -q tests/isolation
 
-isolation-report: $(VENV)/installed tools  ## try to break every promise of isolation, and write a page about it
+isolation-report: $(VENV)/installed tools  ## attack every promise of isolation, and write a report
 	$(RUN) -m tests.isolation.report
 
-bench: $(VENV)/installed tools  ## how long it takes with 1, 10, 100 tenants: make bench TENANTS="1 10 100 1000"
+bench: $(VENV)/installed tools  ## measure previews, updates and Flux: make bench TENANTS="1 10 100"
 	$(RUN) -m bench $(TENANTS)
 
 format: $(VENV)/installed  ## format the sources

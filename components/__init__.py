@@ -1,4 +1,4 @@
-"""Pulumi components, one a file: inputs -> resources -> outputs.
+"""Pulumi components: inputs -> resources -> outputs.
 
 configuration   the stack's settings and tenants, validated before anything is registered
 cluster         the Kubernetes provider; a cluster reached by its kubeconfig
@@ -8,7 +8,7 @@ flux/           repository (GitHub), deploy_key, installation (Flux, and its syn
 tenant/         guardrails (roles and admission policies), space (a namespace with everything in it), aws_role, warnings
 objects         Kubernetes objects from plain manifests
 
-`create_...` functions return None, or nothing, for parts that the settings leave out.
+`create_...` functions return None, or an empty mapping, for parts that the settings leave out.
 """
 
 from components.aws.context import AwsContext, create_aws_context

@@ -144,7 +144,7 @@ class ManagedNodes(Nodes):
             opts=self._context.child(
                 self,
                 depends_on=[args.cluster, *self._node_policies, *early, *args.depends_on],
-                # An autoscaler's business once the group exists.
+                # An autoscaler may change it once the group exists.
                 ignore_changes=["scalingConfig.desiredSize"],
             ),
         )

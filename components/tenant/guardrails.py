@@ -13,7 +13,7 @@ from model.kubernetes.admission import guardrails
 
 @dataclass(frozen=True)
 class GuardrailsArgs:
-    """The cluster that gets them."""
+    """The cluster in which they are installed."""
 
     provider: kubernetes.Provider
 
@@ -22,7 +22,7 @@ class Guardrails(pulumi.ComponentResource):
     """Roles of the reconcilers, and admission policies for every tenant's namespace."""
 
     ready: pulumi.Resource
-    """The last of them, for `depends_on`: tenants come after all guard rails and go before them."""
+    """The last guard rail, for `depends_on`: tenants are created after all guard rails and deleted before them."""
 
     def __init__(self, name: str, args: GuardrailsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:tenant:Guardrails", name, None, opts)

@@ -21,7 +21,7 @@ class Model(BaseModel):
 M = TypeVar("M", bound=Model)
 
 Finding = tuple[YamlPath, str, str]
-"""A broken rule: the path of the value, what is wrong, what to write instead."""
+"""A broken rule: path of the value, message, remedy."""
 
 TYPE_ERRORS = {
     "string_type": ("must be text", 'Put it in quotes: "…".'),
@@ -64,7 +64,7 @@ def _path(finding: ErrorDetails) -> YamlPath:
 
 
 def _explain(model: type[Model], finding: ErrorDetails) -> tuple[str, str]:
-    """What is wrong and what to write instead."""
+    """Message and remedy for an error of pydantic's."""
     context = finding.get("ctx", {})
     last = finding["loc"][-1] if finding["loc"] else ""
     match finding["type"]:

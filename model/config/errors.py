@@ -17,9 +17,9 @@ class Problem:
     path: str
     """The path inside the file, such as `tenants[2].source.url`; empty for the whole file."""
     message: str
-    """What is wrong."""
+    """The problem, such as "is missing"."""
     remedy: str = field(default="", compare=False)
-    """What to write instead."""
+    """The correction, as an instruction: "Write …"."""
 
     def __str__(self) -> str:
         location = f"{self.file}:{self.line}" if self.line else self.file

@@ -1,4 +1,4 @@
-"""Names: which ones Kubernetes, Flux and GitHub accept, and which ones this project gives to its objects."""
+"""Names: the rules of Kubernetes, Flux and GitHub, and the names of this project's own objects."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ LABEL_PATTERN = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 """An RFC 1123 label: the names of namespaces, clusters and tiers."""
 
 RESERVED = frozenset({"default", FLUX_NAMESPACE})
-"""Namespaces that tenants cannot have; neither can they have any kube-*."""
+"""Namespaces that tenants cannot have, in addition to all kube-*."""
 
 TOP_LEVEL_DOMAINS = frozenset(
     "app arpa biz cloud cluster com dev edu gov info int internal local localdomain localhost mil net org svc".split()
 )
-"""Common top-level domains; every word of two letters counts as one too."""
+"""Common top-level domains, in addition to every word of two letters."""
 
 
 def tenant_name_problem(name: str) -> tuple[str, str] | None:
-    """What is wrong with a tenant's name and what to write; None for a valid name."""
+    """Message and remedy for an invalid tenant name; None for a valid name."""
     if name in RESERVED or name.startswith("kube-"):
         return f"the namespace {name!r} is reserved", "Choose another name."
     if name in TOP_LEVEL_DOMAINS or re.fullmatch("[a-z]{2}", name):

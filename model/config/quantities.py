@@ -52,7 +52,7 @@ def _shortest(number: Fraction, scales: dict[str, Fraction]) -> str:
 
 
 def quantity_error(text: str, kind: Kind) -> tuple[str, str] | None:
-    """What is wrong with an amount of this kind and what to write; None for a valid amount."""
+    """Message and remedy for an invalid amount of this kind; None for a valid amount."""
     try:
         number = amount(text)
     except ValueError:

@@ -139,7 +139,7 @@ def _amounts(kind_of: Callable[[str], Kind | tuple[str, str]]) -> Callable[[Any]
 
 
 def quota_kind(key: str) -> Kind | tuple[str, str]:
-    """The kind of amount that a quota's key takes; for an invalid key, what is wrong and what to write."""
+    """The kind of amount that a quota's key takes; message and remedy for an invalid key."""
     if key in QUOTA:
         return QUOTA[key]
     if found := re.fullmatch(r"count/([a-z]+)(\.[a-z0-9][a-z0-9.-]*)?", key):
@@ -298,7 +298,7 @@ BUILT_IN: Mapping[str, Mapping[str, Any]] = {"basic": {}, "premium": PREMIUM}
 DEFAULT_TIER = "basic"
 
 Contradiction = tuple[Sequence[YamlPath], str, str]
-"""The paths of the values, what is wrong, what to write."""
+"""The paths of the values, message, remedy."""
 
 
 def contradictions(tier: Tier) -> Iterator[Contradiction]:

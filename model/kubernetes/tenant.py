@@ -11,13 +11,13 @@ from model.kubernetes.manifests import Manifest
 from model.kubernetes.network_policies import network_policies
 
 RECONCILER = "reconciler/"
-"""Begins the logical name of the reconciler's role binding: another role is another binding."""
+"""Prefix of the logical name of the reconciler's role binding. The role follows: another role is another resource."""
 
 
 def isolation_objects(tenant: Tenant, cluster: ClusterAddresses) -> Iterator[tuple[str, Manifest]]:
     """Account, rights, limits and network policies in the tenant's namespace.
 
-    Each comes with the part of its logical name that tells it from others of its kind; empty for the first.
+    Each with the part of its logical name that distinguishes it from others of its kind; empty for the first.
     """
     objects: list[tuple[str, Manifest]] = [
         ("", manifests.service_account(tenant)),

@@ -46,7 +46,7 @@ class Check:
 
     expression: str
     message: str
-    """What is wrong, and what to do."""
+    """The reason of the refusal, and the remedy."""
     detail: str = ""
     """CEL for a message with the actual values; if it fails, the API server answers with `message`."""
 

@@ -73,7 +73,7 @@ MANAGED = (
         WRITES,
     ),
     Rule("gateway.networking.x-k8s.io", ("*",), WRITES),
-    # Their controllers are not part of every cluster; where they are, these kinds are the platform's.
+    # Not every cluster has these controllers; if it does, their kinds are the platform's.
     Rule("networking.k8s.aws", ("*",), WRITES),
     Rule("vpcresources.k8s.aws", ("*",), WRITES),
     Rule("elbv2.k8s.aws", ("*",), WRITES),

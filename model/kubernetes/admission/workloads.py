@@ -220,7 +220,7 @@ TOKENS = Policy(
 )
 
 DRIVERS = ("csi.cert-manager.io", "csi.spiffe.io", "secrets-store.csi.k8s.io")
-"""CSI drivers that give a pod something of its own; others take a server's address from the pod."""
+"""CSI drivers with volumes of the pod's own; others let the pod name the address of a server."""
 
 VOLUME_KINDS = (
     "configMap",
@@ -234,7 +234,7 @@ VOLUME_KINDS = (
     "projected",
     "secret",
 )
-"""Kinds of volumes of the tenant's own, or by a claim. All others name storage by its address."""
+"""Kinds of volumes that hold the tenant's own data, or use a claim. All others name storage by its address."""
 
 CLAIM_TEMPLATES = (
     "variables.pod.?volumes.orValue([]).map(one, one.?ephemeral.?volumeClaimTemplate).filter(one, one.hasValue())"
