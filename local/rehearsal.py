@@ -162,7 +162,7 @@ def _changes(log: Path) -> Iterator[Change]:
 
 
 @dataclass(frozen=True)
-class Step:
+class Phase:
     """A row of the table."""
 
     name: str
@@ -177,12 +177,12 @@ def rehearse(
     *,
     first: Callable[[dict[str, Any]], None] = lambda config: None,
     then: Callable[[Rehearsal], None] = lambda rehearsal: None,
-) -> list[Step]:
+) -> list[Phase]:
     """Create the stack, change it, destroy it, print a table. Raises RehearsalError for a broken promise.
 
     `first` may change the configuration before anything is created; `then` is called while everything exists.
     """
-    steps: list[Step] = []
+    steps: list[Phase] = []
 
     @contextmanager
     def step(name: str) -> Iterator[list[Change]]:
@@ -190,7 +190,7 @@ def rehearse(
         began = time.monotonic()
         with console.status(name):
             yield changes
-        steps.append(Step(name, time.monotonic() - began, changes))
+        steps.append(Phase(name, time.monotonic() - began, changes))
         console.print(f"{name}: {_counted(changes)} ({steps[-1].seconds:.1f} s)", highlight=False)
 
     try:
@@ -267,7 +267,7 @@ def _show_components(rehearsal: Rehearsal, console: Console) -> None:
     console.print(table)
 
 
-def _table(steps: Sequence[Step]) -> Table:
+def _table(steps: Sequence[Phase]) -> Table:
     table = Table("step", "seconds", "changes")
     for step in steps:
         table.add_row(step.name, f"{step.seconds:.1f}", _counted(step.changes))

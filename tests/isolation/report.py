@@ -28,15 +28,15 @@ SUBJECTS += ("helm-controller", "notification-controller", "cyclonus")
 
 HONESTLY = """\
 The API server, its admission and RBAC, and Flux's controllers are the real programs, of the versions below, on one
-machine. Two things differ from a cloud: pods are scheduled and reported as running but run no containers, so nothing is
-said about a container that breaks out of its sandbox; and no packet is sent, so network policies are judged by
-[cyclonus](https://github.com/mattfenwick/cyclonus), an evaluator that is not ours. Each attack was tried twice where a
-defence of ours repels it: with the defence, and, to show that the test can fail, without it."""
+machine. Two things differ from a cloud: pods are scheduled and reported as running but run no containers, so the report
+does not cover container escapes; and no packet is sent, so network policies are evaluated by
+[cyclonus](https://github.com/mattfenwick/cyclonus), an independent evaluator. Each attack that a defence of ours repels
+was tried twice: with the defence, and without it to show that the test can fail."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """Who reaches whom, as the evaluator judged it: (row, column) -> whether it gets through, and is meant to."""
+    """The evaluated connections: (row, column) -> whether it is allowed, and meant to be."""
 
     rows: Sequence[str]
     columns: Sequence[str]
@@ -44,13 +44,13 @@ class Network:
     intended: Mapping[tuple[str, str], bool]
 
     def as_text(self) -> str:
-        """For a property of a test."""
+        """As text, for a property of a test."""
         cells = [[*place, allowed, self.intended[place]] for place, allowed in self.found.items()]
         return json.dumps({"rows": list(self.rows), "columns": list(self.columns), "cells": cells})
 
     @staticmethod
     def of_text(text: str) -> Network:
-        """The opposite of `as_text`."""
+        """The inverse of `as_text`."""
         content = json.loads(text)
         found = {(row, column): allowed for row, column, allowed, _ in content["cells"]}
         intended = {(row, column): meant for row, column, _, meant in content["cells"]}
@@ -59,12 +59,12 @@ class Network:
 
 @dataclass
 class Results:
-    """What one run of the tests recorded."""
+    """The records of one test run."""
 
     attempts: list[tuple[Attempt, bool]] = field(default_factory=list[tuple[Attempt, bool]])
-    """Each with whether its test passed: refused where it is defended against, through where it is not."""
+    """Each with whether its test passed: refused with its defences, successful without them."""
     compatible: list[tuple[str, bool]] = field(default_factory=list[tuple[str, bool]])
-    """What ordinary products consist of, and whether it worked."""
+    """Kinds of objects of ordinary products, and whether they worked."""
     network: Network | None = None
     tests: int = 0
     failed: list[str] = field(default_factory=list[str])
@@ -76,7 +76,7 @@ class Results:
         return list(dict.fromkeys(attempt.promise for attempt, _ in self.attempts))
 
     def tried(self, mode: str, promise: str = "") -> list[tuple[Attempt, bool]]:
-        """The attempts of one mode, to break one promise or any."""
+        """The attempts of a mode, to break a promise or any."""
         return [(entry, ok) for entry, ok in self.attempts if entry.mode == mode and promise in ("", entry.promise)]
 
 
@@ -187,7 +187,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _text(text: str) -> str:
-    """Any text as one cell of a table, or one line, without becoming markup."""
+    """Text for a table cell or a line, escaped so that it is not read as markup."""
     flat = " ".join(text.split())
     for character in "\\`*_<>[]|":
         flat = flat.replace(character, f"\\{character}")
@@ -252,7 +252,7 @@ TEMPLATE = """\
 
 
 def main() -> int:
-    """Write the report whatever came out; fails where a test failed."""
+    """Write the report in any case. Returns 1 if a test failed."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     junit = Path(sys.argv[1]) if len(sys.argv) > 1 else _run()
     results = read(junit)
@@ -279,7 +279,7 @@ def _run() -> Path:
 
 
 def _revision() -> str:
-    """The commit, and whether something in the folder differs from it."""
+    """The commit, and whether the folder has uncommitted changes."""
     command = ["git", "describe", "--always", "--dirty=, changed", "--exclude=*"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"

@@ -134,7 +134,7 @@ def test_an_ordinary_object_is_applied_as_it_is(hostile: HostilePlatform, kind: 
     path = f"/{root}/namespaces/{ORDINARY}/{plural}/{name}"
     found = eventually(lambda: hostile.get(path))
     _contains(found, _filled(text), kind)
-    if plural == "deployments":  # nobody makes volumes here, so pods with claims wait
+    if plural == "deployments":  # no provisioner creates volumes here, so pods with claims stay pending
         eventually(lambda: (hostile.get(path) or {}).get("status", {}).get("readyReplicas"), 30)
 
 

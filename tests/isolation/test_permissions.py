@@ -123,14 +123,14 @@ def test_the_table_contains_no_dangerous_rights():
 def test_access_reviews_agree_with_the_tenants_own_rules_review(cluster: Cluster, found: Found, tenant: str):
     spec = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": tenant}}
     answer = cluster.tenant(tenant).call("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", spec)
-    told = {
+    permitted = {
         Right(group, resource, verb)
         for rule in answer.body["status"]["resourceRules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    assert told & set(questions(cluster)) == found.tenants[tenant][tenant]
+    assert permitted & set(questions(cluster)) == found.tenants[tenant][tenant]
 
 
 def review(cluster: Cluster) -> Found:
@@ -200,16 +200,16 @@ def table(found: Found) -> str:
 HEAD = f"""\
 # What a tenant's reconciler may do
 
-Written by `python -m tests.isolation.test_permissions` from what the API server answers, and compared with it by
-test_permissions.py. A change here is a change of what tenants may do: read it as such.
+Written by `python -m tests.isolation.test_permissions` from the API server's answers; test_permissions.py compares them
+with this page. A change here changes the rights of tenants: review it as such.
 
-Asked were {", ".join(VERBS)} and, where they mean something,
-impersonate, escalate, bind, use, approve, sign and attest, of every resource and subresource that the API server
-serves. What is not listed is refused. Admission policies take away from this again: see test_attacks.py.
+The verbs are {", ".join(VERBS)} and, where they apply,
+impersonate, escalate, bind, use, approve, sign and attest, on every resource and subresource that the API server
+serves. Everything that is not listed is refused. Admission policies refuse some of it again: see test_attacks.py.
 
 ## In its own namespace
 
-`{RECONCILER_ROLE}` is what every reconciler has; `{HELM_ROLE}` comes beside it where the tier allows Helm.
+Every reconciler has `{RECONCILER_ROLE}`; if the tier allows Helm, also `{HELM_ROLE}`.
 
 | | `{RECONCILER_ROLE}` | `{HELM_ROLE}` adds |
 | --- | --- | --- |"""
@@ -217,8 +217,8 @@ serves. What is not listed is refused. Admission policies take away from this ag
 FOOT = """
 ## Everywhere else
 
-In a neighbour's namespace, in flux-system and cluster-wide a reconciler, one with the role `admin` or `cluster-admin`
-too, may do what the API server lets everybody do who has signed in (`system:authenticated`), and nothing else:
+In a neighbour's namespace, in flux-system and cluster-wide, a reconciler (also one with the role `admin` or
+`cluster-admin`) has the rights of every authenticated user (`system:authenticated`), and no others:
 """
 
 

@@ -19,7 +19,7 @@ DEPENDENCY = {"apiVersion": "v2", "name": "more", "version": "1.0.0"}
 
 
 class Web(http.server.BaseHTTPRequestHandler):
-    """Serves a kustomize base and charts, and records what is posted."""
+    """Serves a kustomize base and charts, and records the bodies of POST requests."""
 
     received: list[str] = []
 

@@ -66,7 +66,7 @@ def test_access_entries_can_be_removed_from_a_protected_cluster() -> None:
     assert not recording.resource(CLUSTER, "prod-eu").inputs.get("accessEntries")
     for resource in (*recording.of(ENTRY), *recording.of(ASSOCIATION)):
         assert not resource.request.protect
-        # What is in the component is protected with it.
+        # Children of the component are protected with it.
         assert "eks:index:Cluster" not in resource.urn
 
 
@@ -126,7 +126,7 @@ def test_nodes_disks_and_interfaces_carry_the_stacks_tags() -> None:
     template = provision().resource("aws:ec2/launchTemplate:LaunchTemplate", "prod-eu-node").inputs
     tags = {resource["resourceType"]: resource["tags"] for resource in template["tagSpecifications"]}
     assert tags.keys() == {"instance", "volume", "network-interface"}
-    assert all(told == {**TAGS, "Name": "saas-prod-eu-node"} for told in tags.values())
+    assert all(given == {**TAGS, "Name": "saas-prod-eu-node"} for given in tags.values())
 
 
 def attachments(recording: Recording, prefix: str) -> list[Any]:

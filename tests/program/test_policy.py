@@ -122,8 +122,8 @@ def test_a_tenant_with_its_own_user_pool_breaks_no_rule(
     pool = recording.resource("aws:cognito/userPool:UserPool", "tenant-003")
     assert (pool.request.retainOnDelete, pool.request.protect) == (True, False)
     assert broken(recording, allowed) == []
-    told = [replace(item, retain_on_delete=None) for item in resources(recording)]
-    assert [item.urn for item in told if list(broken_by(item, protected_data))] == [], "as the engine tells it"
+    passed = [replace(item, retain_on_delete=None) for item in resources(recording)]
+    assert [item.urn for item in passed if list(broken_by(item, protected_data))] == [], "as the engine tells it"
 
 
 def test_the_tenants_boundary_is_the_only_exception(

@@ -138,7 +138,7 @@ def test_the_policies_pass_the_iam_linter() -> None:
         found.resource(f"aws:iam/{kind}", "prod-eu-image-scanner") for kind in ("role:Role", "rolePolicy:RolePolicy")
     )
     repository = policy(found, "aws:ecr/repositoryPolicy:RepositoryPolicy", "prod-eu-product")
-    # What is attached to a repository names no resource, which the linter would take for a role's trust policy.
+    # A repository's policy names no resource; the linter would take it for a trust policy.
     statements = [{**resource, "Resource": "*"} for resource in repository["Statement"]]
     documents = [
         role.inputs["assumeRolePolicy"],

@@ -87,7 +87,7 @@ class References:
         return self._ec2.create_security_group(name, description, vpc, tags=dict(tags)).id
 
     def delete_security_group(self, identifier: str) -> None:
-        """Delete it, unless somebody has done that."""
+        """Delete the network interface, unless it is gone already."""
         if self._ec2.get_security_group_from_id(identifier):
             self._ec2.delete_security_group(group_id=identifier)
 

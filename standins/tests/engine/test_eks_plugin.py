@@ -24,7 +24,7 @@ COMPONENT = "eks:index:Cluster"
 
 @dataclass
 class Program:
-    """The program beside this file, on a platform with AWS."""
+    """The program in eks_program/, on a platform with AWS."""
 
     platform: Platform
     folder: Path

@@ -1,10 +1,10 @@
-"""What a stand-in for a provider meets in place of the engine's connection."""
+"""A gRPC context for tests that call a stand-in without the engine."""
 
 from __future__ import annotations
 
 
 class AbortedError(Exception):
-    """What the engine is told instead of an answer."""
+    """The error that ended a request."""
 
 
 class Context:

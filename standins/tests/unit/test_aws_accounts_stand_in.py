@@ -98,9 +98,9 @@ def test_a_trust_policy_names_only_who_exists(plugin: Plugin) -> None:
 
 
 def test_a_role_is_compared_by_what_its_trust_policy_means(plugin: Plugin, role: tuple[str, State]) -> None:
-    told = json.loads(trust("ec2.amazonaws.com"))
-    told["Statement"][0]["Principal"]["Service"] = ["ec2.amazonaws.com"]
-    inputs: State = {"name": role[0], "assumeRolePolicy": json.dumps(told, indent=2)}
+    policy = json.loads(trust("ec2.amazonaws.com"))
+    policy["Statement"][0]["Principal"]["Service"] = ["ec2.amazonaws.com"]
+    inputs: State = {"name": role[0], "assumeRolePolicy": json.dumps(policy, indent=2)}
     assert plugin.diff(ROLE, role[1], **inputs) == ([], [])
     assert plugin.diff(ROLE, role[1], **inputs | {"assumeRolePolicy": trust("eks.amazonaws.com")})[1] == []
     assert plugin.diff(ROLE, role[1], **inputs | {"path": "/other/"})[1] == ["path"]

@@ -116,7 +116,7 @@ def test_the_same_inputs_are_no_change(plugin: Plugin, vpc: tuple[str, State]) -
 def test_what_was_deleted_elsewhere_is_gone_at_the_next_refresh(plugin: Plugin, vpc: tuple[str, State]) -> None:
     plugin.delete(VPC, *vpc)
     assert plugin.read(VPC, *vpc)[0] == ""
-    plugin.delete(VPC, *vpc)  # what is gone needs no deleting
+    plugin.delete(VPC, *vpc)  # deleting it again is not an error
 
 
 def test_a_preview_knows_inputs_and_no_ids(plugin: Plugin) -> None:

@@ -27,8 +27,8 @@ def test_all_mistakes_in_the_inputs_are_told_at_once() -> None:
     wrong = RIGHT | {"authenticationMode": "CONFIG_MAP", "fargate": True, "autoMode": {"enabled": False, "gpu": 1}}
     with pytest.raises(pulumi.InputPropertiesError) as refused:
         checked(wrong)
-    told = refused.value.errors or []
-    assert [error["property_path"] for error in told] == ["fargate", "autoMode.gpu", "authenticationMode"]
+    errors = refused.value.errors or []
+    assert [error["property_path"] for error in errors] == ["fargate", "autoMode.gpu", "authenticationMode"]
 
 
 def test_an_addon_without_a_version_is_refused() -> None:

@@ -1,7 +1,7 @@
 """Attacks by Flux objects that refer to a neighbour's objects: every field that can name another namespace.
 
 Where neither the role nor an admission policy keeps a tenant from making such objects, as in a cluster whose tenants
-are administrators, Flux's lockdown is the second line: that is what is tried.
+are administrators, Flux's lockdown is the second line of defence, which these attacks test.
 """
 
 from __future__ import annotations
