@@ -175,7 +175,7 @@ IdentityKind = Annotated[
 ]
 Quota = Annotated[dict[str, str], BeforeValidator(_amounts(quota_kind)), _AMOUNTS]
 Amounts = Annotated[dict[str, str], BeforeValidator(_amounts(_limit_kind)), _AMOUNTS]
-Registry = Annotated[str, AfterValidator(_registry)]
+ImagePrefix = Annotated[str, AfterValidator(_registry)]
 PriorityClass = Annotated[str, AfterValidator(_priority_class)]
 Host = Annotated[str, AfterValidator(_host)]
 ServiceType = Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"]
@@ -252,7 +252,7 @@ class Tier(Model):
     prune: bool = Field(default=True, description="Whether Flux deletes objects that were removed from the repository")
     helm: bool = Field(default=False, description="Whether it may use HelmReleases and chart sources")
     services: list[ServiceType] = Field(default=["ClusterIP"], description="The allowed types of its Services")
-    registries: list[Registry] = Field(default=[], description="Allowed prefixes of its image names; empty: any")
+    registries: list[ImagePrefix] = Field(default=[], description="Allowed prefixes of its image names; empty: any")
     priority_classes: list[PriorityClass] = Field(
         default=[], alias="priorityClasses", description="The allowed PriorityClasses of its pods"
     )

@@ -95,7 +95,7 @@ def binding(role: str) -> Object:
     return item("RoleBinding", "binding", roleRef=reference, subjects=[subject])
 
 
-def test_a_preview_fails_on_what_the_api_server_refuses(brought_up: BroughtUp, sample: Sample) -> None:
+def test_a_preview_fails_if_the_api_server_refuses_an_object(brought_up: BroughtUp, sample: Sample) -> None:
     kustomization = {
         "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
         "kind": "Kustomization",

@@ -174,8 +174,8 @@ def test_objects_of_any_size_are_judged_to_their_end(cluster: Cluster):
     assert "not host names of this tenant: neighbour.example.com" in answer.message
 
 
-def test_no_policy_fails_on_what_it_looks_at(cluster: Cluster):
-    """The API server checks the expressions against the kinds that it knows, and says where they cannot work."""
+def test_no_policys_expression_fails_to_evaluate(cluster: Cluster):
+    """The API server type-checks the expressions against the kinds that it serves, and reports warnings."""
 
     def warnings() -> dict[str, object] | None:
         path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"

@@ -86,7 +86,7 @@ def test_without_default_deny_a_tenant_is_open(scenario: Scenario, record_proper
     record_need(record_property, "basic/default-deny", opened)
 
 
-def test_without_its_policies_a_tenant_reaches_what_is_unprotected(scenario: Scenario):
+def test_a_tenant_without_policies_reaches_unprotected_targets(scenario: Scenario):
     everything = [name(policy) for policy in scenario.policies if name(policy).startswith("basic/")]
     opened, closed = opened_and_closed(scenario, without(scenario, *everything))
     rows = {row for row, column in opened if column == "basic"}

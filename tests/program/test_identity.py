@@ -149,7 +149,9 @@ def test_without_protection_every_pool_is_deleted() -> None:
         ("pool", "alpha-id", "alpha-id", "acme-prod-eu-alpha"),
     ],
 )
-def test_a_tenants_config_map_has_what_verifies_a_token(identity: str, issuer: str, client: str, host: str) -> None:
+def test_a_tenants_config_map_has_the_settings_to_verify_a_token(
+    identity: str, issuer: str, client: str, host: str
+) -> None:
     configured = [
         resource for resource in users(identity).of("kubernetes:core/v1:ConfigMap") if resource.name == "alpha"
     ]

@@ -117,7 +117,7 @@ def test_the_policies_pass_the_iam_linter() -> None:
     assert [findings(resource) for resource in documents] == [[], [], []]
 
 
-def test_a_preview_lacks_only_what_aws_decides() -> None:
+def test_a_preview_lacks_only_values_that_aws_decides() -> None:
     preview, update = roles("shop", preview=True, cluster_arn=None), roles("shop", cluster_arn=None)
     assert preview.registrations.keys() == update.registrations.keys()
     role, planned = update.resource(ROLE, "shop").inputs, preview.resource(ROLE, "shop").inputs

@@ -30,7 +30,7 @@ def test_a_policys_promise_is_its_description_in_the_cluster(policy: Policy):
 
 
 @pytest.mark.parametrize(("policy", "check"), CHECKS)
-def test_a_refusal_says_what_is_wrong_and_what_to_do(policy: Policy, check: Check):
+def test_a_refusal_has_a_reason_and_a_remedy(policy: Policy, check: Check):
     assert re.fullmatch(r"\S.+[.] [A-Z].+[.]", check.message)
     if check.detail:
         assert check.detail.rstrip().endswith(".'"), "the message with values is a sentence too"

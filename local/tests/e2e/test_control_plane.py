@@ -121,7 +121,7 @@ def test_a_job_completes(home: Home) -> None:
     kubectl(home, "wait", "--for=condition=Complete", "job/once", "--timeout=30s")
 
 
-def test_a_deleted_namespace_is_gone_with_what_was_in_it(home: Home, api: Api) -> None:
+def test_a_deleted_namespace_is_removed_with_its_objects(home: Home, api: Api) -> None:
     kubectl(home, "create", "namespace", "brief")
     kubectl(home, "--namespace=brief", "create", "configmap", "settings")
     kubectl(home, "delete", "namespace", "brief", "--timeout=30s")

@@ -220,7 +220,7 @@ def test_an_archived_repository_is_read_and_not_pushed_to(home: Home, tmp_path: 
     assert "archived so it is read-only" in commit_and_push(home, shelved).stderr
 
 
-def test_a_killed_server_comes_back_as_it_was(home: Home, tmp_path: Path, key: tuple[Path, str]) -> None:
+def test_a_killed_server_restarts_with_its_data(home: Home, tmp_path: Path, key: tuple[Path, str]) -> None:
     add_key(home, "acme/product", key[1], read_only=True)
     git(home, "clone", ssh_url(home, "acme/product"), tmp_path / "product")
     commit_and_push(home, tmp_path / "product")

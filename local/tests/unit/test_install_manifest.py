@@ -1,4 +1,4 @@
-"""Flux's install manifest, assembled from Go modules, is the one that Flux's own command prints."""
+"""Flux's install manifest, assembled from Go modules, equals the output of Flux's own command."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_manifest_is_byte_for_byte_the_output_of_flux_install_export():
     assert hashlib.sha256(default.encode()).hexdigest() == EXPORTED
 
 
-def test_the_manifest_has_its_digest_beside_it():
+def test_the_manifest_comes_with_its_digest():
     path = manifest.install_manifest()
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert path.with_name("install.yaml.sha256").read_text() == f"{digest}  install.yaml\n"

@@ -38,7 +38,7 @@ def test_a_second_start_leaves_the_running_process_alone(home: Home) -> None:
     assert start(home) == start(home)
 
 
-def test_other_arguments_start_the_process_anew(home: Home) -> None:
+def test_other_arguments_restart_the_process(home: Home) -> None:
     first = start(home)
     second = start(home, [*SLEEPER, "--other"])
     assert second != first

@@ -1,4 +1,4 @@
-"""The `pulumi` command of one platform: what it is given, and what a killed one leaves behind."""
+"""The `pulumi` command of a platform: its environment, and recovery after a kill."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def write_lock(lock: Path, pid: int, age: timedelta = timedelta()) -> None:
     lock.write_text(json.dumps({"pid": pid, "hostname": socket.gethostname(), "username": "me", "timestamp": stamp}))
 
 
-def test_a_lock_whose_process_is_gone_is_cancelled(home: Home, locked: tuple[Path, Path]) -> None:
+def test_a_lock_of_an_ended_process_is_cancelled(home: Home, locked: tuple[Path, Path]) -> None:
     project, lock = locked
     gone = subprocess.Popen(["true"])
     gone.wait()

@@ -1,4 +1,4 @@
-"""The table of tenants, from what the API server answers."""
+"""The table of tenants, from the API server's answers."""
 
 from __future__ import annotations
 

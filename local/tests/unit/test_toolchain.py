@@ -1,4 +1,4 @@
-"""Programs come from the cache or are built, against a Go that is a shell script which records how it was called."""
+"""Programs come from the cache or are built; Go is a shell script that records its calls."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Bench:
         return self.path / "bin"
 
     def switch(self, name: str) -> Path:
-        """A file whose presence changes what Go does."""
+        """A file whose presence changes the behaviour of the fake Go."""
         (self.path / name).touch()
         return self.path / name
 

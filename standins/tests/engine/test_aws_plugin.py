@@ -88,7 +88,7 @@ class Stack:
         return pulumi.run(self.home, command, cwd=self.project, stream=False, check=check, extra=extra)
 
     def steps(self, *arguments: str) -> list[tuple[str, str]]:
-        """What was done to which type, and nothing about what stayed the same."""
+        """The operations and types of all changes."""
         log = self.project / "events.json"
         log.unlink(missing_ok=True)
         self.run(*arguments, "--event-log", str(log))

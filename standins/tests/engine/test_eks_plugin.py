@@ -40,7 +40,7 @@ class Program:
             self.run("config", "set", key, value)
 
     def preview(self) -> list[str]:
-        """The types and names of what would be created, qualified by the components they are in."""
+        """Types and names of the resources that would be created, qualified by their components."""
         steps = json.loads(self.run("preview", "--json").stdout)["steps"]
         return sorted("::".join(step["urn"].split("::")[2:]) for step in steps if step["op"] == "create")
 
@@ -128,7 +128,7 @@ def test_a_token_is_for_a_cluster_that_exists(program: Program) -> None:
     assert "has one command" in other.stderr
 
 
-def test_what_has_no_mapping_is_refused_by_its_name(program: Program) -> None:
+def test_inputs_without_mapping_are_refused(program: Program) -> None:
     program.set(ownNodes="false")
     refused = program.run("preview", check=False)
     program.run("config", "rm", "ownNodes")

@@ -1,4 +1,4 @@
-"""The platform's emulator of AWS, in this process: moto with what the platform adds to it."""
+"""The platform's AWS emulator in this process: moto with the platform's additions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONTROL_PLANE = ControlPlane("https://127.0.0.1:6443", "Q0E=", "1.36")
 
 @contextmanager
 def emulator() -> Iterator[None]:
-    """AWS' tools lead to it meanwhile. Its EKS clusters say that they are CONTROL_PLANE."""
+    """Runs the emulator; AWS' tools use it meanwhile. Its EKS clusters are described by CONTROL_PLANE."""
     aws_ec2.install()
     aws_cognito.install()
     aws_eks.install(lambda: CONTROL_PLANE)

@@ -51,7 +51,7 @@ class Plugin:
         return answer.id, from_struct(answer.properties)
 
     def diff(self, kind: str, state: State, **inputs: Any) -> tuple[list[str], list[str]]:
-        """Which properties differ, and which of them replace the resource."""
+        """The changed properties, and those of them that replace the resource."""
         news = self.checked(kind, inputs, state)
         request = wire.DiffRequest(urn=self.urn(kind), id="x", olds=to_struct(state), news=news)
         answer = self.servicer.Diff(request, Context())
@@ -65,7 +65,7 @@ class Plugin:
         return from_struct(self.servicer.Update(request, Context()).properties)
 
     def read(self, kind: str, identifier: str, state: State | None = None) -> tuple[str, State]:
-        """The id, empty if there is no such thing, and the state."""
+        """The id, empty for a missing resource, and the state."""
         request = wire.ReadRequest(urn=self.urn(kind), id=identifier, properties=to_struct(state or {}))
         answer = self.servicer.Read(request, Context())
         return answer.id, from_struct(answer.properties)
@@ -79,14 +79,14 @@ class Plugin:
         return from_struct(getattr(self.servicer.Invoke(request, Context()), "return"))
 
     def refusal(self, operation: str, *arguments: Any, **more: Any) -> str:
-        """What the operation is refused with."""
+        """The error of a refused operation."""
         with pytest.raises(AbortedError) as refused:
             getattr(self, operation)(*arguments, **more)
         return str(refused.value)
 
 
 def emulated(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
-    """Lead AWS' tools to an emulator."""
+    """Make AWS' tools use an emulator."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")

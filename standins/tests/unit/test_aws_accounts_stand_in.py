@@ -97,7 +97,7 @@ def test_a_trust_policy_names_only_who_exists(plugin: Plugin) -> None:
     assert 'MalformedPolicyDocument: Invalid principal in policy: "AWS"' in refused
 
 
-def test_a_role_is_compared_by_what_its_trust_policy_means(plugin: Plugin, role: tuple[str, State]) -> None:
+def test_a_trust_policy_is_compared_by_its_meaning(plugin: Plugin, role: tuple[str, State]) -> None:
     policy = json.loads(trust("ec2.amazonaws.com"))
     policy["Statement"][0]["Principal"]["Service"] = ["ec2.amazonaws.com"]
     inputs: State = {"name": role[0], "assumeRolePolicy": json.dumps(policy, indent=2)}
@@ -166,7 +166,7 @@ def test_filters_go_with_mutability_that_excludes(plugin: Plugin) -> None:
     assert plugin.failures(REPOSITORY, **repository(imageTagMutability="IMMUTABLE"))
 
 
-def test_a_repositorys_policies_are_compared_by_what_they_mean(plugin: Plugin, role: tuple[str, State]) -> None:
+def test_a_repositorys_policies_are_compared_by_their_meaning(plugin: Plugin, role: tuple[str, State]) -> None:
     identifier, _ = plugin.create(REPOSITORY, **repository())
     statement = {"Effect": "Allow", "Principal": {"AWS": [role[1]["arn"]]}, "Action": ["ecr:BatchGetImage"]}
     policy = {"Version": "2012-10-17", "Statement": [statement]}
@@ -224,7 +224,7 @@ def test_a_protected_pool_is_not_deleted(plugin: Plugin) -> None:
     plugin.delete(POOL, identifier, state)
 
 
-def test_what_is_read_of_a_pool_is_no_change(plugin: Plugin, pool: tuple[str, State]) -> None:
+def test_reading_a_pool_shows_no_change(plugin: Plugin, pool: tuple[str, State]) -> None:
     assert plugin.read(POOL, *pool) == pool
     assert plugin.diff(POOL, pool[1], **pool_inputs(name=pool[1]["name"])) == ([], [])
 
@@ -239,7 +239,7 @@ def test_a_pools_attributes_can_only_be_added(plugin: Plugin, pool: tuple[str, S
     assert "cannot modify or remove schema items" in fewer
 
 
-def test_an_update_of_a_pool_leaves_what_is_for_ever(plugin: Plugin, pool: tuple[str, State]) -> None:
+def test_an_update_of_a_pool_leaves_immutable_settings_alone(plugin: Plugin, pool: tuple[str, State]) -> None:
     state = plugin.update(POOL, *pool, **pool_inputs(name=pool[1]["name"], autoVerifiedAttributes=["email"]))
     assert state["usernameAttributes"] == ["email"]
     assert state["autoVerifiedAttributes"] == ["email"]

@@ -36,7 +36,7 @@ def subnets(plugin: Plugin) -> list[str]:
 
 @pytest.fixture(scope="module")
 def roles(plugin: Plugin) -> dict[str, str]:
-    """ARNs of roles by the service that may take them."""
+    """ARNs of roles by the service that may assume them."""
     return {
         service: plugin.create(ROLE, name=f"eks-test-{service}", assumeRolePolicy=trust(f"{service}.amazonaws.com"))[1][
             "arn"
@@ -70,18 +70,18 @@ def test_a_cluster_is_the_platforms_control_plane(cluster: State) -> None:
     assert cluster["vpcConfig"]["clusterSecurityGroupId"].startswith("sg-")
 
 
-def test_what_is_read_of_a_cluster_is_no_change(plugin: Plugin, settings: State, cluster: State) -> None:
+def test_reading_a_cluster_shows_no_change(plugin: Plugin, settings: State, cluster: State) -> None:
     assert plugin.read(CLUSTER, "prod", cluster) == ("prod", cluster)
     assert plugin.diff(CLUSTER, cluster, **settings) == ([], [])
 
 
-def test_what_eks_decides_inside_a_cluster_is_unknown_before_it_exists(plugin: Plugin, settings: State) -> None:
+def test_computed_values_are_unknown_before_the_cluster_exists(plugin: Plugin, settings: State) -> None:
     _, planned = plugin.create(CLUSTER, preview=True, **settings)
     assert planned["vpcConfig"]["clusterSecurityGroupId"] is UNKNOWN
     assert planned["endpoint"] is UNKNOWN
 
 
-def test_a_preview_of_a_changed_cluster_keeps_what_eks_decided(plugin: Plugin, settings: State, cluster: State) -> None:
+def test_a_preview_of_a_changed_cluster_keeps_computed_values(plugin: Plugin, settings: State, cluster: State) -> None:
     planned = plugin.update(CLUSTER, "prod", cluster, preview=True, **settings | {"deletionProtection": True})
     assert planned["vpcConfig"]["clusterSecurityGroupId"] == cluster["vpcConfig"]["clusterSecurityGroupId"]
 
@@ -143,7 +143,7 @@ def test_an_update_changes_logs_endpoints_and_tags_at_once(plugin: Plugin, setti
         ({"kubernetesNetworkConfig": {"serviceIpv4Cidr": "10.200.0.0/16"}}, ["kubernetesNetworkConfig"]),
     ],
 )
-def test_only_what_eks_cannot_change_replaces_a_cluster(
+def test_only_immutable_settings_replace_a_cluster(
     plugin: Plugin, settings: State, cluster: State, change: State, replaces: list[str]
 ) -> None:
     differs, replaced = plugin.diff(CLUSTER, cluster, **settings | change)
@@ -268,7 +268,7 @@ def test_access_is_for_principals_that_exist(plugin: Plugin, cluster: State, rol
     assert plugin.read(POLICY, granted, policy)[0] == ""
 
 
-def test_nobody_is_let_in_as_one_of_the_system(plugin: Plugin, cluster: State, roles: dict[str, str]) -> None:
+def test_an_access_entry_cannot_use_a_system_group(plugin: Plugin, cluster: State, roles: dict[str, str]) -> None:
     place: dict[str, Any] = {"clusterName": "prod", "principalArn": roles["ec2"]}
     assert "cannot start with system:" in plugin.refusal("create", ENTRY, **place, kubernetesGroups=["system:masters"])
 

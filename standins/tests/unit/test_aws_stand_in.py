@@ -59,7 +59,7 @@ def subnet(plugin: Plugin, vpc: tuple[str, State]) -> tuple[str, State]:
 
 
 def nat(plugin: Plugin, vpc: str, subnet: str) -> dict[str, tuple[str, State]]:
-    """A NAT gateway and what it needs."""
+    """A NAT gateway with its dependencies."""
     made = {"internet": plugin.create(GATEWAY, vpcId=vpc), "address": plugin.create(ADDRESS, domain="vpc")}
     made["nat"] = plugin.create(NAT, subnetId=subnet, allocationId=made["address"][0])
     return made
@@ -99,7 +99,7 @@ def test_a_value_of_another_type_is_an_error(plugin: Plugin) -> None:
     assert [name for name, _ in plugin.failures(SUBNET, vpcId="vpc-1", tags={"Name": 1})] == ["tags.Name"]
 
 
-def test_values_are_what_the_service_says(plugin: Plugin, vpc: tuple[str, State]) -> None:
+def test_values_come_from_the_services_answers(plugin: Plugin, vpc: tuple[str, State]) -> None:
     identifier, state = vpc
     assert state["arn"] == f"arn:aws:ec2:eu-west-1:123456789012:vpc/{identifier}"
     assert state["defaultSecurityGroupId"].startswith("sg-")
@@ -113,7 +113,7 @@ def test_the_same_inputs_are_no_change(plugin: Plugin, vpc: tuple[str, State]) -
     assert plugin.read(VPC, vpc[0], vpc[1])[1] == vpc[1]
 
 
-def test_what_was_deleted_elsewhere_is_gone_at_the_next_refresh(plugin: Plugin, vpc: tuple[str, State]) -> None:
+def test_a_refresh_notices_resources_deleted_elsewhere(plugin: Plugin, vpc: tuple[str, State]) -> None:
     plugin.delete(VPC, *vpc)
     assert plugin.read(VPC, *vpc)[0] == ""
     plugin.delete(VPC, *vpc)  # deleting it again is not an error
@@ -166,7 +166,7 @@ def test_a_tag_that_somebody_added_shows_at_the_next_refresh(plugin: Plugin, vpc
 # The provider's configuration
 
 
-def test_another_account_than_the_allowed_ones_is_refused(plugin: Plugin) -> None:
+def test_an_account_that_is_not_allowed_is_refused(plugin: Plugin) -> None:
     with pytest.raises(AbortedError, match="AWS account ID not allowed: 123456789012"):
         Plugin(allowedAccountIds=["999999999999"])
     Plugin(allowedAccountIds=["123456789012"])
@@ -190,7 +190,9 @@ def test_configuration_without_mapping_is_refused(plugin: Plugin) -> None:
 # Networks
 
 
-def test_a_network_and_a_zone_are_for_ever(plugin: Plugin, vpc: tuple[str, State], subnet: tuple[str, State]) -> None:
+def test_another_network_or_zone_replaces_the_resource(
+    plugin: Plugin, vpc: tuple[str, State], subnet: tuple[str, State]
+) -> None:
     assert plugin.diff(VPC, vpc[1], cidrBlock="10.1.0.0/16", tags={"Name": "it"})[1] == ["cidrBlock"]
     own: State = {"vpcId": vpc[0], "cidrBlock": "10.0.0.0/24"}
     assert plugin.diff(SUBNET, subnet[1], **own, availabilityZone="eu-west-1b")[1] == ["availabilityZone"]
@@ -213,7 +215,7 @@ def test_a_network_and_a_zone_are_for_ever(plugin: Plugin, vpc: tuple[str, State
         (ALIAS, {"name": "alias/it", "targetKeyId": "nope"}, "NotFoundException"),
     ],
 )
-def test_what_refers_to_nothing_is_refused(plugin: Plugin, kind: str, inputs: State, code: str) -> None:
+def test_references_to_missing_resources_are_refused(plugin: Plugin, kind: str, inputs: State, code: str) -> None:
     assert f"api error {code}" in plugin.refusal("create", kind, **inputs)
 
 
@@ -439,7 +441,7 @@ def test_a_key_is_in_the_state_although_its_rotation_was_refused(plugin: Plugin)
     assert plugin.read(KEY, failed.value.identifier, failed.value.state)[1]["enableKeyRotation"] is False
 
 
-def test_a_key_that_nobody_could_administer_is_refused(plugin: Plugin) -> None:
+def test_a_key_policy_without_an_administrator_is_refused(plugin: Plugin) -> None:
     service = {"Effect": "Allow", "Principal": {"Service": "logs"}, "Action": "kms:*", "Resource": "*"}
     assert "MalformedPolicyDocument" in plugin.refusal("create", KEY, policy=json.dumps({"Statement": service}))
 

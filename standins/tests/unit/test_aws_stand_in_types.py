@@ -88,12 +88,12 @@ def mismatches(where: str, properties: Mapping[str, Property], args: type) -> It
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.token)
-def test_each_property_is_one_of_the_official_sdk(kind: type[AwsKind]) -> None:
+def test_each_property_exists_in_the_official_sdk(kind: type[AwsKind]) -> None:
     assert list(mismatches(kind.token, kind.properties, arguments(kind))) == []
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.token)
-def test_each_output_is_one_of_the_official_sdk(kind: type[AwsKind]) -> None:
+def test_each_output_exists_in_the_official_sdk(kind: type[AwsKind]) -> None:
     assert set(kind.outputs) - set(_types.resource_types(sdk_class(kind.token))) == set()
 
 
@@ -103,7 +103,7 @@ def test_no_type_is_declared_twice() -> None:
 
 
 @pytest.mark.parametrize("token", FUNCTIONS)
-def test_each_function_is_one_of_the_official_sdk(token: str) -> None:
+def test_each_function_exists_in_the_official_sdk(token: str) -> None:
     package = token.split(":")[1].split("/")[0]
     module = importlib.import_module("pulumi_aws" if package == "index" else f"pulumi_aws.{package}")
     names = [each.name for each in pkgutil.iter_modules(module.__path__) if each.name.startswith("get_")]
@@ -120,5 +120,5 @@ def test_every_pattern_of_the_services_in_use_can_be_checked(service: str) -> No
             compiled(pattern)
 
 
-def test_the_version_is_the_one_of_the_sdk() -> None:
+def test_the_version_equals_the_sdks() -> None:
     assert metadata.version("pulumi-aws") == VERSION

@@ -1,4 +1,4 @@
-"""What the stand-ins for pulumi-resource-eks and for AWS' CLI take, and how they refuse the rest."""
+"""Arguments of the stand-ins for pulumi-resource-eks and for AWS' CLI: accepted and refused ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_inputs_that_have_a_mapping_pass() -> None:
     assert checked(RIGHT | {"tags": None}) == RIGHT
 
 
-def test_all_mistakes_in_the_inputs_are_told_at_once() -> None:
+def test_all_mistakes_in_the_inputs_are_reported_at_once() -> None:
     wrong = RIGHT | {"authenticationMode": "CONFIG_MAP", "fargate": True, "autoMode": {"enabled": False, "gpu": 1}}
     with pytest.raises(pulumi.InputPropertiesError) as refused:
         checked(wrong)

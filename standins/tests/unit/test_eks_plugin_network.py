@@ -1,4 +1,4 @@
-"""What the stand-in for pulumi-eks asks over the network, and what it writes about the person who runs Pulumi."""
+"""Network requests of the pulumi-eks stand-in, and the AWS profile in its kubeconfig."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CLOSED = "127.0.0.1:9"
 
 
 def self_signed(path: Path) -> str:
-    """Write a key with its certificate; the certificate in PEM."""
+    """Write a key with its certificate. Returns the certificate in PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     now = datetime.now(UTC)
@@ -52,7 +52,7 @@ def self_signed(path: Path) -> str:
 
 @dataclass
 class Server:
-    """A TLS server that answers /healthz with the given codes, the last one again and again."""
+    """A TLS server that answers /healthz with the given codes, repeating the last."""
 
     address: str
     certificate: str
@@ -90,7 +90,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses between attempts, which take no time."""
+    """Records the pauses between attempts, without waiting."""
     made: list[float] = []
 
     async def sleep(seconds: float) -> None:

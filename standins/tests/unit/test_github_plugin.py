@@ -1,4 +1,4 @@
-"""The stand-in for pulumi-resource-github, asked as the engine asks it, on a folder of repositories."""
+"""The stand-in for pulumi-resource-github, called as by the engine, on a folder of repositories."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Plugin:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """A folder of repositories, empty but for its organization."""
+    """A folder without repositories, for an organization."""
     store = Store(tmp_path)
     store.add_owner("acme")
     return store
@@ -108,7 +108,7 @@ def test_a_repository_that_exists_is_not_taken_over(plugin: Plugin) -> None:
         plugin.create("Repository", name="infra")
 
 
-def test_an_imported_repository_shows_what_differs_from_the_program(plugin: Plugin) -> None:
+def test_an_imported_repository_shows_differences_from_the_program(plugin: Plugin) -> None:
     plugin.create("Repository", name="infra", visibility="private", autoInit=True, description="Ours")
     found = plugin.read("Repository", "infra")
     state = from_struct(found.properties)
@@ -147,7 +147,7 @@ def test_a_preview_touches_nothing_and_knows_no_more_than_the_program(plugin: Pl
     assert list(store.repositories()) == []
 
 
-def test_a_repository_without_a_name_gets_one_of_its_own(plugin: Plugin) -> None:
+def test_a_repository_without_a_name_gets_a_generated_one(plugin: Plugin) -> None:
     assert from_struct(plugin.checked("Repository", {}))["name"].startswith("it-")
 
 
@@ -188,7 +188,7 @@ def test_settings_that_github_refuses_are_refused(plugin: Plugin) -> None:
         plugin.update("Repository", identifier, state, name="two")
 
 
-def test_what_has_no_mapping_is_an_error(plugin: Plugin) -> None:
+def test_types_and_properties_without_mapping_are_errors(plugin: Plugin) -> None:
     with pytest.raises(AbortedError, match="no mapping for github:index/team:Team"):
         plugin.checked("Team", {})
     with pytest.raises(AbortedError, match="no mapping for github:index/getUser:getUser"):
@@ -308,7 +308,7 @@ def test_a_repository_is_looked_up_and_a_missing_one_has_an_empty_id(plugin: Plu
         ({"owner": "nobody"}, "no organization nobody.*one of acme"),
     ],
 )
-def test_a_wrong_configuration_says_what_to_do(
+def test_a_wrong_configuration_is_refused_with_a_remedy(
     store: Store, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], message: str
 ) -> None:
     for name in ("GITHUB_BASE_URL", "GITHUB_OWNER"):
@@ -337,7 +337,7 @@ def test_an_archived_repository_takes_no_changes_until_it_is_unarchived(plugin: 
     plugin.delete("RepositoryDeployKey", key, made)
 
 
-def test_what_is_in_a_deleted_repository_is_gone_or_an_error(plugin: Plugin, store: Store) -> None:
+def test_the_contents_of_a_deleted_repository_are_gone_or_an_error(plugin: Plugin, store: Store) -> None:
     plugin.create("Repository", name="one", autoInit=True)
     file, written = plugin.create("RepositoryFile", repository="one", file="a", content="1")
     key, made = plugin.create("RepositoryDeployKey", repository="one", title="flux", key=KEY)
@@ -384,7 +384,7 @@ with Store(Path(sys.argv[1])).changing():
 """
 
 
-def test_a_process_killed_while_it_changes_something_blocks_no_other(plugin: Plugin, store: Store) -> None:
+def test_a_process_killed_during_a_change_blocks_no_other(plugin: Plugin, store: Store) -> None:
     plugin.create("Repository", name="one")
     command = [sys.executable, "-c", HOLD, store.root]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:

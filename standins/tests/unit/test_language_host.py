@@ -1,4 +1,4 @@
-"""The stand-in language host, apart from running whole programs (the engine tests do that)."""
+"""The stand-in language host; the engine tests run whole programs with it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_missing_virtual_environment_is_an_error_that_says_what_to_run(tmp_pat
 
 
 class Call:
-    """The engine's call, which it can hang up."""
+    """The engine's call, which the engine can cancel."""
 
     def __init__(self, active: bool = True) -> None:
         self.active = active

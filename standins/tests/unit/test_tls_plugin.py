@@ -1,4 +1,4 @@
-"""The stand-in for pulumi-resource-tls, asked as the engine asks it."""
+"""The stand-in for pulumi-resource-tls, called as by the engine."""
 
 from __future__ import annotations
 
@@ -81,6 +81,6 @@ def test_another_curve_replaces_the_key(plugin: Servicer) -> None:
 @pytest.mark.parametrize(
     "inputs", [{}, {"algorithm": "DSA"}, {"algorithm": "ECDSA", "ecdsaCurve": "P-384"}, {"algorithm": "RSA", "bits": 1}]
 )
-def test_what_the_official_provider_refuses_is_refused(plugin: Servicer, inputs: dict) -> None:
+def test_inputs_that_the_official_provider_refuses_are_refused(plugin: Servicer, inputs: dict) -> None:
     answer = plugin.Check(wire.CheckRequest(urn=URN, news=to_struct(inputs)), None)
     assert len(answer.failures) == 1

@@ -1,4 +1,4 @@
-"""A cluster by pulumi-eks, and an object in it: what standins/tests/engine/test_eks_plugin.py brings up."""
+"""A pulumi-eks cluster with an object in it, for standins/tests/engine/test_eks_plugin.py."""
 
 import json
 
