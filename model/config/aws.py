@@ -308,7 +308,7 @@ class RegistrySettings(Model):
     """Filters of the mutable tags; all others are immutable."""
     keep_releases: int = Field(default=100, alias="keepReleases", ge=10)
     """How many tagged images are kept. Choose more than can be running at the same time."""
-    untagged_days: int = Field(default=14, alias="untaggedDays", ge=1)
+    untagged_days: int = Field(default=14, alias="untaggedDays", ge=1, le=3650)
 
 
 class EmailSettings(Model):

@@ -76,6 +76,10 @@ def _explain(model: type[Model], finding: ErrorDetails) -> tuple[str, str]:
             return "is missing", f"Add `{last}: …`."
         case "string_too_short":
             return "is empty", "Give it a value or leave the key out."
+        case "greater_than_equal":
+            return f"{finding['input']} is too small", f"Write {context['ge']} or more."
+        case "less_than_equal":
+            return f"{finding['input']} is too large", f"Write {context['le']} or less."
         case kind if kind in TYPE_ERRORS:
             message, remedy = TYPE_ERRORS[kind]
             return f"{message}, not {_short(finding['input'])}", remedy

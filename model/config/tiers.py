@@ -25,6 +25,7 @@ TENANT = "{tenant}"
 
 DURATION = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+LONGEST_INTERVAL = 8760 * SECONDS["h"]
 
 QUOTA: Mapping[str, Kind] = {
     "requests.cpu": "cpu",
@@ -65,11 +66,13 @@ LIMITED: Mapping[str, Kind] = {"cpu": "cpu", "memory": "bytes", "ephemeral-stora
 def _interval(value: str) -> str:
     if not re.fullmatch(DURATION, value):
         raise rule_error(f"{value!r} is not a duration", "Write it as Go does: 30s, 1m0s, 1h.")
-    if (
-        sum(float(number) * SECONDS[unit] for number, _, unit in re.findall(r"([0-9]+(\.[0-9]+)?)(ms|s|m|h)", value))
-        < 1
-    ):
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)", value)
+    seconds = sum(float(number) * SECONDS[unit] for number, unit in parts)
+    if seconds < 1:
         raise rule_error(f"{value!r} would reconcile without a pause", "Write at least 1s; 1m0s is usual.")
+    if seconds > LONGEST_INTERVAL:
+        # Beyond 2562047h Go cannot count: source-controller then lists no GitRepository at all, of any tenant.
+        raise rule_error(f"{value!r} is longer than a year", "Write at most 8760h; 1m0s is usual.")
     return value
 
 

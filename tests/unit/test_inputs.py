@@ -1,0 +1,108 @@
+"""Inputs that would fail only in the cluster, at AWS or in the middle of an update: refused with line and remedy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+import yaml
+from pydantic.fields import FieldInfo
+
+from model.config import mirrors, stack, tenants, yaml_lines
+from model.config.base import Model, validate
+from model.config.errors import InvalidConfigError
+from model.config.mirrors import MirrorsFile
+from model.config.stack import Settings
+from model.config.tenants import TenantsFile
+from model.config.tiers import Tier
+from model.config.yaml_lines import YamlFile
+from tests.program.recorder import defaults
+
+SOURCE = {"url": "https://github.com/acme/shop", "branch": "main"}
+ALPHA: dict[str, Any] = {"name": "alpha", "source": SOURCE}
+AWS: dict[str, Any] = {"region": "eu-west-1", "account": "123456789012", "cluster": {"adopt": True}}
+
+
+def listed(text: str) -> tenants.TenantList:
+    return tenants.parse(yaml_lines.parse(text, "tenants.yaml"))
+
+
+def accepted(**changes: Any) -> tenants.Tenant:
+    return listed(yaml.safe_dump({"tenants": [{**ALPHA, **changes}]})).tenants[0]
+
+
+def settings(**changes: Any) -> Settings:
+    content = {**defaults(), "aws": None, "network": None, "owner": "acme", "fluxManifest": "install.yaml", **changes}
+    return stack.parse(YamlFile("Pulumi.test.yaml", content, {}))
+
+
+def refused(call: Any, *arguments: Any, **changes: Any) -> str:
+    with pytest.raises(InvalidConfigError) as caught:
+        call(*arguments, **changes)
+    return "\n".join(str(problem) for problem in caught.value.problems)
+
+
+def models(annotation: Any) -> Iterator[type[Model]]:
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from models(inner)
+
+
+def every_field(*roots: type[Model]) -> Iterator[tuple[type[Model], str, FieldInfo]]:
+    """Every field of every model that an input can contain: its model, its key and itself."""
+    waiting, seen = [*roots], set[type[Model]]()
+    while waiting:
+        model = waiting.pop()
+        if model in seen:
+            continue
+        seen.add(model)
+        for name, field in model.model_fields.items():
+            yield model, field.alias or name, field
+            waiting.extend(models(field.annotation))
+
+
+FIELDS = [*every_field(Settings, TenantsFile, MirrorsFile)]
+
+# Durations
+
+
+TOO_LONG = ["3000000h", "2562047h48m", "8760h0m1s", "9" * 400 + "ms"]
+TOO_SHORT = ["0s", "999ms", "0.5s", "-1m", "-1h30m", "1us", "1ns"]
+
+
+@pytest.mark.parametrize("text", [*TOO_LONG, *TOO_SHORT])
+def test_an_interval_that_flux_cannot_count_is_refused_at_its_line(text: str) -> None:
+    for content in (
+        f"tenants:\n- name: alpha\n  interval: {text}\n  source: {SOURCE}\n",
+        f"tiers: {{}}\ndefaults:\n  interval: {text}\ntenants: []\n",
+        f"tiers:\n  gold:\n    interval: {text}\ntenants: []\n",
+    ):
+        problem = refused(listed, content)
+        assert problem.startswith("tenants.yaml:3: "), problem
+        assert "1m0s" in problem
+
+
+@pytest.mark.parametrize("text", ["1s", "1000ms", "1.5m", "1h30m", "8760h"])
+def test_an_interval_from_a_second_to_a_year_is_accepted(text: str) -> None:
+    assert accepted(interval=text).interval == text
+
+
+DURATIONS = {
+    **{(model, "interval"): "3000000h" for model in ("Tier", "Tenant", "Defaults")},
+    ("VpcSettings", "flowLogDays"): 10**12,
+    ("ClusterSettings", "logDays"): 10**12,
+    ("RegistrySettings", "untaggedDays"): 10**12,
+}
+
+
+def test_every_duration_of_the_inputs_has_an_upper_limit() -> None:
+    pattern = re.compile(r"interval|timeout|duration|days|hours|minutes|seconds|ttl", re.IGNORECASE)
+    durations = {(model.__name__, key): model for model, key, _ in FIELDS if pattern.search(key)}
+    assert durations.keys() == DURATIONS.keys()
+    for (name, key), model in durations.items():
+        problem = refused(validate, model, {key: DURATIONS[name, key]}, YamlFile("x.yaml", {}, {}))
+        assert f"x.yaml: {key}: " in problem
+        assert "Write " in problem
