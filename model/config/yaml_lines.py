@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +13,13 @@ from model.config.errors import InvalidConfigError, Problem
 
 YamlPath = tuple[str | int, ...]
 """A path into a YAML file: ("tenants", 2, "source", "url")."""
+
+
+Pair = tuple[yaml.Node, yaml.Node]
+"""A key and its value."""
+
+MERGE = "tag:yaml.org,2002:merge"
+"""The tag of the key `<<`."""
 
 
 def dotted(path: YamlPath) -> str:
@@ -97,20 +104,43 @@ class _Reader:
         return self._loader.construct_object(node, deep=True)  # pyright: ignore[reportUnknownMemberType]
 
     def _mapping(self, node: yaml.MappingNode, path: YamlPath) -> dict[str, Any]:
-        self._loader.flatten_mapping(node)
-        content: dict[str, Any] = {}
-        for key_node, value_node in cast("list[tuple[yaml.Node, yaml.Node]]", node.value):
-            line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode):
+        pairs: dict[str, Pair] = {}
+        for pair in self._inherited(node, path):
+            pairs[str(pair[0].value)] = pair
+        own: dict[str, int] = {}
+        for pair in _own(node):
+            line = pair[0].start_mark.line + 1
+            if not isinstance(pair[0], yaml.ScalarNode):
                 message, remedy = "a key must be a word", "Write `key: value`."
                 self.problems.append(Problem(self._name, line, dotted(path), message, remedy))
                 continue
-            key = cast("str", key_node.value)
-            inner = (*path, key)
-            if key in content:
-                message = f"duplicate key {key!r}, first used on line {self.lines[inner]}"
-                self.problems.append(Problem(self._name, line, dotted(inner), message, "Keep only one of them."))
+            key = cast("str", pair[0].value)
+            if key in own:
+                message = f"duplicate key {key!r}, first used on line {own[key]}"
+                self.problems.append(Problem(self._name, line, dotted((*path, key)), message, "Keep only one of them."))
                 continue
-            self.lines[inner] = line
-            content[key] = self._value(value_node, inner)
-        return content
+            own[key] = line
+            pairs[key] = pair
+        for key, (key_node, _) in pairs.items():
+            self.lines[(*path, key)] = key_node.start_mark.line + 1
+        return {key: self._value(value, (*path, key)) for key, (_, value) in pairs.items()}
+
+    def _inherited(self, node: yaml.MappingNode, path: YamlPath) -> Iterator[Pair]:
+        """The keys that a mapping takes from others by YAML 1.1's merge key `<<`; of equal keys the last holds."""
+        for key_node, value in cast("list[Pair]", node.value):
+            if key_node.tag != MERGE:
+                continue
+            sources = cast("list[yaml.Node]", value.value) if isinstance(value, yaml.SequenceNode) else [value]
+            # Of several mappings, the first that has a key wins.
+            for source in reversed(sources):
+                if isinstance(source, yaml.MappingNode):
+                    yield from self._inherited(source, path)
+                    yield from (pair for pair in _own(source) if isinstance(pair[0], yaml.ScalarNode))
+                else:
+                    line, message = key_node.start_mark.line + 1, "<< takes a mapping, or a list of mappings"
+                    self.problems.append(Problem(self._name, line, dotted(path), message, "Write `<<: *ANCHOR`."))
+
+
+def _own(node: yaml.MappingNode) -> list[Pair]:
+    """The keys and values that a mapping has itself."""
+    return [pair for pair in cast("list[Pair]", node.value) if pair[0].tag != MERGE]

@@ -10,13 +10,12 @@ import pytest
 import yaml
 from pydantic.fields import FieldInfo
 
-from model.config import mirrors, stack, tenants, yaml_lines
+from model.config import stack, tenants, yaml_lines
 from model.config.base import Model, validate
 from model.config.errors import InvalidConfigError
 from model.config.mirrors import MirrorsFile
 from model.config.stack import Settings
 from model.config.tenants import TenantsFile
-from model.config.tiers import Tier
 from model.config.yaml_lines import YamlFile
 from tests.program.recorder import defaults
 
@@ -106,3 +105,61 @@ def test_every_duration_of_the_inputs_has_an_upper_limit() -> None:
         problem = refused(validate, model, {key: DURATIONS[name, key]}, YamlFile("x.yaml", {}, {}))
         assert f"x.yaml: {key}: " in problem
         assert "Write " in problem
+
+
+# YAML merge keys
+
+
+def yaml_value(text: str) -> Any:
+    return yaml_lines.parse(text, "x.yaml").content
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\n",
+        "a: &a {x: 1, y: 2}\nb: {x: 3, <<: *a}\n",
+        "a: &a {x: 1}\nb: &b {x: 2, y: 3}\nc: {<<: [*a, *b], z: 4}\n",
+        "a: &a {x: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, x: 3}\nd: *b\ne: *b\n",
+        "a: {<<: {x: 1}, x: 2}\n",
+        "a: &a {x: {deep: 1}}\nb: {<<: *a, x: {other: 2}}\n",
+        "a: &a {x: 1}\nb:\n- {<<: *a, x: 2}\n- {<<: *a}\n",
+    ],
+)
+def test_a_merge_key_is_overridden_by_the_mappings_own_key(text: str) -> None:
+    assert yaml_value(text) == yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("text", ["a: &a {x: 1}\nb: {<<: *a, x: 2, x: 3}\n", "a: &a {<<: {x: 1}, x: 2, x: 3}\nb: *a\n"])
+def test_a_key_written_twice_is_refused_in_spite_of_a_merge(text: str) -> None:
+    assert "duplicate key 'x'" in refused(yaml_value, text)
+
+
+@pytest.mark.parametrize("text", ["b: {<<: 1}\n", "b: {<<: [1]}\n"])
+def test_a_merge_key_takes_mappings_only(text: str) -> None:
+    assert "x.yaml:1: " in refused(yaml_value, text)
+
+
+def test_a_merge_key_that_contains_itself_is_refused() -> None:
+    assert "contains itself" in refused(yaml_value, "a: &a {<<: *a}\n")
+
+
+def test_a_problem_of_a_merged_value_is_reported_where_it_is_written() -> None:
+    text = """\
+tenants:
+  - name: alpha
+    source: &source
+      url: https://github.com/acme/shop
+      branch: a b
+  - name: beta
+    source: {<<: *source, branch: main, path: ./other}
+  - name: gamma
+    source:
+      <<: *source
+      branch: c d
+"""
+    problem = refused(listed, text)
+    assert re.findall(r"tenants\.yaml:(\d+): (\S+): ", problem) == [
+        ("5", "tenants[0].source.branch"),
+        ("11", "tenants[2].source.branch"),
+    ]
