@@ -115,8 +115,6 @@ def _zone(value: str) -> str:
 
 
 def _zones(value: Sequence[str]) -> Sequence[str]:
-    if len(set(value)) != len(value):
-        raise rule_error("a zone is listed twice", "List each zone once.")
     if not 2 <= len(value) <= MAXIMUM_ZONES:
         raise rule_error(
             "EKS needs subnets in at least two zones", f"List 2 to {MAXIMUM_ZONES} zones; three are usual."

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from model.config.errors import InvalidConfigError, Problem, suggestion
 from model.config.yaml_lines import YamlFile, YamlPath
@@ -16,6 +16,24 @@ class Model(BaseModel):
     """Validated data: immutable, without unknown keys, without type conversion."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=False)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _unique_entries(cls, value: Any) -> Any:
+        """Refuse an entry that a list has twice: many a list becomes one resource per entry.
+
+        Lists of models have rules of their own, because their entries can be alike and differ in detail.
+        """
+        entries = cast("list[Any]", value) if isinstance(value, list) else []
+        texts = ["" if isinstance(entry, Model) else str(entry) for entry in entries]
+        errors: list[InitErrorDetails] = []
+        for index, text in enumerate(texts):
+            if text and text in texts[:index]:
+                error = rule_error(f"{text!r} is listed twice", "Keep only one of them.")
+                errors.append(InitErrorDetails(type=error, loc=(index,), input=text))
+        if errors:
+            raise ValidationError.from_exception_data("list", errors)
+        return value
 
 
 M = TypeVar("M", bound=Model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,6 +11,8 @@ from pydantic import Field
 
 from model.config import yaml_lines
 from model.config.base import Model, validate
+from model.config.errors import Problem, raise_if_any
+from model.config.yaml_lines import YamlFile
 
 
 class Mirror(Model):
@@ -56,5 +58,19 @@ def load(folder: Path, name: str) -> tuple[Mirror, ...]:
     """Read a mirrors file; no name, no mirrors. Raises InvalidConfigError."""
     if not name:
         return ()
-    file = yaml_lines.read(folder, name)
-    return tuple(validate(MirrorsFile, file.content, file).mirrors)
+    return parse(yaml_lines.read(folder, name))
+
+
+def parse(file: YamlFile) -> tuple[Mirror, ...]:
+    """The mirrors of a file. Raises InvalidConfigError."""
+    mirrors = validate(MirrorsFile, file.content, file).mirrors
+    raise_if_any(_broken_rules(mirrors, file))
+    return tuple(mirrors)
+
+
+def _broken_rules(mirrors: Sequence[Mirror], file: YamlFile) -> Iterator[Problem]:
+    prefixes = [mirror.prefix for mirror in mirrors]
+    for index, mirror in enumerate(mirrors):
+        if (first := prefixes.index(mirror.prefix)) < index:
+            message = f"{mirror.prefix} has a mirror on line {file.line(('mirrors', first))}"
+            yield file.problem(("mirrors", index, "prefix"), message, "Keep only one of them.")

@@ -67,8 +67,6 @@ def _controller(value: str) -> str:
 
 
 def _components(value: list[str]) -> list[str]:
-    if repeated := next((name for name in value if value.count(name) > 1), None):
-        raise rule_error(f"{repeated} is listed twice", "List each controller once.")
     if missing := [name for name in REQUIRED_CONTROLLERS if name not in value]:
         raise rule_error(f"tenants need {' and '.join(missing)}", f"Add {', '.join(missing)}.")
     return value

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, get_args
+from copy import deepcopy
+from typing import Any, get_args, get_origin
 
 import pytest
 import yaml
 from pydantic.fields import FieldInfo
 
-from model.config import stack, tenants, yaml_lines
+from model import checks
+from model.config import mirrors, stack, tenants, yaml_lines
 from model.config.base import Model, validate
 from model.config.errors import InvalidConfigError
 from model.config.mirrors import MirrorsFile
@@ -163,3 +165,106 @@ tenants:
         ("5", "tenants[0].source.branch"),
         ("11", "tenants[2].source.branch"),
     ]
+
+
+# Lists
+
+
+STATEMENT = {"actions": ["s3:GetObject"], "resources": ["arn:aws:s3:::data/${tenant}/*"]}
+POLICY = {"arn": "arn:aws:iam::123456789012:policy/shop", "justification": "reads the shared catalogue"}
+RULE = {"name": "web", "internet": True}
+MIRROR = {"prefix": "https://github.com/", "url": "https://git.example.com/"}
+SUBNET = "subnet-0123456789abcdef0"
+
+TWICE: dict[tuple[str, str], Any] = {
+    ("AwsAccess", "policies"): POLICY,
+    ("AwsAccess", "statements"): STATEMENT,
+    ("AwsStatement", "actions"): "s3:GetObject",
+    ("AwsStatement", "resources"): "arn:aws:s3:::data/${tenant}/*",
+    ("ClusterSettings", "administrators"): "arn:aws:iam::123456789012:role/platform",
+    ("ClusterSettings", "publicAccess"): "203.0.113.0/24",
+    ("ClusterSettings", "viewers"): "arn:aws:iam::123456789012:role/platform",
+    ("EgressRule", "except"): "10.1.0.0/16",
+    ("EgressRule", "ports"): 443,
+    ("ExistingVpcSettings", "privateSubnets"): SUBNET,
+    ("ExistingVpcSettings", "publicSubnets"): SUBNET,
+    ("IdentitySettings", "callbackUrls"): "https://app.example.com/",
+    ("IdentitySettings", "logoutUrls"): "https://app.example.com/",
+    ("IdentitySettings", "tenantCallbackUrls"): "https://{tenant}.example.com/",
+    ("IdentitySettings", "tenantLogoutUrls"): "https://{tenant}.example.com/",
+    ("MirrorsFile", "mirrors"): MIRROR,
+    ("NetworkRules", "apiServer"): "172.20.0.1/32",
+    ("NetworkRules", "egress"): RULE,
+    ("NetworkRules", "ingressControllers"): "ingress-nginx",
+    ("NetworkRules", "loadBalancers"): "10.0.224.0/22",
+    ("NetworkRules", "monitoring"): "prometheus",
+    ("NetworkSettings", "kustomizeReaches"): "kms.eu-west-1.amazonaws.com",
+    ("NetworkSettings", "monitoring"): "prometheus",
+    ("NetworkSettings", "ranges"): "10.0.0.0/8",
+    ("NetworkSettings", "resolvers"): "10.0.0.10",
+    ("NetworkSettings", "webhooks"): "ingress-nginx",
+    ("NodeSettings", "instanceTypes"): "m7g.large",
+    ("RegistrySettings", "mutableTags"): "latest",
+    ("RegistrySettings", "repositories"): "product",
+    ("Settings", "fluxComponents"): "source-controller",
+    ("TenantsFile", "tenants"): ALPHA,
+    **{
+        (tier, key): value
+        for tier in ("Tier", "Tenant", "Defaults")
+        for key, value in (
+            ("hosts", "shop.example.com"),
+            ("priorityClasses", "high"),
+            ("registries", "ghcr.io/acme/"),
+            ("services", "NodePort"),
+        )
+    },
+    ("VpcSettings", "endpoints"): "s3",
+    ("VpcSettings", "reserved"): "192.168.0.0/24",
+    ("VpcSettings", "zones"): "a",
+}
+"""For each list of the inputs, an entry that is valid once."""
+
+ALSO_NEEDED = {("Settings", "fluxComponents"): ["kustomize-controller"]}
+
+LISTS = {
+    (model.__name__, key): (model, field)
+    for model, key, field in FIELDS
+    if (get_origin(field.annotation) or field.annotation) is list
+}
+
+
+def test_every_list_of_the_inputs_is_known() -> None:
+    assert LISTS.keys() == TWICE.keys()
+
+
+@pytest.mark.parametrize("place", sorted(LISTS.keys() & TWICE.keys()), ids=".".join)
+def test_an_entry_that_is_listed_twice_is_refused(place: tuple[str, str]) -> None:
+    model, field = LISTS[place]
+    key, file = field.alias or place[1], YamlFile("x.yaml", {}, {})
+    both = {key: [deepcopy(TWICE[place]) for _ in range(2)] + ALSO_NEEDED.get(place, [])}
+    if next(models(field.annotation), None) is None:
+        assert f"x.yaml: {key}[1]: " in (problem := refused(validate, model, both, file))
+        assert "twice" in problem
+    elif place == ("NetworkRules", "egress"):
+        assert "two rules have the name 'web'" in refused(validate, model, both, file)
+    elif place == ("TenantsFile", "tenants"):
+        assert "duplicate tenant 'alpha'" in refused(listed, yaml.safe_dump(both))
+    elif place == ("MirrorsFile", "mirrors"):
+        problem = refused(mirrors.parse, yaml_lines.parse(yaml.safe_dump(both), "mirrors.yaml"))
+        assert "mirrors.yaml:4: mirrors[1].prefix: https://github.com/ has a mirror on line 2" in problem
+    else:
+        found = listed(yaml.safe_dump({"tenants": [{**ALPHA, "aws": both}]}))
+        said = "\n".join(str(problem) for problem in checks.aws_access(found, "123456789012"))
+        assert f"tenants[0].aws.{key}[1]: " in said
+        assert "listed twice" in said or "repeats statement 1" in said
+
+
+def test_an_entry_that_is_listed_twice_is_reported_at_its_line() -> None:
+    text = "tenants:\n- name: alpha\n  source: {}\n  hosts:\n  - alpha.example.com\n  - '{{tenant}}.example.com'\n"
+    problem = refused(listed, text.format(SOURCE))
+    assert "tenants.yaml:6: tenants[0].hosts[1]: 'alpha.example.com' is listed twice\n    Keep only one" in problem
+
+
+def test_the_same_amount_in_another_notation_is_listed_twice() -> None:
+    rule = {"name": "web", "cidr": "203.0.113.0/24", "ports": [443, "443/TCP"]}
+    assert "egress[0].ports[1]: '443/TCP' is listed twice" in refused(accepted, network={"egress": [rule]})
