@@ -6,13 +6,14 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from model.config.aws import IdentitySettings
 from model.config.aws_access import OWN, PLACEHOLDER, AwsAccess, AwsStatement
 from model.config.base import Finding
 from model.config.errors import Problem
 from model.config.mirrors import Mirror
-from model.config.network import ClusterAddresses, cluster_reaching
+from model.config.network import ClusterAddresses, NetworkRules, NetworkSettings, cluster_reaching
 from model.config.stack import Settings
 from model.config.tenants import TenantList, location
 from model.config.yaml_lines import YamlFile, YamlPath
@@ -36,6 +37,7 @@ def broken_rules(
 ) -> Iterator[Problem]:
     """Values of the inputs that are valid, but not together."""
     yield from name_lengths(settings, stack_file, project, stack)
+    yield from trusted_namespaces(settings, stack_file, tenants, mirrors)
     yield from unknown_hosts(tenants, mirrors)
     yield from users(tenants, settings.aws.identity if settings.aws else None)
     yield from cluster_reaching_rules(tenants, settings.cluster_addresses)
@@ -53,6 +55,75 @@ def name_lengths(settings: Settings, file: YamlFile, project: str, stack: str) -
     if len(settings.cluster) > MAXIMUM_CLUSTER and not settings.aws.cluster.adopt:
         message = f"{settings.cluster} is too long (names of node groups append {NODE_GROUP_SUFFIX + 1} characters)"
         yield file.problem(("cluster",), message, f"Choose a name with at most {MAXIMUM_CLUSTER} characters.")
+
+
+def trusted_namespaces(
+    settings: Settings, stack_file: YamlFile, tenants: TenantList, mirrors: Sequence[Mirror]
+) -> Iterator[Problem]:
+    """Tenants named like a namespace that other tenants' network rules, Flux or a repository's URL trust."""
+    places: dict[str, list[tuple[str, int | None]]] = {}
+    for namespace, place, owner in (
+        *_trusted_by_tenants(tenants),
+        *_trusted_by_stack(settings, stack_file),
+        *((_namespace_in_host(urlsplit(mirror.url).hostname), f"the mirror {mirror.url}", None) for mirror in mirrors),
+    ):
+        if namespace:
+            places.setdefault(namespace, []).append((place, owner))
+    for index, tenant in enumerate(tenants.tenants):
+        found = dict.fromkeys(place for place, owner in places.get(tenant.name, ()) if owner != index)
+        if found:
+            message = f"the namespace {tenant.name} is trusted by {', '.join(list(found)[:3])}"
+            remedy = "Choose another name for the tenant, or remove the namespace there."
+            yield tenants.problem(index, ("name",), message, remedy)
+
+
+def _trusted_by_tenants(tenants: TenantList) -> Iterator[tuple[str, str, int | None]]:
+    """The namespaces that tenants, tiers and defaults trust, where they do, and the index of a tenant's own entry."""
+    inheritance, content = tenants.inheritance, tenants.content
+    holders: list[tuple[YamlPath, NetworkRules]] = [
+        *((("tiers", name), tier.network) for name, tier in content.tiers.items()),
+        *((("tenants", index), tenant.network) for index, tenant in enumerate(tenants.tenants)),
+    ]
+    if content.defaults:
+        holders.append((("defaults",), content.defaults.network))
+
+    def where(path: YamlPath, key: str) -> tuple[str, int | None]:
+        path = inheritance.source_path(path)
+        own = path[1] if path[0] == "tenants" and isinstance(path[1], int) else None
+        return f"{key} on line {inheritance.file.line(path)}", own
+
+    for holder, rules in holders:
+        for key, namespaces in (
+            ("ingressControllers", rules.ingress_controllers),
+            ("monitoring", rules.monitoring),
+            ("egress", [rule.namespace or "" for rule in rules.egress]),
+        ):
+            for index, namespace in enumerate(namespaces):
+                yield namespace, *where((*holder, "network", key, index), f"network.{key}")
+    for index, tenant in enumerate(tenants.tenants):
+        yield _namespace_in_host(tenant.source.host), *where(("tenants", index, "source", "url"), "source.url")
+
+
+def _trusted_by_stack(settings: Settings, file: YamlFile) -> Iterator[tuple[str, str, None]]:
+    network = settings.network or NetworkSettings()
+    hosts = [_namespace_in_host(host.rsplit(":", 1)[0]) for host in network.kustomize_reaches]
+    for key, namespaces in (
+        ("monitoring", network.monitoring),
+        ("webhooks", network.webhooks),
+        ("kustomizeReaches", hosts),
+    ):
+        for index, namespace in enumerate(namespaces):
+            line = file.line(("network", key, index))
+            yield namespace, f"network.{key} of {file.name} on line {line}", None
+
+
+def _namespace_in_host(host: str | None) -> str:
+    """The namespace whose Service a pod would find under a host name, if the namespace exists; empty for none.
+
+    By DNS search paths git.acme is the Service git in the namespace acme, before it is a host outside the cluster.
+    """
+    labels = re.sub(r"(\.svc)?(\.cluster\.local)?\.?$", "", host or "").split(".")
+    return labels[-1] if len(labels) > 1 and not labels[-1].isdigit() else ""
 
 
 def unknown_hosts(tenants: TenantList, mirrors: Sequence[Mirror]) -> Iterator[Problem]:

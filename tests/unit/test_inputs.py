@@ -15,7 +15,7 @@ from model import checks
 from model.config import mirrors, stack, tenants, yaml_lines
 from model.config.base import Model, validate
 from model.config.errors import InvalidConfigError
-from model.config.mirrors import MirrorsFile
+from model.config.mirrors import Mirror, MirrorsFile
 from model.config.stack import Settings
 from model.config.tenants import TenantsFile
 from model.config.yaml_lines import YamlFile
@@ -268,3 +268,96 @@ def test_an_entry_that_is_listed_twice_is_reported_at_its_line() -> None:
 def test_the_same_amount_in_another_notation_is_listed_twice() -> None:
     rule = {"name": "web", "cidr": "203.0.113.0/24", "ports": [443, "443/TCP"]}
     assert "egress[0].ports[1]: '443/TCP' is listed twice" in refused(accepted, network={"egress": [rule]})
+
+
+# Tenants named like a namespace that is trusted
+
+
+def trusted(text: str, stack_text: str = "", *mirror_list: Mirror) -> str:
+    """The problems of tenants in namespaces that the tenants' file, the stack or mirrors trust."""
+    file = yaml_lines.parse(stack_text, "Pulumi.test.yaml")
+    content = {**defaults(), "aws": None, "network": None, "owner": "acme", "fluxManifest": "x", **(file.content or {})}
+    file = YamlFile(file.name, content, file.lines)
+    found = checks.trusted_namespaces(stack.parse(file), file, listed(text), mirror_list)
+    return "\n".join(str(problem) for problem in found)
+
+
+NEIGHBOURS = f"""\
+tiers:
+  basic:
+    network:
+      ingressControllers:
+      - ingress-nginx
+      - traefik
+defaults:
+  network:
+    monitoring: [prometheus]
+tenants:
+- name: first
+  source: {SOURCE}
+  network:
+    egress:
+    - {{name: queue, namespace: rabbitmq}}
+- name: NAME
+  source: {SOURCE}
+"""
+
+NAMED_LIKE = {
+    "ingress-nginx": "network.ingressControllers on line 5",
+    "traefik": "network.ingressControllers on line 6",
+    "prometheus": "network.monitoring on line 9",
+    "rabbitmq": "network.egress on line 15",
+}
+
+
+@pytest.mark.parametrize("name", NAMED_LIKE)
+def test_a_tenant_named_like_a_trusted_namespace_is_refused(name: str) -> None:
+    problem = trusted(NEIGHBOURS.replace("NAME", name))
+    assert f"tenants.yaml:16: tenants[1].name: the namespace {name} is trusted by {NAMED_LIKE[name]}" in problem
+    assert "Choose another name" in problem
+    assert problem.count("is trusted by") == 1
+
+
+def test_a_tenant_named_like_no_trusted_namespace_is_accepted() -> None:
+    assert trusted(NEIGHBOURS.replace("NAME", "second")) == ""
+    own = {"monitoring": ["alpha"], "egress": [{"name": "own", "namespace": "alpha"}]}
+    assert trusted(yaml.safe_dump({"tenants": [{**ALPHA, "network": own}]})) == ""
+
+
+def test_the_stacks_trusted_namespaces_are_not_tenants() -> None:
+    text = yaml.safe_dump({"tenants": [ALPHA]})
+    for key in ("monitoring", "webhooks"):
+        problem = trusted(text, f"network:\n  {key}:\n  - other\n  - alpha\n")
+        assert f"the namespace alpha is trusted by network.{key} of Pulumi.test.yaml on line 4" in problem
+
+
+@pytest.mark.parametrize("host", ["vault.alpha", "vault.alpha.svc", "vault.alpha.svc.cluster.local", "a.b.alpha:8200"])
+def test_a_host_that_flux_reaches_is_not_a_tenants_service(host: str) -> None:
+    text = yaml.safe_dump({"tenants": [ALPHA]})
+    problem = trusted(text, f"network:\n  kustomizeReaches:\n  - {host}\n")
+    assert "the namespace alpha is trusted by network.kustomizeReaches of Pulumi.test.yaml on line 3" in problem
+    mirror = Mirror(prefix="https://github.com/", url=f"https://{host}/")
+    assert "the namespace alpha is trusted by the mirror https://" in trusted(text, "", mirror)
+    others = {"name": "beta", "source": {**SOURCE, "url": f"https://{host}/acme/shop"}}
+    problem = trusted(yaml.safe_dump({"tenants": [ALPHA, others]}))
+    assert "tenants[0].name: the namespace alpha is trusted by source.url on line " in problem
+
+
+def test_a_host_outside_the_cluster_is_no_namespace() -> None:
+    text = yaml.safe_dump({"tenants": [ALPHA, {"name": "beta", "source": {**SOURCE, "url": "https://alpha.org/x"}}]})
+    assert trusted(text, "network:\n  kustomizeReaches: [alpha, alpha.example.org, kms.xalpha]\n") == ""
+
+
+TRUSTING = {
+    ("NetworkRules", "ingressControllers"),
+    ("NetworkRules", "monitoring"),
+    ("EgressRule", "namespace"),
+    ("NetworkSettings", "monitoring"),
+    ("NetworkSettings", "webhooks"),
+}
+
+
+def test_every_field_that_takes_a_namespace_is_checked_against_tenants() -> None:
+    assert {
+        (model.__name__, key) for model, key, field in FIELDS if "namespace" in f"{key} {field.description}".lower()
+    } - {("Tenant", "name"), *((tier, "role") for tier in ("Tier", "Tenant", "Defaults"))} == TRUSTING
