@@ -12,10 +12,11 @@ from model.config.aws import IdentitySettings
 from model.config.aws_access import OWN, PLACEHOLDER, AwsAccess, AwsStatement
 from model.config.base import Finding
 from model.config.errors import Problem
-from model.config.mirrors import Mirror
+from model.config.git import keyscan, ssh_address
+from model.config.mirrors import Mirror, locate
 from model.config.network import ClusterAddresses, NetworkRules, NetworkSettings, cluster_reaching
 from model.config.stack import Settings
-from model.config.tenants import TenantList, location
+from model.config.tenants import GITHUB, TenantList, location
 from model.config.yaml_lines import YamlFile, YamlPath
 from model.iam.boundary import TENANT_TAG, ambiguous_names, own_names
 from model.iam.oidc import MAXIMUM_DOMAIN, tenant_domain
@@ -39,6 +40,7 @@ def broken_rules(
     yield from name_lengths(settings, stack_file, project, stack)
     yield from trusted_namespaces(settings, stack_file, tenants, mirrors)
     yield from unknown_hosts(tenants, mirrors)
+    yield from unknown_infra_host(settings, stack_file, mirrors)
     yield from users(tenants, settings.aws.identity if settings.aws else None)
     yield from cluster_reaching_rules(tenants, settings.cluster_addresses)
     yield from aws_access(tenants, settings.aws.account if settings.aws else None)
@@ -129,10 +131,21 @@ def _namespace_in_host(host: str | None) -> str:
 def unknown_hosts(tenants: TenantList, mirrors: Sequence[Mirror]) -> Iterator[Problem]:
     """Private sources on SSH servers without known host keys; a mirror can provide them."""
     for index, tenant in enumerate(tenants.tenants):
-        source = tenant.source
-        if source.private and source.url.startswith("ssh://") and not location(tenant, mirrors, "github's").known_hosts:
-            remedy = f"Add `knownHosts:` with the output of `ssh-keyscan {source.host}`, after verifying it."
-            yield tenants.problem(index, ("source", "url"), f"the host keys of {source.host} are unknown", remedy)
+        source, found = tenant.source, location(tenant, mirrors, "github's")
+        if source.private and source.url.startswith("ssh://") and not found.known_hosts:
+            host, _ = ssh_address(found.url)
+            place = "" if found.url == source.url else " to its mirror"
+            remedy = f"Add `knownHosts:`{place} with the output of `{keyscan(found.url)}`, after verifying it."
+            yield tenants.problem(index, ("source", "url"), f"the host keys of {host} are unknown", remedy)
+
+
+def unknown_infra_host(settings: Settings, file: YamlFile, mirrors: Sequence[Mirror]) -> Iterator[Problem]:
+    """A mirror of the infra repository on an SSH server without known host keys."""
+    found = locate(f"ssh://git@github.com/{settings.owner}/{settings.repository}", mirrors)
+    host, _ = ssh_address(found.url)
+    if found.url.startswith("ssh://") and host != GITHUB and not found.known_hosts:
+        remedy = f"Add `knownHosts:` to the mirror with the output of `{keyscan(found.url)}`, after verifying it."
+        yield file.problem(("mirrorsFile",), f"the host keys of {host} are unknown", remedy)
 
 
 def users(tenants: TenantList, settings: IdentitySettings | None) -> Iterator[Problem]:

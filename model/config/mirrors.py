@@ -5,21 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from model.config import yaml_lines
-from model.config.base import Model, validate
+from model.config.base import Model, rule_error, validate
 from model.config.errors import Problem, raise_if_any
+from model.config.git import known_hosts_error
 from model.config.yaml_lines import YamlFile
+
+
+def _url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("https", "http", "ssh") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise rule_error(f"{value!r} is not the URL of a mirror", "Write https://HOST/PATH/ or ssh://git@HOST/PATH/.")
+    return value
 
 
 class Mirror(Model):
     """A mirror: `prefix` at the start of a repository's URL is replaced by `url`."""
 
     prefix: str = Field(min_length=1)
-    url: str = Field(min_length=1)
+    url: Annotated[str, AfterValidator(_url)]
     known_hosts: str = Field(default="", alias="knownHosts")
     """The mirror's SSH host keys, as in a known_hosts file."""
 
@@ -74,3 +87,7 @@ def _broken_rules(mirrors: Sequence[Mirror], file: YamlFile) -> Iterator[Problem
         if (first := prefixes.index(mirror.prefix)) < index:
             message = f"{mirror.prefix} has a mirror on line {file.line(('mirrors', first))}"
             yield file.problem(("mirrors", index, "prefix"), message, "Keep only one of them.")
+        if not mirror.known_hosts or not mirror.url.startswith("ssh://"):
+            continue
+        if error := known_hosts_error(mirror.known_hosts, mirror.url):
+            yield file.problem(("mirrors", index, "knownHosts"), *error)

@@ -13,6 +13,7 @@ from model.config import aws
 from model.config.aws import AwsSettings, service_cidr
 from model.config.base import Model, rule_error, validate
 from model.config.errors import Problem, raise_if_any, suggestion
+from model.config.git import known_hosts_error
 from model.config.names import CONTROLLERS, LABEL_PATTERN
 from model.config.network import NODE_LOCAL_DNS, ClusterAddresses, NetworkSettings
 from model.config.yaml_lines import YamlFile
@@ -151,3 +152,6 @@ def broken_rules(settings: Settings, file: YamlFile) -> Iterator[Problem]:
         message = "a downloaded manifest needs a digest"
         remedy = "Download and review it, then set fluxManifestSha256 to the output of `sha256sum`."
         yield file.problem(("fluxManifest",), message, remedy)
+    if settings.known_hosts and (error := known_hosts_error(settings.known_hosts, "ssh://git@github.com")):
+        message, remedy = error
+        yield file.problem(("knownHosts",), message, f"{remedy} Leave it empty for the keys that GitHub publishes.")

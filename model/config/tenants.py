@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 from model.config.aws_access import AwsAccess
 from model.config.base import Finding, Model, rule_error, validate
 from model.config.errors import Problem, raise_if_any, suggestion
+from model.config.git import known_hosts_error
 from model.config.inheritance import REFERENCES, Inheritance, source_path
 from model.config.mirrors import Location, Mirror, locate
 from model.config.names import LABEL_PATTERN, tenant_name_problem
@@ -259,6 +260,8 @@ def _source_rules(source: Source) -> Iterator[Finding]:
         yield ("source", "url"), message, "Write ssh://git@github.com/OWNER/NAME."
     if source.known_hosts and not over_ssh:
         yield ("source", "knownHosts"), "host keys are for SSH only", "Remove knownHosts from an https source."
+    elif source.known_hosts and (error := known_hosts_error(source.known_hosts, source.url)):
+        yield ("source", "knownHosts"), *error
 
 
 def _revision_rules(source: Source | DefaultSource) -> Iterator[Finding]:

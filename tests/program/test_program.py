@@ -23,6 +23,8 @@ FILE = "github:index/repositoryFile:RepositoryFile"
 KEY = "github:index/repositoryDeployKey:RepositoryDeployKey"
 REPOSITORY = "github:index/repository:Repository"
 
+HOST_KEY = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{'A' * 43}"
+
 
 def test_a_preview_registers_what_the_update_registers(run: Run) -> None:
     planned, made = run(preview=True), run()
@@ -193,10 +195,10 @@ def test_only_fluxs_own_sync_is_waited_for(run: Run) -> None:
 
 
 def test_a_mirror_serves_the_same_tenants(run: Run) -> None:
-    mirrors = """\
+    mirrors = f"""\
 mirrors:
-  - {prefix: "ssh://git@github.com/", url: "ssh://git@127.0.0.1:22/", knownHosts: "[127.0.0.1]:22 key"}
-  - {prefix: "https://github.com/", url: "http://127.0.0.1:80/"}
+  - {{prefix: "ssh://git@github.com/", url: "ssh://git@127.0.0.1:22/", knownHosts: "[127.0.0.1]:22 {HOST_KEY}"}}
+  - {{prefix: "https://github.com/", url: "http://127.0.0.1:80/"}}
 """
     recording = run(config={"mirrorsFile": "mirrors.yaml"}, files={"mirrors.yaml": mirrors})
     urls = {r.name: r.inputs["spec"]["url"] for r in recording.of(GIT_REPOSITORY)}
@@ -205,7 +207,7 @@ mirrors:
         "alpha": "ssh://git@127.0.0.1:22/acme/product",
         "beta": "http://127.0.0.1:80/stefanprodan/podinfo",
     }
-    assert all(s.inputs["stringData"]["known_hosts"] == "[127.0.0.1]:22 key" for s in recording.of(SECRET))
+    assert all(s.inputs["stringData"]["known_hosts"] == f"[127.0.0.1]:22 {HOST_KEY}" for s in recording.of(SECRET))
     assert recording.resource(KEY, "alpha").inputs["repository"] == "product"
 
 
@@ -218,7 +220,7 @@ def test_a_private_product_of_another_owner_gets_its_key_from_that_owner(run: Ru
 
 def test_a_private_source_elsewhere_exports_the_key_to_register(run: Run) -> None:
     tenants = TENANTS.replace("github.com/acme/product", "git.example.com/p").replace(
-        "private: true", "private: true, knownHosts: x y"
+        "private: true", f"private: true, knownHosts: git.example.com {HOST_KEY}"
     )
     recording = run(tenants)
     assert [key.name for key in recording.of(KEY)] == ["flux-system"]
@@ -260,7 +262,8 @@ def test_unknown_host_keys_are_refused_unless_a_mirror_has_them(run: Run) -> Non
     tenants = TENANTS.replace("github.com/acme/product", "git.example.com/p")
     with pytest.raises(ProgramError, match=r"tenants\[0\].source.url: the host keys of git.example.com are unknown"):
         run(tenants)
-    mirrors = "mirrors: [{prefix: 'ssh://git@git.example.com/', url: 'ssh://git@mirror/', knownHosts: 'mirror key'}]"
+    mirror = {"prefix": "ssh://git@git.example.com/", "url": "ssh://git@mirror/", "knownHosts": f"mirror {HOST_KEY}"}
+    mirrors = yaml.safe_dump({"mirrors": [mirror]})
     assert run(tenants, config={"mirrorsFile": "m.yaml"}, files={"m.yaml": mirrors}).of(SECRET)
 
 

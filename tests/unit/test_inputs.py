@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any, get_args, get_origin
@@ -361,3 +363,127 @@ def test_every_field_that_takes_a_namespace_is_checked_against_tenants() -> None
     assert {
         (model.__name__, key) for model, key, field in FIELDS if "namespace" in f"{key} {field.description}".lower()
     } - {("Tenant", "name"), *((tier, "role") for tier in ("Tier", "Tenant", "Defaults"))} == TRUSTING
+
+
+# Sources: SSH host keys
+
+
+def host_key(kind: str = "ssh-ed25519", *parts: bytes) -> str:
+    """A public key in the format of known_hosts."""
+    fields = [kind.encode(), *(parts or (bytes(32),))]
+    return f"{kind} " + b64encode(b"".join(len(field).to_bytes(4, "big") + field for field in fields)).decode()
+
+
+KEY = host_key()
+HASHED = (
+    f"|1|{b64encode(bytes(20)).decode()}|"
+    + b64encode(hmac.digest(bytes(20), b"[git.example.com]:7999", "sha1")).decode()
+)
+
+
+def private(url: str, known_hosts: str | None = None) -> str:
+    return yaml.safe_dump(
+        {
+            "tenants": [
+                {
+                    "name": "alpha",
+                    "source": {
+                        "url": url,
+                        "branch": "main",
+                        "private": True,
+                        **({"knownHosts": known_hosts} if known_hosts else {}),
+                    },
+                }
+            ]
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "command"),
+    [
+        ("git.example.com:7999", "ssh-keyscan -p 7999 git.example.com"),
+        ("git.example.com:22", "ssh-keyscan git.example.com"),
+        ("git.example.com", "ssh-keyscan git.example.com"),
+        ("[fd00::7]:2222", "ssh-keyscan -p 2222 fd00::7"),
+    ],
+)
+def test_missing_host_keys_are_asked_for_at_the_right_port(address: str, command: str) -> None:
+    text = private(f"ssh://git@{address}/p/r.git")
+    (problem,) = checks.unknown_hosts(listed(text), [])
+    assert f"`{command}`" in problem.remedy
+    for wrong in ("nonsense", f"other.example.com {KEY}"):
+        assert f"`{command}`" in refused(listed, private(f"ssh://git@{address}/p/r.git", wrong))
+
+
+@pytest.mark.parametrize(
+    ("address", "lines"),
+    [
+        ("git.example.com", f"git.example.com {KEY}"),
+        ("git.example.com:22", f"git.example.com {KEY}"),
+        ("git.example.com:22", f"[git.example.com]:22 {KEY}"),
+        ("git.example.com:7999", f"[git.example.com]:7999 {KEY}"),
+        ("git.example.com:7999", f"# git.example.com:7999 SSH-2.0\n\n[git.example.com]:7999 {KEY} a comment\n"),
+        ("git.example.com:7999", f"other {KEY}\n10.0.0.7,[git.example.com]:7999 {host_key('ssh-rsa', b'e', b'n')}"),
+        ("git.example.com:7999", f"{HASHED} {KEY}"),
+        ("git.example.com", f"*.example.com,!no.example.com {KEY}"),
+        ("git.example.com", f"@cert-authority *.example.com {KEY}"),
+        ("[fd00::7]:2222", f"[fd00::7]:2222 {KEY}"),
+    ],
+)
+def test_host_keys_of_the_sources_host_and_port_are_accepted(address: str, lines: str) -> None:
+    assert listed(private(f"ssh://git@{address}/p/r", lines)).tenants[0].source.known_hosts == lines
+
+
+@pytest.mark.parametrize(
+    ("address", "lines", "part"),
+    [
+        ("git.example.com", "nonsense", "line 1 is not a host key"),
+        ("git.example.com", f"git.example.com {KEY}\nx y\n", "line 2 is not a host key"),
+        ("git.example.com", KEY, "line 1 is not a host key"),
+        ("git.example.com", "git.example.com ssh-ed25519 AAAA", "line 1 is not a host key"),
+        ("git.example.com", f"git.example.com {KEY[:-8]}", "line 1 is not a host key"),
+        ("git.example.com", f"git.example.com {KEY.replace('ssh-ed25519', 'ssh-rsa')}", "line 1 is not a host key"),
+        ("git.example.com", f"@unknown git.example.com {KEY}", "line 1 is not a host key"),
+        ("git.example.com", "# only a comment", "no key of git.example.com"),
+        ("git.example.com", f"other.example.com {KEY}", "no key of git.example.com"),
+        ("git.example.com", f"@revoked git.example.com {KEY}", "no key of git.example.com"),
+        ("git.example.com", f"[git.example.com]:7999 {KEY}", "no key of git.example.com"),
+        ("git.example.com", f"*.example.com,!git.example.com {KEY}", "no key of git.example.com"),
+        ("git.example.com:7999", f"git.example.com {KEY}", "no key of [git.example.com]:7999"),
+        ("git.example.com:7998", f"{HASHED} {KEY}", "no key of [git.example.com]:7998"),
+    ],
+)
+def test_host_keys_of_another_form_host_or_port_are_refused(address: str, lines: str, part: str) -> None:
+    problem = refused(listed, private(f"ssh://git@{address}/p/r", lines))
+    assert problem.startswith("tenants.yaml:")
+    assert f"tenants[0].source.knownHosts: {part}" in problem
+
+
+def test_host_keys_of_the_stack_and_of_mirrors_are_checked() -> None:
+    assert settings(knownHosts=f"github.com {KEY}\n").known_hosts
+    problem = refused(settings, knownHosts=f"github.example.com {KEY}")
+    assert "knownHosts: no key of github.com" in problem
+    assert "ssh-keyscan github.com" in problem
+    mirror = {"prefix": "ssh://git@github.com/", "url": "ssh://git@git.example.com:7999/", "knownHosts": f"x {KEY}"}
+    problem = refused(mirrors.parse, yaml_lines.parse(yaml.safe_dump({"mirrors": [mirror]}), "mirrors.yaml"))
+    assert "mirrors.yaml:2: mirrors[0].knownHosts: no key of [git.example.com]:7999" in problem
+    mirror["knownHosts"] = f"[git.example.com]:7999 {KEY}"
+    assert mirrors.parse(yaml_lines.parse(yaml.safe_dump({"mirrors": [mirror]}), "mirrors.yaml"))
+
+
+@pytest.mark.parametrize("url", ["git@git.example.com:", "https://[x/", "git.example.com", "ssh://git@host:port/"])
+def test_a_mirror_needs_a_url(url: str) -> None:
+    file = yaml_lines.parse(yaml.safe_dump({"mirrors": [{"prefix": "https://github.com/", "url": url}]}), "m.yaml")
+    assert "m.yaml:3: mirrors[0].url: " in refused(mirrors.parse, file)
+
+
+def test_a_mirror_of_the_infra_repository_needs_host_keys() -> None:
+    stack_settings, file = settings(mirrorsFile="m.yaml"), YamlFile("Pulumi.test.yaml", {}, {("mirrorsFile",): 4})
+    mirror = Mirror(prefix="ssh://git@github.com/", url="ssh://git@git.example.com:7999/")
+    (problem,) = checks.unknown_infra_host(stack_settings, file, [mirror])
+    assert str(problem).startswith("Pulumi.test.yaml:4: mirrorsFile: the host keys of git.example.com are unknown\n")
+    assert "`ssh-keyscan -p 7999 git.example.com`" in problem.remedy
+    with_keys = mirror.model_copy(update={"known_hosts": "any"})
+    assert not [*checks.unknown_infra_host(stack_settings, file, [with_keys])]
+    assert not [*checks.unknown_infra_host(stack_settings, file, [])]
