@@ -12,11 +12,11 @@ from model.config.aws import IdentitySettings
 from model.config.aws_access import OWN, PLACEHOLDER, AwsAccess, AwsStatement
 from model.config.base import Finding
 from model.config.errors import Problem
-from model.config.git import keyscan, ssh_address
+from model.config.git import GITHUB, RSA_REMEDY, keyscan, rsa_message, rsa_only, ssh_address
 from model.config.mirrors import Mirror, locate
 from model.config.network import ClusterAddresses, NetworkRules, NetworkSettings, cluster_reaching
 from model.config.stack import Settings
-from model.config.tenants import GITHUB, TenantList, location
+from model.config.tenants import TenantList, location
 from model.config.yaml_lines import YamlFile, YamlPath
 from model.iam.boundary import TENANT_TAG, ambiguous_names, own_names
 from model.iam.oidc import MAXIMUM_DOMAIN, tenant_domain
@@ -40,6 +40,7 @@ def broken_rules(
     yield from name_lengths(settings, stack_file, project, stack)
     yield from trusted_namespaces(settings, stack_file, tenants, mirrors)
     yield from unknown_hosts(tenants, mirrors)
+    yield from rsa_only_servers(tenants, mirrors)
     yield from unknown_infra_host(settings, stack_file, mirrors)
     yield from users(tenants, settings.aws.identity if settings.aws else None)
     yield from cluster_reaching_rules(tenants, settings.cluster_addresses)
@@ -137,6 +138,17 @@ def unknown_hosts(tenants: TenantList, mirrors: Sequence[Mirror]) -> Iterator[Pr
             place = "" if found.url == source.url else " to its mirror"
             remedy = f"Add `knownHosts:`{place} with the output of `{keyscan(found.url)}`, after verifying it."
             yield tenants.problem(index, ("source", "url"), f"the host keys of {host} are unknown", remedy)
+
+
+def rsa_only_servers(tenants: TenantList, mirrors: Sequence[Mirror]) -> Iterator[Problem]:
+    """Sources on servers that refuse the kind of deploy keys made here."""
+    for index, tenant in enumerate(tenants.tenants):
+        found = location(tenant, mirrors, "github's")
+        host, _ = ssh_address(found.url)
+        if tenant.source.private and found.url.startswith("ssh://") and rsa_only(host):
+            yield tenants.problem(index, ("source", "url"), rsa_message(host), RSA_REMEDY)
+        elif found.url.startswith("https://git-codecommit") and rsa_only(host):
+            yield tenants.problem(index, ("source", "url"), "CodeCommit has no public repositories", RSA_REMEDY)
 
 
 def unknown_infra_host(settings: Settings, file: YamlFile, mirrors: Sequence[Mirror]) -> Iterator[Problem]:

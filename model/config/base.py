@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar, cast, get_args
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
@@ -16,6 +16,9 @@ class Model(BaseModel):
     """Validated data: immutable, without unknown keys, without type conversion."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=False)
+
+    unsupported: ClassVar[Mapping[str, str]] = {}
+    """Keys that people look for here and that do not exist, with what to do instead."""
 
     @field_validator("*", mode="after")
     @classmethod
@@ -89,7 +92,9 @@ def _explain(model: type[Model], finding: ErrorDetails) -> tuple[str, str]:
         case "rule":
             return str(context["message"]), str(context["remedy"])
         case "extra_forbidden":
-            return f"unknown key {last!r}", suggestion(str(last), _keys_at(model, finding["loc"][:-1]))
+            holder = _model_at(model, finding["loc"][:-1])
+            keys = [field.alias or name for name, field in holder.model_fields.items()]
+            return f"unknown key {last!r}", holder.unsupported.get(str(last)) or suggestion(str(last), keys)
         case "missing":
             return "is missing", f"Add `{last}: …`."
         case "string_too_short":
@@ -105,14 +110,14 @@ def _explain(model: type[Model], finding: ErrorDetails) -> tuple[str, str]:
             return finding["msg"], "Change the value accordingly."
 
 
-def _keys_at(model: type[Model], path: YamlPath) -> list[str]:
-    """The keys of the (nested) model at a path."""
-    current: Any = model
+def _model_at(model: type[Model], path: YamlPath) -> type[Model]:
+    """The (nested) model at a path."""
+    current = model
     for step in path:
         field = next((f for name, f in current.model_fields.items() if step in (name, f.alias)), None)
         if field is not None:
             current = next(_models(field.annotation), current)
-    return [field.alias or name for name, field in current.model_fields.items()]
+    return current
 
 
 def _models(annotation: Any) -> Iterator[type[Model]]:

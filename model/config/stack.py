@@ -16,6 +16,7 @@ from model.config.errors import Problem, raise_if_any, suggestion
 from model.config.git import known_hosts_error
 from model.config.names import CONTROLLERS, LABEL_PATTERN
 from model.config.network import NODE_LOCAL_DNS, ClusterAddresses, NetworkSettings
+from model.config.tenants import reference
 from model.config.yaml_lines import YamlFile
 
 REQUIRED_CONTROLLERS = ("source-controller", "kustomize-controller")
@@ -38,7 +39,7 @@ def _cluster(value: str) -> str:
 
 
 def _owner(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9](-?[A-Za-z0-9]){0,38}", value):
+    if not re.fullmatch(r"[A-Za-z0-9](-?[A-Za-z0-9])*(_[A-Za-z0-9]+)?", value) or len(value) > 39:
         raise rule_error(
             f"{value!r} is not a GitHub user or organization", "Write the name in the URL: github.com/OWNER."
         )
@@ -84,7 +85,7 @@ class Settings(Model):
     mirrors_file: str = Field(alias="mirrorsFile")
     owner: Annotated[str, AfterValidator(_owner)]
     repository: Annotated[str, AfterValidator(_repository)]
-    branch: str = Field(min_length=1)
+    branch: Annotated[str, AfterValidator(reference), Field(min_length=1)]
     known_hosts: str = Field(alias="knownHosts")
     flux_manifest: str = Field(alias="fluxManifest", min_length=1)
     flux_manifest_sha256: Annotated[str, AfterValidator(_sha256)] = Field(alias="fluxManifestSha256")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, ClassVar, cast
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
@@ -14,14 +14,22 @@ from pydantic import AfterValidator, Field, model_validator
 from model.config.aws_access import AwsAccess
 from model.config.base import Finding, Model, rule_error, validate
 from model.config.errors import Problem, raise_if_any, suggestion
-from model.config.git import known_hosts_error
+from model.config.git import (
+    GITHUB,
+    PUBLIC_URL,
+    RSA_REMEDY,
+    foreign_notation,
+    is_version_range,
+    known_hosts_error,
+    pasted_page,
+    rsa_message,
+    rsa_only,
+)
 from model.config.inheritance import REFERENCES, Inheritance, source_path
 from model.config.mirrors import Location, Mirror, locate
 from model.config.names import LABEL_PATTERN, tenant_name_problem
 from model.config.tiers import DEFAULT_TIER, TENANT, Tier, contradictions
 from model.config.yaml_lines import YamlFile, YamlPath
-
-GITHUB = "github.com"
 
 
 def _tier_name(value: str) -> str:
@@ -39,19 +47,17 @@ def _name(value: str) -> str:
 
 def _url(value: str) -> str:
     """Validate the URL of a source. Flux supports http, https and ssh."""
-    scp = re.fullmatch(r"(?:([\w.-]+)@)?([\w.-]+):(?!//)(.+)", value)
-    if scp:
-        user, host, path = scp.groups()
-        raise rule_error("Flux does not support Git's short SSH form", f"Write ssh://{user or 'git'}@{host}/{path}.")
+    if error := foreign_notation(value):
+        raise rule_error(*error)
     try:
         parts = urlsplit(value)
         valid_port = parts.port is None or parts.port > 0
     except ValueError:
         valid_port, parts = False, urlsplit("")
     if not valid_port or not parts.hostname or not parts.path.strip("/") or re.search(r"\s", value):
-        raise rule_error(
-            f"{value!r} is not a repository URL", "Write https://HOST/OWNER/NAME or ssh://git@HOST/OWNER/NAME."
-        )
+        raise rule_error(f"{value!r} is not a repository URL", PUBLIC_URL)
+    if remedy := pasted_page(value):
+        raise rule_error(f"{value} is a page for browsers, not a repository", remedy)
     if parts.scheme == "http":
         raise rule_error("http is not encrypted", f"Write https://{value.removeprefix('http://')}.")
     if parts.scheme not in ("https", "ssh"):
@@ -75,13 +81,23 @@ def _path(value: str) -> str:
     return f"./{path}" if str(path) != "." else "./"
 
 
+def _semver(value: str) -> str:
+    if not is_version_range(value):
+        remedy = "Write versions with =, !=, >, <, >=, <=, ~ or ^ before them, as in >=1.0.0 <2.0.0 or 1.2.x || ^2.0."
+        raise rule_error(f"{value!r} is not a range of versions", remedy)
+    return value
+
+
 def _commit(value: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", value):
         raise rule_error(f"{value!r} is not a full commit id", "Write all 40 hexadecimal digits, in quotes.")
     return value
 
 
-def _reference(value: str) -> str:
+def reference(value: str) -> str:
+    """Validate the name of a branch or tag. Raises rule_error."""
+    if found := re.match(r"refs/(heads|tags|remotes/[^/]+)/(?=.)", value):
+        raise rule_error(f"{value!r} is the full name of a reference", f"Write {value[found.end() :]}.")
     # Git's rules for names of branches and tags (git-check-ref-format).
     if re.search(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.lock(/|$)|/\.|^[./-]|[./]$|^@$", value):
         raise rule_error(
@@ -93,9 +109,11 @@ def _reference(value: str) -> str:
 Url = Annotated[
     str, AfterValidator(_url), Field(description="https:// for a public repository, ssh:// for a private one")
 ]
-Reference = Annotated[str, AfterValidator(_reference)]
+Reference = Annotated[str, AfterValidator(reference)]
 Commit = Annotated[str, AfterValidator(_commit)]
-Semver = Annotated[str, Field(min_length=1, description="A range of versions such as >=1.0.0 <2.0.0")]
+Semver = Annotated[
+    str, AfterValidator(_semver), Field(min_length=1, description="A range of versions such as >=1.0.0 <2.0.0")
+]
 RepositoryPath = Annotated[str, AfterValidator(_path), Field(description="The folder with the product's kustomization")]
 TierName = Annotated[str, AfterValidator(_tier_name)]
 Name = Annotated[
@@ -103,8 +121,22 @@ Name = Annotated[
 ]
 
 
+OWN_CERTIFICATES = (
+    "Own CAs, passwords and tokens are not supported: read the repository over SSH, with an ssh:// URL, "
+    "`private: true` and `knownHosts:`."
+)
+UNSUPPORTED = dict.fromkeys(
+    "ca caCert caFile certFile keyFile certSecretRef secretRef insecure insecureSkipTLS insecureSkipTLSVerify username "
+    "password token bearerToken provider proxy proxySecretRef".split(),
+    OWN_CERTIFICATES,
+)
+"""Keys of Flux, its CLI and Git for access over https."""
+
+
 class Source(Model):
     """The Git repository of a tenant's product. Exactly one of branch, tag, semver, commit."""
+
+    unsupported: ClassVar[Mapping[str, str]] = UNSUPPORTED
 
     url: Url
     branch: Reference | None = None
@@ -145,6 +177,8 @@ class Tenant(Tier):
 
 class DefaultSource(Model):
     """Default values of every tenant's source."""
+
+    unsupported: ClassVar[Mapping[str, str]] = UNSUPPORTED
 
     url: Url | None = None
     branch: Reference | None = None
@@ -250,7 +284,9 @@ def _source_rules(source: Source) -> Iterator[Finding]:
         remedy = f"Add one of {', '.join(REFERENCES)}, such as `branch: main`."
         yield ("source",), "the revision is missing", remedy
     over_ssh = source.url.startswith("ssh://")
-    if source.private and not over_ssh:
+    if source.private and not over_ssh and rsa_only(source.host):
+        yield ("source", "private"), rsa_message(source.host), RSA_REMEDY
+    elif source.private and not over_ssh:
         remedy = f"Write ssh://git@{source.host}{urlsplit(source.url).path}, or private: false."
         yield ("source", "private"), "a private source needs SSH and a deploy key", remedy
     if over_ssh and not source.private:

@@ -22,7 +22,7 @@ from typing import Any
 
 from standins.github import git
 
-OWNER = re.compile(r"[A-Za-z0-9](?:-?[A-Za-z0-9]){0,38}")
+OWNER = re.compile(r"(?!.{40})[A-Za-z0-9](?:-?[A-Za-z0-9])*(?:_[A-Za-z0-9]+)?")
 NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
 ABANDONED_SECONDS = 3600.0
 

@@ -487,3 +487,217 @@ def test_a_mirror_of_the_infra_repository_needs_host_keys() -> None:
     with_keys = mirror.model_copy(update={"known_hosts": "any"})
     assert not [*checks.unknown_infra_host(stack_settings, file, [with_keys])]
     assert not [*checks.unknown_infra_host(stack_settings, file, [])]
+
+
+# Sources: servers, URLs and revisions
+
+
+def source(**changes: Any) -> dict[str, Any]:
+    return {**SOURCE, **changes}
+
+
+RSA_ONLY = [
+    "ssh://git@ssh.dev.azure.com/v3/acme/shop/shop",
+    "ssh://acme@vs-ssh.visualstudio.com/v3/acme/shop/shop",
+    "ssh://APKAEXAMPLE@git-codecommit.eu-west-1.amazonaws.com/v1/repos/shop",
+    "ssh://git-codecommit-fips.us-east-1.amazonaws.com/v1/repos/shop",
+]
+
+
+@pytest.mark.parametrize("url", RSA_ONLY)
+def test_a_server_that_takes_rsa_keys_only_is_refused_unless_mirrored(url: str) -> None:
+    found = listed(private(url))
+    (problem,) = checks.rsa_only_servers(found, [])
+    assert str(problem).startswith("tenants.yaml:6: tenants[0].source.url: ")
+    assert "takes RSA keys only, and deploy keys here are ECDSA keys" in problem.message
+    assert "mirror" in problem.remedy
+    mirror = Mirror(prefix=url, url="ssh://git@git.example.com/shop")
+    assert not [*checks.rsa_only_servers(found, [mirror])]
+    (problem,) = checks.rsa_only_servers(listed(private("ssh://git@git.example.com/shop")), [
+        Mirror(prefix="ssh://git@git.example.com/", url=url)
+    ])  # fmt: skip
+    assert "takes RSA keys only" in problem.message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://dev.azure.com/acme/shop/_git/shop",
+        "https://acme.visualstudio.com/shop/_git/shop",
+        "https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/shop",
+    ],
+)
+def test_no_remedy_leads_to_a_server_that_takes_rsa_keys_only(url: str) -> None:
+    problem = refused(accepted, source=source(url=url, private=True))
+    assert "takes RSA keys only" in problem
+    assert "ssh://git@" not in problem
+
+
+def test_codecommit_has_no_public_repositories() -> None:
+    url = "https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/shop"
+    (problem,) = checks.rsa_only_servers(
+        listed(yaml.safe_dump({"tenants": [{**ALPHA, "source": source(url=url)}]})), []
+    )
+    assert str(problem).startswith("tenants.yaml:5: tenants[0].source.url: CodeCommit has no public repositories\n")
+    azure = source(url="https://dev.azure.com/acme/shop/_git/shop")
+    assert not [*checks.rsa_only_servers(listed(yaml.safe_dump({"tenants": [{**ALPHA, "source": azure}]})), [])]
+
+
+@pytest.mark.parametrize(
+    ("url", "remedy"),
+    [
+        ("git@github.com:acme/shop.git", "Write ssh://git@github.com/acme/shop.git."),
+        ("git@host.example.com:2222/acme/x", "Write ssh://git@host.example.com:2222/acme/x."),
+        ("host.example.com:2222/acme/x", "Write ssh://git@host.example.com:2222/acme/x."),
+        ("me@host.example.com:99999/acme/x", "Write ssh://me@host.example.com/99999/acme/x."),
+        ("ssh://git@github.com:acme/shop.git", "Write ssh://git@github.com/acme/shop.git."),
+        ("git+ssh://git@github.com/acme/shop", "Write ssh://git@github.com/acme/shop."),
+        ("git+https://github.com/acme/shop", "Write https://github.com/acme/shop."),
+        ("git::https://github.com/acme/shop", "Write https://github.com/acme/shop."),
+        ("github.com/acme/shop", "Write https://github.com/acme/shop"),
+        ("codecommit::us-east-1://repo", "mirror"),
+        ("codecommit://repo", "mirror"),
+        ("git@ssh.dev.azure.com:v3/acme/shop/shop", "mirror"),
+        ("C:\\src\\shop", "Write https://HOST/OWNER/NAME or ssh://git@HOST/OWNER/NAME."),
+    ],
+)
+def test_another_tools_notation_gets_the_url_to_write(url: str, remedy: str) -> None:
+    problem = refused(accepted, source=source(url=url))
+    assert "tenants[0].source.url: " in problem
+    assert remedy in problem.split("\n    ")[1]
+
+
+@pytest.mark.parametrize(
+    ("url", "remedy"),
+    [
+        (
+            "https://github.com/acme/x/tree/main/kustomize",
+            "https://github.com/acme/x with branch: main and path: ./kustomize",
+        ),
+        ("https://github.com/acme/x/tree/main", "https://github.com/acme/x with branch: main."),
+        (
+            "https://github.com/acme/x/blob/v1/a/b/kustomization.yaml",
+            "https://github.com/acme/x with branch: v1 and path: ./a/b.",
+        ),
+        ("https://github.com/acme/x/blob/main/README.md", "https://github.com/acme/x with branch: main."),
+        ("https://github.com/acme/x/releases/tag/v1.2.3", "https://github.com/acme/x with tag: v1.2.3."),
+        (f"https://github.com/acme/x/commit/{'a' * 40}", f'https://github.com/acme/x with commit: "{"a" * 40}".'),
+        ("https://github.com/acme/x/pull/7", "https://github.com/acme/x."),
+        ("https://github.com/acme", "https://github.com/OWNER/NAME"),
+        ("https://www.github.com/acme/x/tree/main", "https://github.com/acme/x with branch: main."),
+        ("https://raw.githubusercontent.com/acme/x/main/a.yaml", "https://github.com/acme/x with branch: main."),
+        (
+            "https://gitlab.com/acme/team/x/-/tree/main/deploy",
+            "https://gitlab.com/acme/team/x with branch: main and path: ./deploy",
+        ),
+        (
+            "https://gitlab.acme.com/acme/x/-/blob/main/deploy/k.yaml",
+            "https://gitlab.acme.com/acme/x with branch: main and path: ./deploy",
+        ),
+        ("https://gitlab.com/acme/x/-/merge_requests/7", "https://gitlab.com/acme/x."),
+        ("https://gitlab.com/acme/x/-/tags/v1", "https://gitlab.com/acme/x with tag: v1."),
+        (
+            "https://git.acme.com/acme/x/tree/main/kustomize",
+            "https://git.acme.com/acme/x with branch: main and path: ./kustomize",
+        ),
+        (
+            "https://bitbucket.org/acme/x/src/main/deploy/",
+            "https://bitbucket.org/acme/x with branch: main and path: ./deploy",
+        ),
+        (
+            "https://codeberg.org/acme/x/src/branch/main/deploy",
+            "https://codeberg.org/acme/x with branch: main and path: ./deploy",
+        ),
+        ("https://codeberg.org/acme/x/src/tag/v1", "https://codeberg.org/acme/x with tag: v1."),
+        ("https://bitbucket.acme.com/projects/P/repos/r/browse/deploy", "https://bitbucket.acme.com/scm/P/r"),
+    ],
+)
+def test_a_pasted_page_of_a_browser_gets_the_repository_to_write(url: str, remedy: str) -> None:
+    problem = refused(accepted, source=source(url=url))
+    assert "tenants[0].source.url: " in problem
+    assert f"Write {remedy}" in problem
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://github.com/acme/x",
+        "https://github.com/acme/tree",
+        "https://github.com/acme/x.git",
+        "https://gitlab.com/acme/team/sub/x.git",
+        "https://git.example.com/srv/git/x.git",
+        "https://git.example.com/src/x",
+        "https://bitbucket.acme.com/scm/p/r.git",
+        "https://dev.azure.com/acme/shop/_git/shop",
+    ],
+)
+def test_a_repositorys_url_is_accepted(url: str) -> None:
+    assert accepted(source=source(url=url)).source.url == url
+
+
+GOOD_RANGES = """
+* | x | 1 | 1.2 | 1.x | v1.2.3 | 1.2.x | 1.2.3-rc.1 | ~1.2 | ~>1.2.3 | ^0.2 | >=1.0.0 <2.0.0 | >=1.0.0, <2.0.0
+>=1 || <5 | >=01.2.3 | >=1.0.0-0 | 1.0 - 2.0 | 1.0.0-alpha - 2 | != 1.2.3 | =>1.0 | =<2.0
+<1 || >2, <3 | 1.2.3+build | >1.0.0-0 <2 || ^3
+"""
+BAD_RANGES = """
+latest | main | 1.2.3.4 | >=1.0.0 and <2.0.0 | ==1.0 | > | ^ | 1.2.3- | 1..2 | v | 1.0.0,, 2 | >=1.0.0 | | 1,2,
+~=1.4 | >= 1.0.0 <= | 1.2.3-01 | 99999999999999999999 | >=1.0.0 & <2 | [1.0,2.0) | refs/tags/v1 | v* latest | 1x.2
+"""
+
+
+def ranges(text: str) -> list[str]:
+    return [part.strip() for line in text.strip().splitlines() for part in re.split(r" \| (?!\|)", line)]
+
+
+@pytest.mark.parametrize("text", ranges(GOOD_RANGES))
+def test_a_range_of_versions_is_accepted(text: str) -> None:
+    assert accepted(source={"url": SOURCE["url"], "semver": text}).source.reference == {"semver": text}
+
+
+@pytest.mark.parametrize("text", [*ranges(BAD_RANGES), " ", "1.0 ||", "|| 1.0"])
+def test_a_range_that_flux_cannot_parse_is_refused(text: str) -> None:
+    problem = refused(accepted, source={"url": SOURCE["url"], "semver": text})
+    assert "tenants[0].source.semver: " in problem
+    assert "is not a range of versions" in problem
+    assert ">=1.0.0 <2.0.0" in problem
+
+
+@pytest.mark.parametrize("kind", ["branch", "tag"])
+@pytest.mark.parametrize("name", ["refs/heads/main", "refs/tags/v1"])
+def test_a_full_reference_is_refused_for_a_branch_or_tag(kind: str, name: str) -> None:
+    problem = refused(accepted, source={"url": SOURCE["url"], kind: name})
+    assert f"Write {name.split('/')[2]}." in problem
+
+
+def test_the_infra_repositorys_branch_is_checked_like_a_products() -> None:
+    for name in ("a b", "refs/heads/main", "main/", ""):
+        assert "Pulumi.test.yaml: branch: " in refused(settings, branch=name)
+
+
+@pytest.mark.parametrize("key", ["ca", "caFile", "caCert", "certSecretRef", "secretRef", "insecure", "insecureSkipTLS"])
+@pytest.mark.parametrize("place", ["tenants", "defaults"])
+def test_a_ca_of_ones_own_is_refused_with_the_way_that_works(key: str, place: str) -> None:
+    value = source(**{key: "x"})
+    content = (
+        {"tenants": [{**ALPHA, "source": value}]}
+        if place == "tenants"
+        else {"defaults": {"source": value}, "tenants": []}
+    )
+    problem = refused(listed, yaml.safe_dump(content))
+    assert f"unknown key '{key}'" in problem
+    assert "ssh://" in problem
+    assert "knownHosts" in problem
+
+
+@pytest.mark.parametrize("owner", ["alice_acme", "a-b_acme", "Acme", "a" * 39, "alice_admin"])
+def test_the_owner_can_be_a_managed_user_of_an_enterprise(owner: str) -> None:
+    assert settings(owner=owner).owner == owner
+    assert listed(private(f"ssh://git@github.com/{owner}/x")).tenants[0].source.github_repository == (owner, "x")
+
+
+@pytest.mark.parametrize(
+    "owner", ["a_b_c", "_acme", "acme_", "a" * 40, "a" * 36 + "_acme", "-a", "a--b", "a/b", "a_b-c"]
+)
+def test_a_name_that_github_does_not_allow_is_refused(owner: str) -> None:
+    assert "not a GitHub user" in refused(settings, owner=owner)
