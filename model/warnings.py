@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
 
-from model.config.aws import AwsSettings, end_of_support
+from model.config.aws import AwsSettings, end_of_support, has_accelerators
 from model.config.quantities import Kind, amount, shown
 from model.config.tenants import Tenant
 from model.config.tiers import RECONCILER_ROLE
@@ -116,9 +116,21 @@ def wide_roles(tenants: Sequence[Tenant]) -> Iterator[str]:
             )
 
 
+def accelerators(aws: AwsSettings | None) -> Iterator[str]:
+    """A warning for each instance type whose accelerators the nodes' AMI has no drivers for."""
+    if aws is None or aws.cluster.adopt or aws.cluster.compute == "auto":
+        return
+    for kind in filter(has_accelerators, aws.cluster.nodes.instance_types):
+        yield (
+            f"{kind} has accelerators, which are paid for and not usable: the nodes run the standard AMI, without "
+            f"drivers and device plugin for them. Choose another type, such as m7g.large, in aws.cluster.nodes.instanceTypes."
+        )
+
+
 def all_warnings(tenants: Sequence[Tenant], aws: AwsSettings | None, today: date) -> Iterator[str]:
     """Every warning about a stack and its tenants."""
     yield from wide_roles(tenants)
+    yield from accelerators(aws)
     for text in (overcommitment(tenants, aws), end_of_support(aws, today)):
         if text:
             yield text

@@ -13,6 +13,6 @@ from model.warnings import all_warnings
 
 
 def log_warnings(tenants: Sequence[Tenant], aws: AwsSettings | None) -> None:
-    """Warn of wide roles, of quotas that exceed the nodes, and of the end of a Kubernetes version's support."""
+    """Warn of wide roles, accelerators without drivers, quotas above the nodes, and a Kubernetes version's end."""
     for text in all_warnings(tenants, aws, date.today()):
         pulumi.log.warn(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
@@ -24,6 +25,17 @@ REGIONS = frozenset(
     """.split()
 )
 """The regions of the public partition, as of 2026-11-23; a test compares them with botocore's."""
+
+PARTITIONS = {
+    "cn-": "aws-cn",
+    "us-gov-": "aws-us-gov",
+    "us-iso-": "aws-iso",
+    "us-isob-": "aws-iso-b",
+    "us-isof-": "aws-iso-f",
+    "eu-isoe-": "aws-iso-e",
+    "eusc-": "aws-eusc",
+}
+"""The other partitions of AWS, by the beginning of their regions; a test compares them with botocore's."""
 
 STANDARD_SUPPORT = {"1.34": "2026-12-02", "1.35": "2027-03-27", "1.36": "2027-08-02"}
 """EKS versions and the end of their standard support (EKS user guide, "Kubernetes versions"), as of 2026-11-23."""
@@ -65,12 +77,19 @@ SUPPORT_NOTICE = timedelta(days=60)
 PRIVATE_BITS, PUBLIC_BITS = 3, 6
 """How much longer a subnet's prefix is than the VPC's: /19 and /22 in a /16."""
 
+FAMILY = r"[a-z]+\d+[a-z]*(?:-[a-z0-9]+)?|mac-m\d+[a-z]*|u-\d+tb\d+"
+SIZE = r"nano|micro|small|medium|large|\d*xlarge|metal(?:-\d+xl)?"
+"""An instance type is its family and its size: m7g.large."""
+
 LOG_RETENTION_DAYS = tuple(
     map(int, "1 3 5 7 14 30 60 90 120 150 180 365 400 545 731 1096 1827 2192 2557 2922 3288 3653".split())
 )
 
 
 def _region(value: str) -> str:
+    if other := next((name for prefix, name in PARTITIONS.items() if value.startswith(prefix)), None):
+        remedy = "Only the public partition, aws, is supported: write one of its regions, and an account there."
+        raise rule_error(f"{value} is in another partition of AWS, {other}, which is not supported", remedy)
     if value not in REGIONS:
         raise rule_error(f"{value!r} is not an AWS region", suggestion(value, REGIONS))
     return value
@@ -161,15 +180,23 @@ def _log_days(value: int) -> int:
     return value
 
 
+def refuse_other_partitions(value: str) -> None:
+    """Raise rule_error for an ARN outside the public partition."""
+    if found := re.match(r"arn:(aws-[a-z-]+):", value):
+        remedy = "Write an ARN of the public partition, which begins with arn:aws:."
+        raise rule_error(f"{value} is in another partition of AWS, {found[1]}, which is not supported", remedy)
+
+
 def arn(value: str) -> str:
     """Validate the form of an ARN. Raises rule_error."""
-    if not re.fullmatch(r"arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:([0-9]{12}|aws)?:\S+", value):
+    refuse_other_partitions(value)
+    if not re.fullmatch(r"arn:aws:[a-z0-9-]+:[a-z0-9-]*:([0-9]{12}|aws)?:\S+", value):
         raise rule_error(f"{value!r} is not an ARN", "Write it as AWS shows it: arn:aws:iam::123456789012:role/NAME.")
     return value
 
 
 def _principal(value: str) -> str:
-    if not re.fullmatch(r"arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/\S+", arn(value)):
+    if not re.fullmatch(r"arn:aws:iam::[0-9]{12}:(role|user)/\S+", arn(value)):
         remedy = (
             "Write the ARN of an IAM role: arn:aws:iam::123456789012:role/NAME (for SSO, the role below aws-reserved/)."
         )
@@ -186,6 +213,20 @@ def _identifier(prefix: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _instance_type(value: str) -> str:
+    """Validate the form only: AWS has new types every month, and other ones in each region."""
+    if re.fullmatch(rf"({FAMILY})\.({SIZE})", value):
+        return value
+    family, _, size = re.sub(r"^(db|ml|cache)\.", "", value.strip().lower()).partition(".")
+    number = re.match(r"\d+", size)
+    sizes = ("nano", "micro", "small", "medium", "large", "xlarge", "metal", f"{number[0] if number else 2}xlarge")
+    similar = difflib.get_close_matches(size, sizes, n=1)
+    remedy = "Write it as EC2 does: m7g.large."
+    if similar and re.fullmatch(FAMILY, family):
+        remedy = f"Did you mean {family}.{similar[0]}?"
+    raise rule_error(f"{value!r} is not an instance type", remedy)
 
 
 def _repository_name(value: str) -> str:
@@ -268,7 +309,9 @@ class VpcSettings(Model):
 class NodeSettings(Model):
     """The managed node group."""
 
-    instance_types: list[str] = Field(default=["m7g.large"], alias="instanceTypes", min_length=1)
+    instance_types: list[Annotated[str, AfterValidator(_instance_type)]] = Field(
+        default=["m7g.large"], alias="instanceTypes", min_length=1
+    )
     minimum: int = Field(default=3, ge=0)
     maximum: int = Field(default=9, ge=1)
     disk_gib: int = Field(default=50, alias="diskGib", ge=20, le=16384)
@@ -514,6 +557,11 @@ def end_of_support(settings: AwsSettings | None, today: date) -> str | None:
 def processor(instance_type: str) -> str:
     """The AMI type of Amazon Linux 2023 for an instance type."""
     return "AL2023_ARM_64_STANDARD" if is_arm(instance_type) else "AL2023_x86_64_STANDARD"
+
+
+def has_accelerators(instance_type: str) -> bool:
+    """Whether an instance type has GPUs, machine learning chips, video cards or FPGAs."""
+    return re.match(r"(g|gr|p|inf|trn|dl|vt|f|cg)\d", instance_type) is not None
 
 
 def is_arm(instance_type: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from model.config.aws import refuse_other_partitions
 from model.config.base import Model, rule_error
 
 PLACEHOLDER = "${tenant}"
@@ -57,7 +58,8 @@ def _action(value: str) -> str:
 
 
 def _resource(value: str) -> str:
-    if value != "*" and not re.fullmatch(r"arn:aws[a-z-]*:[a-z0-9-]+:([a-z0-9-]*|\*):([0-9]{12}|aws|\*)?:\S+", value):
+    refuse_other_partitions(value)
+    if value != "*" and not re.fullmatch(r"arn:aws:[a-z0-9-]+:([a-z0-9-]*|\*):([0-9]{12}|aws|\*)?:\S+", value):
         raise rule_error(
             f"{value!r} is not an ARN", "Write it as AWS shows it: arn:aws:s3:::BUCKET/PATH, with * where needed."
         )
@@ -83,7 +85,8 @@ def _managed(value: Any) -> Any:
 
 
 def _managed_arn(value: str) -> str:
-    found = re.fullmatch(r"arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/(\S+)", value)
+    refuse_other_partitions(value)
+    found = re.fullmatch(r"arn:aws:iam::(aws|[0-9]{12}):policy/(\S+)", value)
     if not found:
         raise rule_error(f"{value!r} is not a managed policy", "Write its ARN: arn:aws:iam::aws:policy/NAME.")
     if found[1] == "aws" and re.fullmatch(NEVER_MANAGED, found[2]):

@@ -7,20 +7,24 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator
 from copy import deepcopy
+from datetime import date
 from typing import Any, get_args, get_origin
 
+import botocore.session
 import pytest
 import yaml
 from pydantic.fields import FieldInfo
 
 from model import checks
 from model.config import mirrors, stack, tenants, yaml_lines
+from model.config.aws import AwsSettings, NodeSettings
 from model.config.base import Model, validate
 from model.config.errors import InvalidConfigError
 from model.config.mirrors import Mirror, MirrorsFile
 from model.config.stack import Settings
 from model.config.tenants import TenantsFile
 from model.config.yaml_lines import YamlFile
+from model.warnings import accelerators, all_warnings
 from tests.program.recorder import defaults
 
 SOURCE = {"url": "https://github.com/acme/shop", "branch": "main"}
@@ -701,3 +705,121 @@ def test_the_owner_can_be_a_managed_user_of_an_enterprise(owner: str) -> None:
 )
 def test_a_name_that_github_does_not_allow_is_refused(owner: str) -> None:
     assert "not a GitHub user" in refused(settings, owner=owner)
+
+
+# AWS
+
+
+def aws(**changes: Any) -> AwsSettings:
+    found = settings(aws={**AWS, **changes}).aws
+    assert found
+    return found
+
+
+def partitions() -> dict[str, str]:
+    """Every region that botocore knows, with its partition."""
+    session = botocore.session.get_session()
+    return {
+        region: partition
+        for partition in session.get_available_partitions()
+        for region in session.get_available_regions("ec2", partition, allow_non_regional=False)
+    }
+
+
+OTHER_PARTITIONS = {region: partition for region, partition in partitions().items() if partition != "aws"}
+
+
+@pytest.mark.parametrize(
+    "region", [*OTHER_PARTITIONS, "us-gov-west-9", "cn-noth-1", "us-isob-east-9", "eusc-fr-east-1"]
+)
+def test_a_region_of_another_partition_is_not_supported(region: str) -> None:
+    problem = refused(aws, region=region)
+    assert f"aws.region: {region} is in another partition of AWS" in problem
+    assert OTHER_PARTITIONS.get(region, "aws-") in problem
+    assert not any(known in problem.replace(region, "") for known in partitions())
+
+
+@pytest.mark.parametrize("region", ["eu-west-7", "us-weast-1", "ireland", "gov", "china"])
+def test_a_misspelt_region_is_answered_within_the_partition(region: str) -> None:
+    problem = refused(aws, region=region)
+    assert "is not an AWS region" in problem
+    assert not any(other in problem for other in OTHER_PARTITIONS)
+
+
+OTHER_ARNS = ["arn:aws-us-gov:iam::123456789012:role/platform", "arn:aws-cn:iam::123456789012:role/platform"]
+
+
+@pytest.mark.parametrize("arn", OTHER_ARNS)
+def test_an_arn_of_another_partition_is_not_supported(arn: str) -> None:
+    policy = {**POLICY, "arn": arn.replace("role", "policy")}
+    statement = {**STATEMENT, "resources": [arn.replace("iam", "s3")]}
+    ses = {"identity": arn.replace("iam:", "ses:eu-west-1"), "sender": "a@example.com"}
+    users = {"domain": "shop", "callbackUrls": ["https://app.example.com/"], "email": ses}
+    for problem in (
+        refused(aws, cluster={"administrators": [arn]}),
+        refused(aws, cluster={"viewers": [arn]}),
+        refused(aws, identity=users),
+        refused(accepted, aws={"policies": [policy]}),
+        refused(accepted, aws={"statements": [statement]}),
+    ):
+        assert f"is in another partition of AWS, {arn.split(':')[1]}, which is not supported" in problem
+
+
+def instance_types() -> list[str]:
+    return botocore.session.get_session().get_service_model("ec2").shape_for("InstanceType").enum
+
+
+def test_every_instance_type_that_botocore_knows_is_accepted() -> None:
+    assert len(instance_types()) > 1000
+    for kind in [*instance_types(), "m10g.large", "r12gd.metal-48xl"]:
+        assert NodeSettings.model_validate({"instanceTypes": [kind]}).instance_types == [kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "remedy"),
+    [
+        ("m7g.lagre", "Did you mean m7g.large?"),
+        ("m7g.4xlrage", "Did you mean m7g.4xlarge?"),
+        ("m7g", "Write it as EC2 does: m7g.large."),
+        ("m7g-large", "Write it as EC2 does: m7g.large."),
+        ("M7G.large", "Did you mean m7g.large?"),
+        ("large", "Write it as EC2 does: m7g.large."),
+        ("mg.large", "Write it as EC2 does: m7g.large."),
+        ("7mg.large", "Write it as EC2 does: m7g.large."),
+        ("m7g.large ", "Did you mean m7g.large?"),
+        ("db.m7g.large", "Did you mean m7g.large?"),
+        ("ml.m7g.large", "Did you mean m7g.large?"),
+        ("", "Write it as EC2 does: m7g.large."),
+    ],
+)
+def test_a_name_that_is_no_instance_type_is_refused(kind: str, remedy: str) -> None:
+    problem = refused(aws, cluster={"nodes": {"instanceTypes": [kind]}})
+    assert "aws.cluster.nodes.instanceTypes[0]: " in problem
+    assert "is not an instance type" in problem
+    assert remedy in problem
+
+
+def test_instance_types_with_accelerators_are_warned_about() -> None:
+    def warned(*kinds: str) -> str:
+        nodes = {"instanceTypes": [*kinds]}
+        return "\n".join(accelerators(AwsSettings.model_validate({**AWS, "cluster": {"nodes": nodes}})))
+
+    for kind in ("g5.xlarge", "g4dn.xlarge", "gr6.4xlarge", "p5.48xlarge", "p6-b200.48xlarge", "inf2.xlarge"):
+        assert f"{kind} has accelerators" in warned("m7i.large", kind)
+        assert "m7i.large has" not in warned("m7i.large", kind)
+    for kind in ("trn1.2xlarge", "dl1.24xlarge", "vt1.3xlarge", "f2.6xlarge", "g5g.xlarge"):
+        assert kind in warned(kind)
+    for kind in (
+        "m7g.large",
+        "c7gn.large",
+        "i4g.large",
+        "im4gn.large",
+        "t4g.large",
+        "hpc7g.4xlarge",
+        "u7i-6tb.112xlarge",
+    ):
+        assert warned(kind) == ""
+    assert [*accelerators(None)] == []
+    assert [*accelerators(AwsSettings.model_validate({**AWS, "cluster": {"adopt": True}}))] == []
+    settings = AwsSettings.model_validate({**AWS, "cluster": {"nodes": {"instanceTypes": ["g5.xlarge"]}}})
+    assert any("g5.xlarge has accelerators" in text for text in all_warnings([], settings, date(2026, 11, 26)))
