@@ -123,7 +123,8 @@ def accelerators(aws: AwsSettings | None) -> Iterator[str]:
     for kind in filter(has_accelerators, aws.cluster.nodes.instance_types):
         yield (
             f"{kind} has accelerators, which are paid for and not usable: the nodes run the standard AMI, without "
-            f"drivers and device plugin for them. Choose another type, such as m7g.large, in aws.cluster.nodes.instanceTypes."
+            "drivers and device plugin for them. Choose another type, such as m7g.large, in "
+            "aws.cluster.nodes.instanceTypes."
         )
 
 
