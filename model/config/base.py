@@ -23,7 +23,7 @@ class Model(BaseModel):
     @field_validator("*", mode="after")
     @classmethod
     def _unique_entries(cls, value: Any) -> Any:
-        """Refuse an entry that a list has twice: many a list becomes one resource per entry.
+        """Refuse duplicate list entries: many lists become one resource per entry.
 
         Lists of models have rules of their own, because their entries can be alike and differ in detail.
         """

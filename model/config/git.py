@@ -29,12 +29,12 @@ def rsa_only(host: str) -> bool:
 
 
 def rsa_message(host: str) -> str:
-    """What is wrong with a private source on a server that takes RSA keys only."""
+    """Message and remedy for a private source on a server that accepts RSA keys only."""
     return f"{host} takes RSA keys only, and deploy keys here are ECDSA keys"
 
 
 def foreign_notation(value: str) -> tuple[str, str] | None:
-    """What is wrong with a URL in another tool's notation, and the URL to write; None for other URLs."""
+    """Message and remedy for a URL in another tool's notation; None for other URLs."""
     if value.startswith(("codecommit:", "codecommit+")):
         return "Flux does not support git-remote-codecommit", RSA_REMEDY
     if found := re.match(r"git(::|\+)(?=(https?|ssh)://)", value):
@@ -174,7 +174,7 @@ def _is_key(kind: str, key: str) -> bool:
 
 
 def _names(patterns: str, host: str, port: int) -> bool:
-    """Whether the first field of a known_hosts line stands for a host at a port."""
+    """Whether the first field of a known_hosts line matches a host and port."""
     if patterns.startswith("|"):
         address = host if port == SSH_PORT else f"[{host}]:{port}"
         found = re.fullmatch(r"\|1\|([^|]+)\|([^|]+)", patterns)
