@@ -27,16 +27,22 @@ class Model(BaseModel):
 
         Lists of models have rules of their own, because their entries can be alike and differ in detail.
         """
-        entries = cast("list[Any]", value) if isinstance(value, list) else []
-        texts = ["" if isinstance(entry, Model) else str(entry) for entry in entries]
+        if not isinstance(value, list):
+            return value
+        entries = cast("list[Any]", value)
+        seen: set[str] = set()
         errors: list[InitErrorDetails] = []
-        for index, text in enumerate(texts):
-            if text and text in texts[:index]:
+        for index, entry in enumerate(entries):
+            if isinstance(entry, Model):
+                continue
+            text = str(entry)
+            if text in seen:
                 error = rule_error(f"{text!r} is listed twice", "Keep only one of them.")
                 errors.append(InitErrorDetails(type=error, loc=(index,), input=text))
+            seen.add(text)
         if errors:
             raise ValidationError.from_exception_data("list", errors)
-        return value
+        return entries
 
 
 M = TypeVar("M", bound=Model)

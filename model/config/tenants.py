@@ -125,7 +125,7 @@ OWN_CERTIFICATES = (
     "Own CAs, passwords and tokens are not supported: read the repository over SSH, with an ssh:// URL, "
     "`private: true` and `knownHosts:`."
 )
-UNSUPPORTED = dict.fromkeys(
+UNSUPPORTED: Mapping[str, str] = dict.fromkeys(
     "ca caCert caFile certFile keyFile certSecretRef secretRef insecure insecureSkipTLS insecureSkipTLSVerify username "
     "password token bearerToken provider proxy proxySecretRef".split(),
     OWN_CERTIFICATES,

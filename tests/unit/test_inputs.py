@@ -464,6 +464,12 @@ def test_host_keys_of_another_form_host_or_port_are_refused(address: str, lines:
     assert f"tenants[0].source.knownHosts: {part}" in problem
 
 
+def test_githubs_own_host_keys_are_accepted() -> None:
+    assert len(stack.GITHUB_KNOWN_HOSTS.splitlines()) == 3
+    for line in stack.GITHUB_KNOWN_HOSTS.splitlines():
+        assert settings(knownHosts=line).github_known_hosts == line
+
+
 def test_host_keys_of_the_stack_and_of_mirrors_are_checked() -> None:
     assert settings(knownHosts=f"github.com {KEY}\n").known_hosts
     problem = refused(settings, knownHosts=f"github.example.com {KEY}")
