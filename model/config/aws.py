@@ -229,6 +229,21 @@ def _instance_type(value: str) -> str:
     raise rule_error(f"{value!r} is not an instance type", remedy)
 
 
+def _release(value: str) -> str:
+    if value and not re.fullmatch(r"\d+\.\d+\.\d+-\d{8}", value):
+        raise rule_error(
+            f"{value!r} is not a release of the nodes' AMI", "Write one such as 1.36.1-20261110, or leave it out."
+        )
+    return value
+
+
+def _mail_identity(value: str) -> str:
+    if not arn(value).startswith("arn:aws:ses:"):
+        remedy = "Write the ARN that SES shows: arn:aws:ses:eu-west-1:123456789012:identity/example.com."
+        raise rule_error(f"{value} is not an identity of SES", remedy)
+    return value
+
+
 def _repository_name(value: str) -> str:
     if not re.fullmatch(r"(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*", value) or len(value) > 200:
         raise rule_error(
@@ -275,7 +290,6 @@ def _scope(value: str) -> str:
 
 Cidr = Annotated[str, AfterValidator(_cidr)]
 LogDays = Annotated[int, AfterValidator(_log_days)]
-Arn = Annotated[str, AfterValidator(arn)]
 Principal = Annotated[str, AfterValidator(_principal)]
 SubnetId = Annotated[str, _identifier("subnet")]
 
@@ -316,7 +330,7 @@ class NodeSettings(Model):
     maximum: int = Field(default=9, ge=1)
     disk_gib: int = Field(default=50, alias="diskGib", ge=20, le=16384)
     capacity: Literal["onDemand", "spot"] = "onDemand"
-    release: str = ""
+    release: Annotated[str, AfterValidator(_release)] = ""
     """The AMI's release, such as 1.36.1-20261110; empty for the newest at each creation or upgrade of the group."""
     cpu_limit: int = Field(default=64, alias="cpuLimit", ge=2)
     """The total number of virtual CPUs of Auto Mode, which scales by itself."""
@@ -355,7 +369,7 @@ class RegistrySettings(Model):
 class EmailSettings(Model):
     """The sender of mails to users. The default is Cognito, with at most 50 mails a day."""
 
-    identity: Arn
+    identity: Annotated[str, AfterValidator(_mail_identity)]
     """The ARN of the address or domain that SES verified."""
     sender: str = Field(pattern=r"^[^@<>]*<?[^@<>\s]+@[^@<>\s]+>?$")
 

@@ -57,7 +57,7 @@ def foreign_notation(value: str) -> tuple[str, str] | None:
 def pasted_page(url: str) -> str | None:
     """What to write instead of the URL of a page that shows a repository in a browser; None for other URLs."""
     parts = urlsplit(url)
-    host, path = (parts.netloc or "").removeprefix("www."), parts.path.strip("/")
+    host, path = parts.netloc.rpartition("@")[2].removeprefix("www."), parts.path.strip("/")
     if parts.scheme not in ("https", "http"):
         return None
     if host == "raw.githubusercontent.com":
@@ -94,10 +94,11 @@ VERSION = (
     r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
 )
 OPERATOR = r"(?:=||!=|>|<|>=|=>|<=|=<|~|~>|\^)"
+# Possessive, so that a long text that is not a range is refused at once.
 SPACE = r"[\t\n\f\r ]"
-CONSTRAINT = re.compile(f"{OPERATOR}{SPACE}*{VERSION}")
+CONSTRAINT = re.compile(f"{OPERATOR}{SPACE}*+{VERSION}")
 CONSTRAINTS = re.compile(
-    f"{SPACE}*{OPERATOR}{SPACE}*{VERSION}{SPACE}*(?:(?:{SPACE}+|,{SPACE}*){OPERATOR}{SPACE}*{VERSION}{SPACE}*)*"
+    f"{SPACE}*+{CONSTRAINT.pattern}(?:(?:{SPACE}*+,{SPACE}*+|{SPACE}++){CONSTRAINT.pattern})*{SPACE}*+"
 )
 RANGE = re.compile(f"{SPACE}*(?P<low>{VERSION}){SPACE}+-{SPACE}+(?P<high>{VERSION}){SPACE}*")
 PRERELEASE = re.compile(r"-(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(?:\.(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*")

@@ -57,7 +57,7 @@ def _url(value: str) -> str:
     if not valid_port or not parts.hostname or not parts.path.strip("/") or re.search(r"\s", value):
         raise rule_error(f"{value!r} is not a repository URL", PUBLIC_URL)
     if remedy := pasted_page(value):
-        raise rule_error(f"{value} is a page for browsers, not a repository", remedy)
+        raise rule_error("this is a page for browsers, not a repository", remedy)
     if parts.scheme == "http":
         raise rule_error("http is not encrypted", f"Write https://{value.removeprefix('http://')}.")
     if parts.scheme not in ("https", "ssh"):

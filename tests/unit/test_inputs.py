@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from copy import deepcopy
@@ -829,3 +830,28 @@ def test_instance_types_with_accelerators_are_warned_about() -> None:
     assert [*accelerators(AwsSettings.model_validate({**AWS, "cluster": {"adopt": True}}))] == []
     settings = AwsSettings.model_validate({**AWS, "cluster": {"nodes": {"instanceTypes": ["g5.xlarge"]}}})
     assert any("g5.xlarge has accelerators" in text for text in all_warnings([], settings, date(2026, 11, 26)))
+
+
+@pytest.mark.parametrize("text", ["1  " * 60 + "!", "1 , " * 60 + "!", "1" * 500 + "!", "1-" + "a-" * 200 + "!"])
+def test_a_long_range_of_versions_is_refused_at_once(text: str) -> None:
+    started = time.monotonic()
+    assert "is not a range of versions" in refused(accepted, source={"url": SOURCE["url"], "semver": text})
+    assert time.monotonic() - started < 2
+
+
+def test_a_pasted_page_with_a_password_does_not_repeat_it() -> None:
+    assert "secret" not in refused(accepted, source=source(url="https://me:secret@gitlab.com/acme/x/-/tree/main"))
+
+
+def test_the_form_of_a_nodes_release_and_of_a_mail_identity_is_checked() -> None:
+    nodes = NodeSettings.model_validate({"release": "1.36.1-20261110"})
+    assert nodes.release
+    for release in ("latest", "1.36", "v20261110", "ami-0123456789abcdef0"):
+        problem = refused(aws, cluster={"nodes": {"release": release}})
+        assert "aws.cluster.nodes.release: " in problem
+        assert "such as 1.36.1-20261110" in problem
+    email = {"identity": "arn:aws:iam::123456789012:role/mail", "sender": "a@example.com"}
+    users = {"domain": "shop", "callbackUrls": ["https://app.example.com/"], "email": email}
+    problem = refused(aws, identity=users)
+    assert "aws.identity.email.identity: " in problem
+    assert "arn:aws:ses:" in problem
