@@ -34,7 +34,7 @@ def beyond_the_role() -> Iterator[Attack]:
     def own(kind: str, name: str, version: str = "v1", **content: Any) -> Manifest:
         return of.make(kind, CLUSTER_ADMIN, version=version, name=name, **content)
 
-    binding = own("RoleBinding", f"{CLUSTER_ADMIN}-reconciler", f"{of.RBAC}/v1")
+    binding = own("RoleBinding", f"{CLUSTER_ADMIN}-reconciler-cluster-admin", f"{of.RBAC}/v1")
     account = own("ServiceAccount", CLUSTER_ADMIN)
     reason = "is the platform's. Take it out"
     yield tries("its own role binding is deleted", platform, reason, binding, verb="delete")
