@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -145,7 +146,8 @@ class UserPool(_Cognito):
         return name == "emailConfiguration" and not new and old == {"emailSendingAccount": "COGNITO_DEFAULT"}
 
     def _attributes(self, schemas: Any) -> set[str]:
-        return {repr(sorted(self._attribute(schema).items(), key=lambda item: item[0])) for schema in schemas or ()}
+        # Keys are sorted at every depth: the engine does not keep the order of properties.
+        return {json.dumps(self._attribute(schema), sort_keys=True) for schema in schemas or ()}
 
     def _attribute(self, schema: Values) -> Values:
         """An attribute in a request, with its defaults and without empty limits."""
