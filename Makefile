@@ -46,7 +46,7 @@ tools: $(VENV)/installed  ## build the programs that no registry ships
 	$(RUN) -m local.toolchain
 
 test: tools  ## all tests
-	@echo "All tests, three kinds in parallel; engine, end-to-end and isolation tests have a platform each."
+	@echo "All tests, two kinds at a time; engine, end-to-end and isolation tests have a platform each."
 	$(MAKE) --no-print-directory --jobs=2 lint fast isolation e2e engine
 
 check: $(VENV)/installed  ## format, lint, types, unit and program tests
