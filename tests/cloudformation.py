@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,11 +34,16 @@ def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]
 _Loader.add_multi_constructor("!", _short_form)
 
 
+@functools.cache
+def _read(path: Path) -> dict[str, Any]:
+    return yaml.load(path.read_text(), _Loader)
+
+
 class Template:
     """A template with its parameters applied."""
 
     def __init__(self, path: Path, pseudo: Mapping[str, str], **parameters: str) -> None:
-        self._document: dict[str, Any] = yaml.load(path.read_text(), _Loader)
+        self._document = _read(path)
         declared = self._document["Parameters"]
         if unknown := set(parameters) - set(declared):
             raise ValueError(f"no parameters of the template: {', '.join(sorted(unknown))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import runpy
 import shutil
@@ -242,6 +243,7 @@ def aws_context(*, prefix: str = "saas-prod-eu", protected: bool = True) -> AwsC
     )
 
 
+@functools.cache
 def defaults() -> dict[str, Any]:
     """The configuration's defaults, from Pulumi.yaml as the engine takes them."""
     declared = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["config"]

@@ -65,10 +65,12 @@ cluster = eks.Cluster(
     opts=pulumi.ResourceOptions(providers={"aws": provider}, depends_on=[group]),
 )
 inside = kubernetes.Provider("inside", kubeconfig=cluster.kubeconfig_json, cluster_identifier="test")
-kubernetes.core.v1.ConfigMap(
+kubernetes.apiextensions.CustomResource(  # core.v1 costs pyright ten seconds
     "inside",
+    api_version="v1",
+    kind="ConfigMap",
     metadata={"name": "eks-plugin", "namespace": "default"},
-    data={"made": "by pulumi"},
+    others={"data": {"made": "by pulumi"}},
     opts=pulumi.ResourceOptions(provider=inside),
 )
 pulumi.export("kubeconfig", cluster.kubeconfig)
