@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from bench.workload import Key
 from local import processes, status
 from local.agent import programs
 from model.config import mirrors
-from standins.github.store import DeployKey, Store, new_id, now
+from standins.github.store import Store
 from tests.platform import PUBLIC, Platform, Stack, eventually
 
 READY_SECONDS = 1800.0
@@ -152,14 +152,15 @@ def _kubectl(on: Platform, count: int) -> dict[str, float]:
 def _deploy_keys(on: Platform, made: Sequence[Key]) -> Iterator[None]:
     """With these keys on the product's repository. What kubectl takes does not include making them."""
     store = Store(on.home.git)
-    before = store.get("acme", "product")
-    assert before is not None, "the platform's Git server has no acme/product"
-    keys = [DeployKey(new_id(), f"bench-{key.tenant}", key.public, True, now()) for key in made]
-    store.save(replace(before, keys=(*before.keys, *keys)))
+    product = store.get("acme", "product")
+    assert product is not None, "the platform's Git server has no acme/product"
     try:
+        for key in made:
+            store.add_key(product, f"bench-{key.tenant}", key.public, read_only=True)
         yield
     finally:
-        store.save(before)
+        for key in made:
+            store.remove_key(key.public)
 
 
 def _registered(stack: Stack) -> list[dict[str, Any]]:
