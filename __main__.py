@@ -42,7 +42,10 @@ components.FluxSync(
 )
 
 # Guard rails: roles and admission policies that isolate tenants, before the first of them
-guardrails = components.Guardrails("guardrails", components.GuardrailsArgs(provider=cluster.provider))
+guardrails = components.Guardrails(
+    "guardrails",
+    components.GuardrailsArgs(provider=cluster.provider, flux_definitions=configuration.flux.definitions),
+)
 
 # Tenants: each a namespace to which Flux applies the product from its own repository
 tenant_users = components.create_tenant_users(users, tenants)

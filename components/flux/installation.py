@@ -16,7 +16,7 @@ from components.objects import KubernetesObject, children, children_with_last
 from model.config.mirrors import locate
 from model.config.names import FLUX_NAMESPACE, cluster_path, deploy_key_title, secret_name
 from model.kubernetes import manifests
-from model.kubernetes.flux import FluxManifest, with_secret_artifact_host
+from model.kubernetes.flux import ARTIFACT_READERS, FluxManifest, with_secret_artifact_host
 from model.kubernetes.manifests import Manifest
 
 
@@ -53,18 +53,25 @@ class FluxInstallation(pulumi.ComponentResource):
         # kustomize-controller comes last: its Deployment waits for source-controller's address anyway.
         deployments = sorted(manifest.deployments, key=_is_kustomize_controller)
         if manifest.lockdown:
-            deployments[-1] = self._hide_artifact_host(deployments[-1], services)
+            deployments = self._hide_artifact_host(deployments, services)
         self.ready = children_with_last(deployments, parent=self, provider=provider, depends_on=depends_on)
         self.namespace = definitions[0]
         self.register_outputs({"version": manifest.version})
 
-    def _hide_artifact_host(self, kustomize_controller: Manifest, services: Mapping[str, KubernetesObject]) -> Manifest:
-        """The Deployment with a secret host name for artifacts, which tenants cannot ask for."""
+    def _hide_artifact_host(
+        self, deployments: Sequence[Manifest], services: Mapping[str, KubernetesObject]
+    ) -> list[Manifest]:
+        """The Deployments with a secret host name for artifacts, which tenants cannot ask for."""
         key = tls.PrivateKey("artifacts", algorithm="ED25519", opts=pulumi.ResourceOptions(parent=self))
         host = pulumi.Output.secret(key.private_key_pem).apply(lambda pem: secret_name("artifacts", pem))
         # Unknown in a preview that cannot ask the API server.
         address = services["source-controller"].spec.apply(lambda spec: spec.get("clusterIP", ""))
-        return with_secret_artifact_host(kustomize_controller, host, address)
+        return [
+            with_secret_artifact_host(deployment, host, address)
+            if deployment["metadata"]["name"] in ARTIFACT_READERS
+            else deployment
+            for deployment in deployments
+        ]
 
 
 def _is_kustomize_controller(deployment: Manifest) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -9,6 +10,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.objects import children_with_last
 from model.kubernetes.admission import guardrails
+from model.kubernetes.manifests import Manifest
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,8 @@ class GuardrailsArgs:
     """The cluster in which they are installed."""
 
     provider: kubernetes.Provider
+    flux_definitions: Sequence[Manifest]
+    """Flux's CustomResourceDefinitions, whose schemas say which fields of tenants' objects need bounds."""
 
 
 class Guardrails(pulumi.ComponentResource):
@@ -26,6 +30,6 @@ class Guardrails(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: GuardrailsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:tenant:Guardrails", name, None, opts)
-        manifests = guardrails()
+        manifests = guardrails(args.flux_definitions)
         self.ready = children_with_last(manifests, parent=self, provider=args.provider)
         self.register_outputs({"policies": [manifest["metadata"]["name"] for manifest in manifests]})

@@ -33,7 +33,7 @@ LOCKDOWN = {
         METRICS_AT_POD_IP,
     ),
     "source-controller": (METRICS_AT_POD_IP, "--storage-addr=[$(POD_IP)]:9090"),
-    "helm-controller": (NO_CROSS_NAMESPACE, DEFAULT_SERVICE_ACCOUNT),
+    "helm-controller": (NO_CROSS_NAMESPACE, DEFAULT_SERVICE_ACCOUNT, METRICS_AT_POD_IP),
     "notification-controller": (NO_CROSS_NAMESPACE,),
     "image-reflector-controller": (NO_CROSS_NAMESPACE,),
     "image-automation-controller": (NO_CROSS_NAMESPACE,),
@@ -53,6 +53,8 @@ EVENTS_AND_API_SERVER = (
 """Hosts that a controller has to reach, for NO_PROXY; the kubelet fills in the API server's address."""
 ARTIFACT_HOST = "SOURCE_CONTROLLER_LOCALHOST"
 """Environment variable of Flux's controllers: the host to fetch artifacts from, in place of the well-known one."""
+ARTIFACT_READERS = ("helm-controller", "kustomize-controller")
+"""Controllers that fetch artifacts, and evaluate what tenants wrote: only hosts in NO_PROXY are reachable for them."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def parse(
     if lockdown:
         allowed = network or NetworkSettings()
         closed = (with_closed_network(manifest, allowed.monitoring, allowed.webhooks) for manifest in objects)
-        reachable = {"kustomize-controller": allowed.kustomize_reaches, "source-controller": plain_http}
+        reachable = dict.fromkeys(ARTIFACT_READERS, allowed.kustomize_reaches) | {"source-controller": plain_http}
         objects = [_block_egress(_with_arguments(manifest, LOCKDOWN), reachable) for manifest in closed]
     return FluxManifest(
         version=next(_versions(objects), ""),
@@ -176,7 +178,8 @@ def _block_egress(manifest: Manifest, reachable: Mapping[str, Sequence[str]]) ->
 
     For controllers that fetch URLs from tenants' repositories. --no-remote-bases covers repositories only: Kustomize
     still fetches single files by HTTP, from inside the cluster too, and waits for a server that never answers while all
-    tenants wait. A chart's index and dependencies lead source-controller as far; only its HTTPS has certificates.
+    tenants wait. Helm does the same for references in a chart's values.schema.json. A chart's index and dependencies
+    lead source-controller as far; only its HTTPS has certificates.
     """
     controller = manifest["metadata"]["name"]
     if manifest["kind"] != "Deployment" or controller not in reachable:
@@ -185,7 +188,7 @@ def _block_egress(manifest: Manifest, reachable: Mapping[str, Sequence[str]]) ->
     container: dict[str, Any] = blocked["spec"]["template"]["spec"]["containers"][0]
     proxies = {"HTTP_PROXY": BLACKHOLE_PROXY}
     no_proxy = [*EVENTS_AND_API_SERVER, *reachable[controller]]
-    if controller == "kustomize-controller":
+    if controller in ARTIFACT_READERS:
         proxies["HTTPS_PROXY"] = BLACKHOLE_PROXY
         no_proxy.append(f"$({ARTIFACT_HOST})")
     ours: dict[str, Any] = {
@@ -199,11 +202,12 @@ def _block_egress(manifest: Manifest, reachable: Mapping[str, Sequence[str]]) ->
 
 
 def with_secret_artifact_host(manifest: Manifest, host: Any, address: Any) -> Manifest:
-    """kustomize-controller's Deployment, with artifacts at a host name that only it knows.
+    """The Deployment of one of ARTIFACT_READERS, with artifacts at a host name that only they know.
 
-    source-controller serves every artifact to every client, and lists them. What kustomize-controller can fetch, a
-    tenant's kustomization can make it fetch by the same URL. So the one host name that bypasses the closed proxy is a
-    secret. The pod's hosts file resolves it to `address`: tenants could look up any name in DNS. Both may be outputs.
+    source-controller serves every artifact to every client, and lists them. What such a controller can fetch, a
+    tenant's kustomization or chart can make it fetch by the same URL. So the one host name that bypasses the closed
+    proxy is a secret. The pod's hosts file resolves it to `address`: tenants could look up any name in DNS. Both may be
+    outputs.
     """
     deployment = deepcopy(manifest)
     pod: dict[str, Any] = deployment["spec"]["template"]["spec"]

@@ -36,6 +36,8 @@ OWN = "own-namespace"
 WEB, GIT, ARTIFACTS, THEIRS = "web-server", "git-server", "artifact-server", "neighbours-artifact"
 """Placeholders in commits for addresses that Flux can reach: a web server, the Git server, the Service at which
 source-controller serves all tenants' artifacts, and the neighbour's artifact there."""
+SCHEMA_FILE = "file-with-a-schema"
+"""Placeholder in commits for the URL of a file that Flux's controllers can open."""
 
 FORBIDDEN = 'is forbidden: User "system:serviceaccount:'
 """Part of the API server's message for a request that RBAC refuses."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from model.kubernetes.manifests import Manifest
 from tests.isolation import objects as of
-from tests.isolation.attack import ARTIFACTS, GIT, NEIGHBOUR, OWN, THEIRS, WEB, Attack, Commit, product_of
+from tests.isolation.attack import ARTIFACTS, GIT, NEIGHBOUR, OWN, SCHEMA_FILE, THEIRS, WEB, Attack, Commit, product_of
 from tests.isolation.defences import ADMISSION, SPACE, Defences
 from tests.isolation.flux_platform import PATHS, SOURCES, HostilePlatform
 from tests.isolation.runner import Outcome
@@ -28,6 +28,7 @@ class Commits:
     defences: Defences = field(init=False)
 
     def __post_init__(self) -> None:
+        (self.on.folder / "schema.json").write_text("{}")
         self.defences = Defences(self.on.api, list(tenants()), self.on.lock_down)
 
     def settle(self) -> None:
@@ -105,7 +106,13 @@ def servers_of(on: HostilePlatform) -> dict[str, str]:
     artifacts = f"http://0.0.0.0:{home.port('service-source-controller')}"
     neighbours = (on.get(PATHS["GitRepository"].format(NEIGHBOUR, NEIGHBOUR)) or {})["status"]["artifact"]["path"]
     git = f"http://127.0.0.1:{home.port('git-http')}"
-    return {WEB: on.web, GIT: git, ARTIFACTS: artifacts, THEIRS: f"{artifacts}/{neighbours}"}
+    return {
+        WEB: on.web,
+        GIT: git,
+        ARTIFACTS: artifacts,
+        THEIRS: f"{artifacts}/{neighbours}",
+        SCHEMA_FILE: f"file://{on.folder}/schema.json",
+    }
 
 
 @dataclass(frozen=True)

@@ -184,7 +184,7 @@ def running(folder: Path) -> Iterator[Cluster]:
             eventually(lambda of=definition: established(first, of))
         administrator = Actor(home)
         administrator.apply(*PRIORITY_CLASSES, *(m for m in installed.permissions if "rbac" in m["apiVersion"]))
-        administrator.apply(*guardrails())
+        administrator.apply(*guardrails(installed.definitions))
         for tenant in tenants.parse(parse(TENANTS, "tenants.yaml")).tenants:
             administrator.apply(*objects_of(tenant))
         for attack in REQUESTS:

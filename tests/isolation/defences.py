@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from model.kubernetes import admission
+from model.kubernetes.admission.flux_values import flux_values
 from model.kubernetes.admission.policy import Policy
 from model.kubernetes.manifests import POD_SECURITY as POD_SECURITY_LABEL
 from model.kubernetes.manifests import Manifest
+from tests.isolation import flux_fields
 from tests.isolation.api import Actor
 from tests.isolation.objects import RBAC, make
 
 ROLE = "RBAC: the reconciler's role, bound in its own namespace only"
 QUOTA, LIMITS, POD_SECURITY = "ResourceQuota", "LimitRange", "Pod Security"
 LOCKDOWN = "Flux: its multi-tenancy lockdown"
-POLICIES: Mapping[str, Policy] = {policy.name: policy for policy in admission.POLICIES}
+POLICIES: Mapping[str, Policy] = {
+    policy.name: policy for policy in (flux_values(flux_fields.of_all_kinds()), *admission.POLICIES)
+}
 """Admission policies by their names, each of which is a defence."""
 
 ADMISSION = frozenset(POLICIES)

@@ -197,6 +197,13 @@ class HostilePlatform:
         eventually(lambda: not before & set(agent.programs(self.platform.home).values()))
         eventually(lambda: len(agent.programs(self.platform.home)) == 4)
 
+    def restart(self) -> None:
+        """Restart Flux' controllers, and wait until they run."""
+        before = set(agent.programs(self.platform.home).values())
+        self.api.call("DELETE", "/api/v1/namespaces/flux-system/pods")
+        eventually(lambda: not before & set(agent.programs(self.platform.home).values()))
+        eventually(lambda: len(agent.programs(self.platform.home)) == 4)
+
     # Tenants
 
     def snapshot(self, namespace: str) -> dict[str, str]:

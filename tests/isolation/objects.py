@@ -143,13 +143,21 @@ def role_binding(namespace: str, *subjects: Manifest, cluster_role: str = "") ->
 
 
 FLUX = "toolkit.fluxcd.io"
+NO_SCHEMAS = {"install": {"disableSchemaValidation": True}, "upgrade": {"disableSchemaValidation": True}}
+"""Fields that every tenant's HelmRelease needs."""
 
 
 def release(namespace: str, **changes: Any) -> Manifest:
     chart = {"spec": {"chart": "podinfo", "sourceRef": {"kind": "HelmRepository", "name": "product"}}}
-    spec = {"interval": "10m", "serviceAccountName": namespace, "chart": chart, **changes}
+    spec = {"interval": "10m", "serviceAccountName": namespace, "chart": chart, **NO_SCHEMAS, **changes}
     spec = {key: value for key, value in spec.items() if value is not None}
     return make("HelmRelease", namespace, version=f"helm.{FLUX}/v2", spec=spec)
+
+
+def chart(namespace: str, **changes: Any) -> Manifest:
+    source = {"kind": "HelmRepository", "name": "product"}
+    spec = {"interval": "10m", "chart": "podinfo", "sourceRef": source, **changes}
+    return make("HelmChart", namespace, version=f"source.{FLUX}/v1", spec=spec)
 
 
 def chart_repository(namespace: str, **changes: Any) -> Manifest:

@@ -7,7 +7,10 @@ from typing import Any, cast
 
 import pytest
 
+from model.kubernetes.admission.flux import GROUPS
+from model.kubernetes.admission.flux_values import bounded_fields
 from model.kubernetes.admission.policy import Policy
+from tests.isolation import flux_fields
 from tests.isolation.api import Answer
 from tests.isolation.attack import NEIGHBOUR, OWN, Attack
 from tests.isolation.attacks import COMMITS, REQUESTS, references
@@ -125,6 +128,19 @@ def test_every_field_of_flux_that_names_a_namespace_is_attacked(hostile: Hostile
         if group.endswith("toolkit.fluxcd.io") and (fields := sorted(set(_namespaces(spec, "spec")))):
             found[kind] = fields
     assert found == {kind: sorted(fields) for kind, fields in references.CROSS_NAMESPACE.items()}
+
+
+def test_every_duration_number_and_list_of_flux_is_reviewed(cluster: Cluster) -> None:
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    definitions = [{"kind": "CustomResourceDefinition", **item} for item in _items(cluster, path)]
+    kinds = {item["spec"]["names"]["kind"]: bounded_fields([item]) for item in definitions}
+    assert {kind: fields for kind, fields in kinds.items() if fields != bounded_fields([])} == flux_fields.REVIEWED
+
+
+def test_every_group_of_flux_is_the_platforms(cluster: Cluster) -> None:
+    listed = _items(cluster, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
+    groups = {item["spec"]["group"] for item in listed}
+    assert {group for group in groups if "fluxcd" in group} <= set(GROUPS)
 
 
 def _namespaces(schema: dict[str, Any], path: str) -> Iterator[str]:

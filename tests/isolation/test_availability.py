@@ -12,11 +12,13 @@ import pytest
 import yaml
 
 from local import agent
+from model.kubernetes.manifests import Manifest
 from tests.isolation import objects as of
 from tests.isolation.attack import OWN, Commit, product_of
 from tests.isolation.attacks import helm
+from tests.isolation.attacks.flux_values import with_value
 from tests.isolation.commit_trial import Commits
-from tests.isolation.defences import LOCKDOWN
+from tests.isolation.defences import LOCKDOWN, admission_policy
 from tests.isolation.flux_platform import HostilePlatform
 from tests.isolation.runner import DEFENDED, UNDEFENDED, Attempt, Record
 from tests.isolation.tenants import tenants_file
@@ -122,6 +124,93 @@ def _asking_for_ever(hostile: HostilePlatform, tenant: str, base: Endless) -> It
     hostile.reconcile(tenant)
     # The first verdict after the commit may still be that of the build which was under way.
     assert hostile.ready_with(tenant, reverted)
+
+
+UNREADABLE = (
+    with_value("HelmRelease", OWN, "spec.install.strategy.retryInterval", "3000000h"),
+    with_value("HelmChart", OWN, "spec.interval", "3000000h"),
+)
+"""Objects that Flux cannot decode, of which each stops all of its kind."""
+
+
+def test_a_duration_that_flux_cannot_read_stops_no_other_tenant(
+    hostile: HostilePlatform, record_property: Record
+) -> None:
+    attacker, other = "hostile-helm-1", "hostile-helm-2"
+    action = Commit(objects=tuple(map(of.evil, UNREADABLE)))
+    commit = hostile.commit(attacker, action.contents(attacker, {}, "unreadable"))
+    hostile.reconcile(attacker)
+    ready, said = hostile.settled(attacker, commit)
+    _unreadable(record_property, DEFENDED, said)
+    assert not ready
+    assert "Flux cannot read every duration" in said
+    hostile.restart()
+    assert _released(hostile, other, SECONDS)
+    _revert(hostile, attacker, other)
+
+
+def test_without_its_defence_such_a_duration_stops_every_tenant(
+    hostile: HostilePlatform, hostile_commits: Commits, record_property: Record
+) -> None:
+    attacker, other, basic = "hostile-helm-1", "hostile-helm-2", "hostile-basic-2"
+    hostile_commits.defences.only_without(frozenset({admission_policy("flux-values")}))
+    paths = [f"{hostile.api.kinds.path(manifest).replace(OWN, attacker)}/attack" for manifest in UNREADABLE]
+    try:
+        eventually(lambda: hostile.api.send("create", _probe(attacker), dry_run=True, as_user=_reconciler(attacker)).ok)
+        action = Commit(objects=tuple(map(of.evil, UNREADABLE)))
+        hostile.commit(attacker, action.contents(attacker, {}, "unreadable"))
+        hostile.reconcile(attacker)
+        for path in paths:
+            eventually(lambda path=path: hostile.get(path), SECONDS)
+        assert not _released(hostile, other, 10)
+        hostile.restart()
+        unread = hostile.commit(basic, product_of(basic, str(time.time_ns())))
+        hostile.reconcile(basic)
+        with pytest.raises(AssertionError, match="not within"):
+            eventually(lambda: hostile.attempted(basic, unread), 10)
+        _unreadable(record_property, UNDEFENDED, "no tenant's source is read, no release is handled")
+    finally:
+        for path in paths:
+            hostile.api.call("DELETE", path)
+            hostile.api.call("PATCH", path, {"metadata": {"finalizers": None}}, kind="application/merge-patch+json")
+        hostile_commits.defences.only_without(frozenset())
+        hostile.restart()
+    _revert(hostile, attacker, other, basic)
+
+
+def _revert(hostile: HostilePlatform, *tenants: str) -> None:
+    """Have the tenants' products without attacks applied again."""
+    for tenant in tenants:
+        commit = hostile.commit(tenant, product_of(tenant, str(time.time_ns())))
+        hostile.reconcile(tenant)
+        assert hostile.ready_with(tenant, commit)
+
+
+def _unreadable(record_property: Record, mode: str, answer: str) -> None:
+    promise, defence = "No tenant's commit holds up its neighbours'.", "admission: saas-tenant-flux-values"
+    attack = "an object of Flux has a duration that overflows, and the controllers restart"
+    Attempt(promise, defence, attack, mode, Commit.by, answer[:300]).record(record_property)
+
+
+def _probe(tenant: str) -> Manifest:
+    return of.evil(with_value("HelmChart", tenant, "spec.interval", "3000000h"))
+
+
+def _reconciler(tenant: str) -> str:
+    return f"system:serviceaccount:{tenant}:{tenant}"
+
+
+def _released(hostile: HostilePlatform, tenant: str, seconds: float) -> bool:
+    """Whether a release of a tenant becomes ready in time."""
+    action = Commit(objects=(helm.release(),), files=helm.CHART)
+    hostile.commit(tenant, action.contents(tenant, {}, str(time.time_ns())))
+    hostile.reconcile(tenant)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if (verdict := hostile.verdict("HelmRelease", tenant, "attack")) and verdict[0]:
+            return True
+        time.sleep(0.2)
+    return False
 
 
 def test_objects_that_a_tenant_protects_are_removed_with_it(hostile: HostilePlatform, record_property: Record) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from local.home import PROJECT
+from model.kubernetes.admission.flux_values import Fields, flux_values
+from model.kubernetes.admission.policy import Rule
 from model.kubernetes.manifests import Manifest
 from tests.isolation import objects as of
 from tests.isolation.attack import ADMIN, BASIC, CLUSTER_ADMIN, STRICT, WIDE
@@ -172,6 +175,31 @@ def test_objects_of_any_size_are_judged_to_their_end(cluster: Cluster):
     theirs = of.ingress(BASIC, "neighbour.example.com")["spec"]["rules"]
     answer = tenant.send("apply", of.ingress(BASIC, None, rules=[*rules, *theirs]), dry_run=True)
     assert "not host names of this tenant: neighbour.example.com" in answer.message
+
+
+def test_bounds_hold_for_values_in_lists_and_maps(cluster: Cluster):
+    """No kind of Flux that tenants may write has such durations today."""
+    fields = Fields((), ("spec.steps[].interval", "spec.byName{}"), ("spec.groups[][].count",), ("spec.groups[]",))
+    policy = replace(flux_values(fields), name="saas-tenant-widgets", rules=(Rule("example.com", ("widgets",)),))
+    tenant, manifests = cluster.tenant(CLUSTER_ADMIN), policy.manifests()
+
+    def answer(**spec: object) -> str:
+        widget = of.make("Widget", CLUSTER_ADMIN, version="example.com/v1", spec=spec)
+        return tenant.send("apply", widget, dry_run=True).message
+
+    cluster.administrator.apply(*manifests)
+    try:
+        for spec, field in (
+            ({"steps": [{"interval": "5m"}, {}, {"interval": "1s"}]}, "spec.steps[].interval"),
+            ({"byName": {"a": "5m", "b": "3000000h"}}, "spec.byName{}"),
+            ({"groups": [[], [{"count": 1}, {"count": 1000}]]}, "spec.groups[][].count"),
+            ({"groups": [[], [{"count": 1}] * 101]}, "spec.groups[]"),
+        ):
+            assert eventually(lambda spec=spec, field=field: f": {field}" in answer(**spec)), field
+        assert answer(steps=[{"interval": "5m"}, {}], byName={"a": "5m"}, groups=[[{"count": 1}], []]) == ""
+    finally:
+        for manifest in manifests:
+            assert cluster.administrator.send("delete", manifest).ok
 
 
 def test_no_policys_expression_fails_to_evaluate(cluster: Cluster):

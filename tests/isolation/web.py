@@ -33,7 +33,11 @@ class Web(http.server.BaseHTTPRequestHandler):
             self.asked.set()
             self.answers.wait(SECONDS)
         index = {"apiVersion": "v1", "entries": {"more": [{**DEPENDENCY, "urls": ["more-1.0.0.tgz"]}]}}
-        contents = {"/charts/index.yaml": yaml.safe_dump(index).encode(), "/charts/more-1.0.0.tgz": _chart()}
+        contents = {
+            "/charts/index.yaml": yaml.safe_dump(index).encode(),
+            "/charts/more-1.0.0.tgz": _chart(),
+            "/schema.json": b"{}",
+        }
         self.send_response(200)
         self.end_headers()
         self.wfile.write(contents.get(self.path, yaml.safe_dump(FROM_THE_WEB).encode()))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from model.kubernetes.flux import ARTIFACT_HOST, with_secret_artifact_host
+from model.kubernetes.flux import ARTIFACT_HOST, ARTIFACT_READERS, with_secret_artifact_host
 from tests.program.conftest import TENANTS, Run
 from tests.program.recorder import Github, ProgramError, Registration
 
@@ -44,7 +44,7 @@ def test_order_definitions_permissions_controllers_reconciled(run: Run) -> None:
     # A Service becomes ready with a pod of its controller: a controller that waited for its own would wait forever.
     service = recording.resource("kubernetes:core/v1:Service", "source-controller")
     behind_it = {controller.name for controller in controllers if service.urn in recording.needs(controller)}
-    assert behind_it == {"kustomize-controller"}
+    assert behind_it == set(ARTIFACT_READERS)
     for reconciled in (*recording.of(GIT_REPOSITORY), *recording.of(KUSTOMIZATION)):
         assert {c.urn for c in controllers} <= recording.needs(reconciled), reconciled.urn
 
@@ -120,11 +120,11 @@ def test_git_holds_what_pulumi_applies(run: Run) -> None:
     committed = list(yaml.safe_load_all(files[f"{folder}/gotk-components.yaml"]))
     applied = [r.inputs for r in recording.registrations.values() if "FluxInstallation$kubernetes:" in r.urn]
     assert sorted(map(_identity, committed)) == sorted(map(_identity, applied))
-    # Except for the secret host name under which kustomize-controller fetches artifacts.
+    # Except for the secret host name under which two controllers fetch artifacts.
     other = [resource for resource in committed if resource not in applied]
-    assert [_identity(resource) for resource in other] == [("Deployment", "kustomize-controller")]
+    assert sorted(map(_identity, other)) == [("Deployment", name) for name in ARTIFACT_READERS]
     host = _environment(recording.resource(DEPLOYMENT, "kustomize-controller"))[ARTIFACT_HOST]
-    assert with_secret_artifact_host(other[0], host, "10.0.0.17") in applied
+    assert all(with_secret_artifact_host(resource, host, "10.0.0.17") in applied for resource in other)
     assert yaml.safe_load(files[f"{folder}/kustomization.yaml"])["resources"] == [
         "gotk-components.yaml",
         "gotk-sync.yaml",
@@ -147,9 +147,10 @@ def _environment(deployment: Registration) -> dict[str, Any]:
     return {resource["name"]: resource.get("value") for resource in environment}
 
 
-def test_kustomize_controller_reaches_only_no_proxy_hosts(run: Run) -> None:
+@pytest.mark.parametrize("controller", ARTIFACT_READERS)
+def test_what_evaluates_tenants_files_reaches_only_no_proxy_hosts(run: Run, controller: str) -> None:
     def proxies(**config: Any) -> dict[str, str]:
-        environment = _environment(run(config=config).resource(DEPLOYMENT, "kustomize-controller"))
+        environment = _environment(run(config=config).resource(DEPLOYMENT, controller))
         return {name: value for name, value in environment.items() if name.endswith("_PROXY")}
 
     asked = proxies(network={"kustomizeReaches": ["kms.eu-west-1.amazonaws.com"]})
@@ -160,16 +161,18 @@ def test_kustomize_controller_reaches_only_no_proxy_hosts(run: Run) -> None:
     assert proxies(fluxLockdown=False) == {}
 
 
-def test_the_artifact_host_is_a_secret_outside_of_dns(run: Run) -> None:
+@pytest.mark.parametrize("controller", ARTIFACT_READERS)
+def test_the_artifact_host_is_a_secret_outside_of_dns(run: Run, controller: str) -> None:
     recording = run()
-    deployment = recording.resource(DEPLOYMENT, "kustomize-controller")
+    deployment = recording.resource(DEPLOYMENT, controller)
     host = _environment(deployment)[ARTIFACT_HOST]
     assert re.fullmatch("artifacts-[0-9a-f]{40}", host)
     pod = deployment.inputs["spec"]["template"]["spec"]
     assert pod["hostAliases"] == [{"ip": "10.0.0.17", "hostnames": [host]}]
     assert str(deployment.request.object).count("4dabf18193072939515e22adb298388d") == 2
     for other in recording.registrations.values():
-        assert other is deployment or host not in str(other.inputs), other.urn
+        reads = other.type == DEPLOYMENT and other.name in ARTIFACT_READERS
+        assert reads or host not in str(other.inputs), other.urn
 
 
 def test_source_controller_uses_plain_http_for_such_mirrors_only(run: Run) -> None:

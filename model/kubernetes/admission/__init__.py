@@ -5,11 +5,15 @@ workloads   pods: images, priority, nodes, accounts, volumes
 traffic     host names, routes, Services
 rights      the platform's objects, the namespace, kinds reserved for the platform, role bindings, finalizers
 flux        Flux's objects, Helm
+flux_values durations, numbers and lists in Flux's objects, from the schemas of the installed release
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from model.kubernetes.admission.flux import FLUX
+from model.kubernetes.admission.flux_values import bounded_fields, flux_values
 from model.kubernetes.admission.rights import RIGHTS
 from model.kubernetes.admission.traffic import TRAFFIC
 from model.kubernetes.admission.workloads import WORKLOADS
@@ -17,9 +21,14 @@ from model.kubernetes.manifests import Manifest
 from model.kubernetes.roles import reconciler_roles
 
 POLICIES = (*RIGHTS, *FLUX, *WORKLOADS, *TRAFFIC)
+"""All policies except the one that is generated from Flux's definitions."""
 
 
-def guardrails() -> list[Manifest]:
-    """Cluster-wide objects that come before the first tenant: roles, then policies, then their bindings."""
-    policies, bindings = zip(*(policy.manifests() for policy in POLICIES), strict=True)
+def guardrails(definitions: Iterable[Manifest]) -> list[Manifest]:
+    """Cluster-wide objects that come before the first tenant: roles, then policies, then their bindings.
+
+    `definitions` are Flux's CustomResourceDefinitions.
+    """
+    generated = flux_values(bounded_fields(definitions))
+    policies, bindings = zip(*(policy.manifests() for policy in (generated, *POLICIES)), strict=True)
     return [*reconciler_roles(), *policies, *bindings]

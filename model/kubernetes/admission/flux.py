@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from model.kubernetes.admission.flux_values import CHARTS, RELEASES, SOURCES
 from model.kubernetes.admission.policy import HELM, TENANTS_USER, Check, Policy, Rule, enabled
 from model.kubernetes.admission.traffic import outside
+from model.kubernetes.manifests import PREFIX
 
 WRITES = ("CREATE", "UPDATE", "DELETE")
 TENANTS_USERS = {"tenants-user": TENANTS_USER}
 
-SOURCES = "source.toolkit.fluxcd.io"
-RELEASES = "helm.toolkit.fluxcd.io"
 GROUPS = (
     "kustomize.toolkit.fluxcd.io",
     SOURCES,
@@ -19,7 +19,7 @@ GROUPS = (
     "image.toolkit.fluxcd.io",
     "fluxcd.controlplane.io",
 )
-CHARTS = ("helmreleases", "helmcharts", "helmrepositories", "ocirepositories")
+CHART_KINDS = [kind for kinds in CHARTS.values() for kind in kinds]
 
 FLUX_OBJECTS = Policy(
     name="saas-tenant-flux",
@@ -27,7 +27,7 @@ FLUX_OBJECTS = Policy(
     rules=tuple(Rule(group, ("*/*",), WRITES) for group in GROUPS),
     conditions=TENANTS_USERS,
     variables={
-        "charts": f"request.resource.resource in {list(CHARTS)!r} && request.?subResource.orValue('') == ''",
+        "charts": f"request.resource.resource in {CHART_KINDS!r} && request.?subResource.orValue('') == ''",
         "helm": enabled(HELM),
     },
     checks=(
@@ -47,17 +47,12 @@ FLUX_OBJECTS = Policy(
 )
 
 
-OPERATIONS = ("install", "upgrade", "rollback", "uninstall", "test")
-
-
-def _durations(*fields: str) -> str:
-    """CEL: durations of those optional fields that are set."""
-    return f"[{', '.join(fields)}].filter(one, one.hasValue()).map(one, duration(string(one.value())))"
-
-
 def _own_namespace(reference: str) -> str:
     return f"{reference}.?namespace.orValue(request.namespace) in ['', request.namespace]"
 
+
+RESERVED = [PREFIX.rstrip("/"), "fluxcd.io"]
+"""Domains of labels and annotations by which the platform and Flux decide."""
 
 RELEASE = Policy(
     name="saas-tenant-releases",
@@ -66,21 +61,12 @@ RELEASE = Policy(
     conditions=TENANTS_USERS,
     variables={
         "spec": "dyn(object).spec",
-        "timeouts": _durations(
-            "variables.spec.?timeout", *(f"variables.spec.?{operation}.?timeout" for operation in OPERATIONS)
-        ),
-        "intervals": _durations("variables.spec.?interval", "variables.spec.?chart.?spec.?interval"),
+        "keys": "[variables.spec.?chart.?metadata.?labels, variables.spec.?chart.?metadata.?annotations]"
+        ".map(one, one.orValue({}).map(key, key)).flatten()",
+        "reserved": "variables.keys.filter(key, key.contains('/') && "
+        f"{RESERVED!r}.exists(domain, key.split('/')[0].endsWith(domain)))",
     },
     checks=(
-        Check(
-            # A few workers serve all tenants, and each waits as long as a release's timeout.
-            "variables.timeouts.all(one, one <= duration('10m'))",
-            "a release that is waited for keeps others' from being looked at. Leave timeouts at 10m or less.",
-        ),
-        Check(
-            "variables.intervals.all(one, one >= duration('1m'))",
-            "looking all the time keeps other tenants' releases from being looked at. Leave intervals at 1m or more.",
-        ),
         Check(
             "variables.spec.?serviceAccountName.orValue('') != ''",
             "the release names no account to act as. Write spec.serviceAccountName.",
@@ -101,6 +87,31 @@ RELEASE = Policy(
             f"variables.spec.?dependsOn.orValue([]).all(one, {_own_namespace('one')})",
             "a release refers to another namespace. Its chart's source and what it depends on are in its own.",
         ),
+        Check(
+            # The controller makes the HelmChart itself, so no other policy sees these as a tenant's.
+            "variables.reserved.size() == 0",
+            f"labels and annotations of {RESERVED[0]} and of Flux are the platform's. Leave them out of "
+            "spec.chart.metadata.",
+            "'these labels and annotations are the platform\\'s: ' + variables.reserved.join(', ') + '. Leave them out "
+            "of spec.chart.metadata.'",
+        ),
+        Check(
+            "!has(variables.spec.healthCheckExprs) && "
+            "variables.spec.?dependsOn.orValue([]).all(one, !has(one.readyExpr))",
+            "an expression holds a worker of Flux for as long as it is evaluated. Leave out spec.healthCheckExprs and "
+            "readyExpr in spec.dependsOn.",
+        ),
+        Check(
+            "[variables.spec.?install, variables.spec.?upgrade].all(one, one.?disableSchemaValidation.orValue(false))",
+            "a chart's values.schema.json makes Flux read files and URLs, without any limit. Write "
+            "disableSchemaValidation: true in spec.install and in spec.upgrade.",
+        ),
+        Check(
+            # Helm allocates a list up to the index, for each entry.
+            "variables.spec.?valuesFrom.orValue([]).all(one, !one.?targetPath.orValue('').matches('[0-9]{4}[]]'))",
+            "a large index makes Flux allocate a list of that length. Use indexes below 1000 in "
+            "spec.valuesFrom.targetPath.",
+        ),
     ),
 )
 
@@ -114,15 +125,8 @@ CHART_SOURCES = Policy(
         # CEL variables cannot hold a URL, only its parts.
         "scheme": "isURL(variables.spec.url) ? url(variables.spec.url).getScheme() : ''",
         "host": "isURL(variables.spec.url) ? url(variables.spec.url).getHostname().lowerAscii() : ''",
-        "timeouts": _durations("variables.spec.?timeout"),
-        "intervals": _durations("variables.spec.?interval"),
     },
     checks=(
-        Check(
-            "variables.timeouts.all(one, one <= duration('2m')) && variables.intervals.all(one, one >= duration('1m'))",
-            "a source that is waited for, or asked all the time, keeps other tenants' from being looked at. Leave "
-            "spec.timeout at 2m or less, and spec.interval at 1m or more.",
-        ),
         Check(
             "variables.spec.?provider.orValue('generic') == 'generic'",
             "with a cloud's provider Flux would sign in with the platform's own rights. Leave spec.provider out and "

@@ -145,4 +145,35 @@ FINALIZERS = Policy(
     ),
 )
 
-RIGHTS = (PLATFORM_OBJECTS, NAMESPACE, MANAGED_KINDS, ROLE_BINDINGS, FINALIZERS)
+CLUSTER_SCOPED = ("ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "Node", "PersistentVolume")
+"""Kinds outside of all namespaces, whose Events administrators read; their names do not say whose they are."""
+
+ABOUT = ("involvedObject", "regarding", "related")
+"""Fields of Events that refer to an object; the first two are one field, in Kubernetes' two groups of Events."""
+
+EVENTS = Policy(
+    name="saas-tenant-events",
+    promise="A tenant's Events are about its own objects, so nobody reads its words about another's.",
+    rules=(Rule("", ("events",)), Rule("events.k8s.io", ("events",))),
+    conditions=TENANTS_USERS,
+    variables={
+        "about": f"[{', '.join(f'dyn(object).?{name}' for name in ABOUT)}]"
+        ".filter(one, one.hasValue()).map(one, one.value())",
+        # Objects outside of all namespaces, such as nodes, are in none of the tenant's.
+        "foreign": "variables.about.filter(one, one.?namespace.orValue('') != request.namespace || "
+        "(one.?kind.orValue('') == 'Namespace' && one.?name.orValue('') != request.namespace) || "
+        f"one.?kind.orValue('') in {list(CLUSTER_SCOPED)!r})",
+    },
+    checks=(
+        Check(
+            "variables.foreign.size() == 0",
+            "an Event is about an object that is not in this namespace. Write the namespace of the tenant into "
+            "`regarding` and `related`.",
+            "'an Event of ' + request.namespace + ' is about ' + "
+            "variables.foreign.map(one, one.?kind.orValue('') + ' ' + one.?namespace.orValue('') + '/' + "
+            "one.?name.orValue('')).join(', ') + '. Write objects of this namespace into `regarding` and `related`.'",
+        ),
+    ),
+)
+
+RIGHTS = (PLATFORM_OBJECTS, NAMESPACE, MANAGED_KINDS, ROLE_BINDINGS, FINALIZERS, EVENTS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.isolation.attack import Commit, Request
-from tests.isolation.attacks import files, flux, helm, platform_objects, pods, references, rights, traffic
+from tests.isolation.attacks import files, flux, flux_values, helm, platform_objects, pods, references, rights, traffic
 
 ATTACKS = (
     *rights.ATTACKS,
@@ -11,6 +11,7 @@ ATTACKS = (
     *flux.ATTACKS,
     *references.ATTACKS,
     *helm.ATTACKS,
+    *flux_values.ATTACKS,
     *files.ATTACKS,
     *pods.ATTACKS,
     *traffic.ATTACKS,

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
 
-from model.kubernetes.manifests import Manifest
+from model.kubernetes.manifests import OWNER_LABEL, PLATFORM, Manifest
 from tests.isolation import objects as of
-from tests.isolation.attack import FORBIDDEN, HELM, NEIGHBOUR, OWN, WEB, WIDE, Attack, commit, request
+from tests.isolation.attack import (
+    FORBIDDEN,
+    HELM,
+    NEIGHBOUR,
+    OWN,
+    SCHEMA_FILE,
+    THEIRS,
+    WEB,
+    WIDE,
+    Attack,
+    commit,
+    request,
+)
 from tests.isolation.defences import ADMISSION, LOCKDOWN, ROLE, admission_policy
 
 FIELDS = "A tenant's HelmRelease acts as an account of the tenant, in its namespace, with its own charts."
@@ -33,8 +46,8 @@ def release(**changes: Any) -> Manifest:
         "timeout": "10s",
         "serviceAccountName": OWN,
         "chart": chart,
-        "install": {"disableWait": True},
-        "upgrade": {"disableWait": True},
+        "install": {"disableWait": True, "disableSchemaValidation": True},
+        "upgrade": {"disableWait": True, "disableSchemaValidation": True},
         "uninstall": {"disableWait": True},
         **changes,
     }
@@ -222,6 +235,8 @@ def _contents() -> Iterator[Attack]:
         files={"/chart/Chart.yaml": CHART["/chart/Chart.yaml"] + needs},
         proof=f"/api/v1/namespaces/{OWN}/configmaps/from-the-web",
     )
+    yield from _schemas()
+    yield from _labels()
     hook = {"helm.sh/hook": "pre-install,pre-upgrade"}
     job = of.evil(of.job(OWN, volumes=[{"name": "node", "hostPath": {"path": "/"}}]))
     job["metadata"]["annotations"] = hook
@@ -234,6 +249,71 @@ def _contents() -> Iterator[Attack]:
         release(),
         files={"/chart/templates/attack.yaml": yaml.safe_dump(job)},
     )
+
+
+def _schemas() -> Iterator[Attack]:
+    """A chart's values.schema.json, whose references Helm follows before it renders anything."""
+    promise = "What a chart refers to makes Flux neither send a request nor open a file."
+    checked = release(install={"disableWait": True}, upgrade={"disableWait": True})
+    proof = f"/api/v1/namespaces/{OWN}/configmaps/attack-chart"
+    asks, off = f"{WEB}/schema.json", GONE | {LOCKDOWN}
+    for what, reference, away in (("asks a server in the cluster", asks, off), ("opens a file", SCHEMA_FILE, GONE)):
+        files = {"/chart/values.schema.json": json.dumps({"properties": {"x": {"$ref": reference}}})}
+        yield _of(
+            f"a chart's schema {what}",
+            promise,
+            "a chart's values.schema.json makes Flux read files and URLs",
+            "admission: saas-tenant-releases",
+            away,
+            checked,
+            files=files,
+            seen_at="Kustomization",
+            proof=proof,
+        )
+    for what, reference, away in (
+        ("asks a server in the cluster", asks, off),
+        ("asks source-controller for a neighbour's files", THEIRS, frozenset[str]()),
+    ):
+        yield _of(
+            f"a chart's schema {what}, and no admission policy is there",
+            promise,
+            "proxyconnect",
+            "Flux: helm-controller's proxy, which is not there",
+            away,
+            checked,
+            files={"/chart/values.schema.json": json.dumps({"properties": {"x": {"$ref": reference}}})},
+            despite=GONE,
+            proof=proof,
+        )
+
+
+def _labels() -> Iterator[Attack]:
+    """Releases that mark what Flux makes of them as the platform's."""
+    promise = "What the platform made in a tenant's namespace is changed and deleted by the platform only."
+    labels = {"labels": {OWNER_LABEL: PLATFORM}}
+    template = release()["spec"]["chart"]
+    yield _of(
+        "a release labels its HelmChart as the platform's",
+        promise,
+        f"are the platform's: {OWNER_LABEL}",
+        "admission: saas-tenant-releases",
+        GONE,
+        release(chart={**template, "metadata": labels}),
+        seen_at="Kustomization",
+    )
+    add = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "attack-chart", **labels}}
+    for what, changes in (
+        ("all its objects", {"commonMetadata": labels}),
+        ("an object by a post-renderer", {"postRenderers": [{"kustomize": {"patches": [{"patch": str(add)}]}}]}),
+    ):
+        yield _of(
+            f"a release labels {what} as the platform's",
+            promise,
+            "marks the platform's own objects",
+            "admission: saas-tenant-platform-objects",
+            GONE,
+            release(**changes),
+        )
 
 
 def _of(
@@ -267,13 +347,6 @@ def requests() -> Iterator[Attack]:
     def chart(**source: str) -> Manifest:
         return {"spec": {"chart": "x", "sourceRef": {"kind": "HelmRepository", "name": "product", **source}}}
 
-    reason = "keeps others' from being looked at"
-    yield releases("is waited for all day", reason, timeout="24h")
-    yield releases("is waited for all day when it is upgraded", reason, upgrade={"timeout": "1500m"})
-    reason = "looking all the time keeps"
-    yield releases("is looked at all the time", reason, interval="1s")
-    often = {"spec": {"chart": "x", "interval": "1s", "sourceRef": {"kind": "HelmRepository", "name": "product"}}}
-    yield releases("has its chart looked for all the time", reason, chart=often)
     yield releases("acts as Flux's controller", "Write spec.serviceAccountName: wide", serviceAccountName=None)
     outside = {"secretRef": {"name": "elsewhere"}}
     yield releases("goes into another cluster", "goes into this cluster", kubeConfig=outside)
@@ -284,6 +357,26 @@ def requests() -> Iterator[Attack]:
     reference = {"kind": "OCIRepository", "name": "product", "namespace": NEIGHBOUR}
     yield releases("takes a neighbour's chart", reason, chart=None, chartRef=reference)
     yield releases("waits for a neighbour's", reason, dependsOn=[{"name": "x", "namespace": NEIGHBOUR}])
+    reason = "are the platform's: "
+    for what, metadata in (
+        ("labels its chart as the platform's", {"labels": {OWNER_LABEL: PLATFORM}}),
+        ("chooses the shard of its chart", {"labels": {"sharding.fluxcd.io/key": "platform"}}),
+        ("annotates its chart as one of Flux's own", {"annotations": {"kustomize.toolkit.fluxcd.io/ssa": "Ignore"}}),
+    ):
+        yield releases(what, reason, chart={**chart(), "metadata": metadata})
+    reason = "holds a worker of Flux for as long as it is evaluated"
+    yield releases("evaluates what it depends on", reason, dependsOn=[{"name": "x", "readyExpr": "true"}])
+    health = [{"apiVersion": "v1", "kind": "Pod", "current": "true"}]
+    yield releases("evaluates the health of its objects", reason, healthCheckExprs=health)
+    reason = "a chart's values.schema.json makes Flux read files and URLs"
+    for operation in ("install", "upgrade"):
+        yield releases(f"validates its values when it runs {operation}", reason, **{operation: None})
+        off = {operation: {"disableSchemaValidation": False}}
+        yield releases(f"validates its values on purpose when it runs {operation}", reason, **off)
+    reason = "makes Flux allocate a list of that length"
+    for path in ("list[65535]", "a.list[0][00001].b"):
+        values = [{"kind": "ConfigMap", "name": "x", "targetPath": path}]
+        yield releases(f"takes a value for {path}", reason, valuesFrom=values)
 
     def source(name: str, reason: str, *, build: Any = of.chart_repository, **changes: Any) -> Attack:
         return request(
@@ -296,11 +389,6 @@ def requests() -> Iterator[Attack]:
         reason = "with the platform's own rights"
         yield source(f"with Flux's own AWS role ({kind})", reason, build=build, provider="aws", **changes)
         yield source(f"unencrypted ({kind})", "charts come by https", build=build, insecure=True, **changes)
-        reason = "or asked all the time"
-        yield source(f"from a silent server ({kind})", reason, build=build, timeout="60m", **changes)
-        yield source(
-            f"from a server that is asked all the time ({kind})", reason, build=build, interval="1s", **changes
-        )
     yield source("by http", "charts come by https", url="http://charts.example.com/")
     for host in (
         "169.254.169.254",

@@ -15,9 +15,9 @@ from typing import Any
 
 from model.kubernetes.manifests import Manifest
 from tests.isolation import objects as of
-from tests.isolation.attack import ADMIN, NEIGHBOUR, OWN, WEB, Attack, commit
+from tests.isolation.attack import ADMIN, BASIC, NEIGHBOUR, OWN, WEB, Attack, commit, request
 from tests.isolation.attacks.flux import MORE, made, neighbours, own_kustomization
-from tests.isolation.defences import ADMISSION, LOCKDOWN, ROLE
+from tests.isolation.defences import ADMISSION, LOCKDOWN, ROLE, admission_policy
 from tests.platform import eventually
 
 CONTROLLER = "notification-controller"
@@ -234,4 +234,51 @@ def _secret() -> dict[str, str]:
     return {"name": NEIGHBOUR, "namespace": NEIGHBOUR}
 
 
-ATTACKS = (*_second_line(), *_notifications())
+def event(namespace: str, **changes: Any) -> Manifest:
+    """An Event of a tenant, in the group that controllers write today."""
+    content = {
+        "eventTime": "2026-01-01T00:00:00.000000Z",
+        "reportingController": "example.com/product",
+        "reportingInstance": "product-0",
+        "action": "Test",
+        "reason": "Test",
+        "type": "Warning",
+        "note": "Pay here.",
+        "regarding": {"apiVersion": "v1", "kind": "Pod", "name": "product", "namespace": namespace},
+        **changes,
+    }
+    return of.make("Event", namespace, version="events.k8s.io/v1", **content)
+
+
+def old_event(namespace: str, **changes: Any) -> Manifest:
+    """An Event of a tenant, in the core group."""
+    about = {"apiVersion": "v1", "kind": "Pod", "name": "product", "namespace": namespace}
+    content = {"reason": "Test", "type": "Warning", "message": "Pay here.", "involvedObject": about, **changes}
+    return of.make("Event", namespace, **content)
+
+
+def _events() -> Iterator[Attack]:
+    policy = (admission_policy("events"),)
+    pod = {"apiVersion": "v1", "kind": "Pod", "name": "product", "namespace": NEIGHBOUR}
+    space = {"apiVersion": "v1", "kind": "Namespace", "name": NEIGHBOUR, "namespace": BASIC}
+    node = {"apiVersion": "v1", "kind": "Node", "name": "simulated-a", "namespace": BASIC}
+    for what, about, said in (
+        ("neighbour's pod", pod, "Pod neighbour/product"),
+        ("neighbour's namespace", space, "Namespace basic/neighbour"),
+        ("node", node, "Node basic/simulated-a"),
+    ):
+        reason = f"is about {said}"
+        yield request(f"an Event is about a {what}", policy, reason, event(BASIC, regarding=about), verb="create")
+        if about is not pod:  # Kubernetes itself compares the namespaces in this group
+            name = f"an Event of the core group is about a {what}"
+            yield request(name, policy, reason, old_event(BASIC, involvedObject=about), verb="create")
+        name = f"an Event says that its object has to do with a {what}"
+        yield request(name, policy, reason, event(BASIC, related=about), verb="create")
+        given = old_event(BASIC)
+        given["metadata"]["name"] = f"of-{about['kind'].lower()}"
+        changed = {**given, "related": about}
+        name = f"an Event is changed to have to do with a {what}"
+        yield request(name, policy, reason, changed, verb="merge", given=(given,))
+
+
+ATTACKS = (*_second_line(), *_notifications(), *_events())
