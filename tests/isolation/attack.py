@@ -53,6 +53,17 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Submodule:
+    """A folder in a repository that is another repository, with a branch's commit of this one."""
+
+    url: str
+    branch: str
+
+
+File = str | Link | Submodule
+
+
+@dataclass(frozen=True)
 class Request:
     """An API request with the token of the tenant's reconciler."""
 
@@ -75,7 +86,7 @@ class Commit:
     """A commit to the tenant's repository, reconciled by Flux."""
 
     objects: tuple[Manifest, ...] = ()
-    files: Mapping[str, str | Link] = field(default_factory=dict[str, str | Link])
+    files: Mapping[str, File] = field(default_factory=dict[str, File])
     """More files in the folder that Flux applies; a name that begins with / is relative to the repository."""
     kustomization: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """More keys of kustomization.yaml."""
@@ -94,12 +105,12 @@ class Commit:
         """Whether nothing else of the same commit is applied either."""
         return self.seen_at == "Kustomization" and self.then is None
 
-    def contents(self, tenant: str, servers: Mapping[str, str], news: str) -> dict[str, str | Link]:
+    def contents(self, tenant: str, servers: Mapping[str, str], news: str) -> dict[str, File]:
         """All files of the commit."""
         text = yaml.safe_dump_all(self.objects) if self.objects else ""
         listed = [*self.kustomization.get("resources", []), *(["attack.yaml"] if text else [])]
         kustomization = {**self.kustomization, "resources": ["product.yaml", *listed]}
-        files: dict[str, str | Link] = {
+        files: dict[str, File] = {
             **product(news),
             "kustomization.yaml": yaml.safe_dump(kustomization),
             **self.files,
@@ -179,9 +190,10 @@ def product_of(tenant: str, news: str) -> dict[str, str]:
     return {name: text.replace(OWN, tenant) for name, text in product(news).items()}
 
 
-def _filled(content: str | Link, values: Mapping[str, str]) -> str | Link:
+def _filled(content: File, values: Mapping[str, str]) -> File:
     if isinstance(content, Link):
         return content
+    text = content.url if isinstance(content, Submodule) else content
     for word, value in values.items():
-        content = content.replace(word, value)
-    return content
+        text = text.replace(word, value)
+    return Submodule(text, content.branch) if isinstance(content, Submodule) else text

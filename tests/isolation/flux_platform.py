@@ -25,7 +25,7 @@ from standins.github import git
 from standins.github.store import Store
 from tests.isolation import objects as of
 from tests.isolation.api import Actor, RequestError
-from tests.isolation.attack import NEIGHBOUR, Link, product_of
+from tests.isolation.attack import NEIGHBOUR, File, Link, Submodule, product_of
 from tests.isolation.tenants import (
     ORDINARY,
     ORDINARY_HELM,
@@ -95,7 +95,7 @@ class HostilePlatform:
 
     # Commits
 
-    def commit(self, branch: str, files: Mapping[str, str | Link]) -> str:
+    def commit(self, branch: str, files: Mapping[str, File]) -> str:
         """Commit exactly these files to a branch of the hostile repository. Returns the commit."""
         clone = self.folder / branch
         bare = self.platform.home.git / "acme" / f"{REPOSITORY}.git"
@@ -108,12 +108,21 @@ class HostilePlatform:
             path.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(content, Link):
                 path.symlink_to(content.target)
+            elif isinstance(content, Submodule):
+                self._add_submodule(clone, path.relative_to(clone), content)
             else:
                 path.write_text(content)
         self._git(clone, "add", "--all")
         self._git(clone, "commit", "--quiet", "--allow-empty", "--message", "A change")
         self._git(clone, "push", "--quiet", "--force", "origin", f"HEAD:{branch}")
         return self._git(clone, "rev-parse", "HEAD").strip()
+
+    def _add_submodule(self, clone: Path, path: Path, module: Submodule) -> None:
+        (clone / path).mkdir()
+        (clone / ".gitmodules").write_text(f'[submodule "more"]\n\tpath = {path}\n\turl = {module.url}\n')
+        self._git(clone, "fetch", "--quiet", "origin", module.branch)
+        commit = self._git(clone, "rev-parse", "FETCH_HEAD").strip()
+        self._git(clone, "update-index", "--add", "--cacheinfo", f"160000,{commit},{path}")
 
     def _git(self, folder: Path, *arguments: str) -> str:
         done = self.platform.git(*arguments, folder=folder)
@@ -147,7 +156,7 @@ class HostilePlatform:
             return None
         return self.verdict("Kustomization", tenant, tenant)
 
-    def applied(self, tenant: str, files: Mapping[str, str | Link]) -> str:
+    def applied(self, tenant: str, files: Mapping[str, File]) -> str:
         """Commit and wait until Flux has applied the commit; fails with Flux's message."""
         commit = self.commit(tenant, files)
         self.reconcile(tenant)

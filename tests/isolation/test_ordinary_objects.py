@@ -59,11 +59,22 @@ def ordinary(tenant: str) -> Iterator[Manifest]:
 def by_tier(tenant: str) -> Iterator[Manifest]:
     """More objects that the tenant's tier or role allows."""
     if tenant in HELM:
-        yield of.chart_repository(tenant)
+        yield of.chart_repository(tenant, interval="24h", timeout="1m30s")
         yield of.chart_repository(tenant, type="oci", url="oci://ghcr.io/stefanprodan/charts")
         yield of.oci_repository(tenant)
         yield of.release(tenant)
         yield of.release(tenant, targetNamespace=tenant, dependsOn=[{"name": "database"}])
+        yield of.chart(tenant, interval="1h0m0s")
+        checked = {"disableSchemaValidation": True, "timeout": "10m"}
+        yield of.release(
+            tenant,
+            maxHistory=5,
+            install={**checked, "remediation": {"retries": -1}},
+            upgrade={**checked, "strategy": {"name": "RetryOnFailure", "retryInterval": "1m"}},
+            driftDetection={"mode": "enabled", "ignore": [{"paths": ["/spec/replicas"]}]},
+            valuesFrom=[{"kind": "ConfigMap", "name": "x", "targetPath": "hosts[0]"}],
+            values={"large": "x" * 900_000},
+        )
         yield of.pod(tenant)
     if tenant in (WIDE, ADMIN, CLUSTER_ADMIN):
         yield of.service(tenant, type="NodePort")

@@ -51,7 +51,7 @@ def _own_namespace(reference: str) -> str:
     return f"{reference}.?namespace.orValue(request.namespace) in ['', request.namespace]"
 
 
-RESERVED = [PREFIX.rstrip("/"), "fluxcd.io"]
+RESERVED = [PREFIX.rstrip("/"), "toolkit.fluxcd.io"]
 """Domains of labels and annotations by which the platform and Flux decide."""
 
 RELEASE = Policy(

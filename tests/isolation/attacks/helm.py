@@ -360,7 +360,6 @@ def requests() -> Iterator[Attack]:
     reason = "are the platform's: "
     for what, metadata in (
         ("labels its chart as the platform's", {"labels": {OWNER_LABEL: PLATFORM}}),
-        ("chooses the shard of its chart", {"labels": {"sharding.fluxcd.io/key": "platform"}}),
         ("annotates its chart as one of Flux's own", {"annotations": {"kustomize.toolkit.fluxcd.io/ssa": "Ignore"}}),
     ):
         yield releases(what, reason, chart={**chart(), "metadata": metadata})

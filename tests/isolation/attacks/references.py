@@ -15,7 +15,7 @@ from typing import Any
 
 from model.kubernetes.manifests import Manifest
 from tests.isolation import objects as of
-from tests.isolation.attack import ADMIN, BASIC, NEIGHBOUR, OWN, WEB, Attack, commit, request
+from tests.isolation.attack import ADMIN, BASIC, GIT, NEIGHBOUR, OWN, WEB, Attack, Submodule, commit, request
 from tests.isolation.attacks.flux import MORE, made, neighbours, own_kustomization
 from tests.isolation.defences import ADMISSION, LOCKDOWN, ROLE, admission_policy
 from tests.platform import eventually
@@ -281,4 +281,33 @@ def _events() -> Iterator[Attack]:
         yield request(name, policy, reason, changed, verb="merge", given=(given,))
 
 
-ATTACKS = (*_second_line(), *_notifications(), *_events())
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{0:064}\nsize 12\n"
+"""What Git holds of a file in Git LFS."""
+
+
+def _git() -> Iterator[Attack]:
+    """What Git clients fetch for a repository from elsewhere: source-controller fetches the one repository only."""
+    promise = "Flux fetches nothing for a tenant from inside the cluster."
+    yield commit(
+        "a base is in a submodule from a server in the cluster",
+        promise,
+        "no such file or directory",
+        "Flux: submodules are fetched where a source has recurseSubmodules, which is the platform's",
+        files={"/more": Submodule(f"{GIT}/acme/hostile", "elsewhere")},
+        kustomization={"resources": ["../more/kustomize"]},
+    )
+    yield commit(
+        "a base is a file in Git LFS on a server in the cluster",
+        promise,
+        "missing Resource metadata",
+        "Flux: source-controller reads no Git LFS, and leaves the pointer in place",
+        files={
+            "lfs.yaml": POINTER,
+            "/.gitattributes": "lfs.yaml filter=lfs diff=lfs merge=lfs -text\n",
+            "/.lfsconfig": f"[lfs]\n\turl = {WEB}/lfs\n",
+        },
+        kustomization={"resources": ["lfs.yaml"]},
+    )
+
+
+ATTACKS = (*_second_line(), *_notifications(), *_events(), *_git())
