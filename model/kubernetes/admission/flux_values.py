@@ -59,12 +59,15 @@ def bounded_fields(definitions: Iterable[Manifest]) -> Fields:
 
 
 def _fields(definition: Manifest) -> Iterator[tuple[str, str]]:
-    spec = definition["spec"] if definition["kind"] == "CustomResourceDefinition" else {}
-    if spec and spec["names"]["plural"] in CHARTS.get(spec["group"], ()):
-        for version in spec["versions"]:
-            if version["served"]:
-                schema = version["schema"]["openAPIV3Schema"].get("properties", {}).get("spec", {})
-                yield from _walk("spec", schema)
+    if definition["kind"] != "CustomResourceDefinition":
+        return
+    spec: Manifest = definition["spec"]
+    if spec["names"]["plural"] in CHARTS.get(spec["group"], ()):
+        versions: list[Manifest] = spec["versions"]
+        for version in versions:
+            properties: Manifest = version["schema"]["openAPIV3Schema"].get("properties", {})
+            if version["served"] and "spec" in properties:
+                yield from _walk("spec", properties["spec"])
 
 
 def _walk(path: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -76,9 +79,8 @@ def _walk(path: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     elif kind == "array":
         yield path, "list"
         yield from _walk(f"{path}[]", schema["items"])
-    values = schema.get("additionalProperties")
-    if isinstance(values, Mapping):
-        yield from _walk(f"{path}{{}}", values)
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield from _walk(f"{path}{{}}", schema["additionalProperties"])
     for name, field in schema.get("properties", {}).items():
         yield from _walk(f"{path}.{name}", field)
 
