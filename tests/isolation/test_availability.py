@@ -16,7 +16,7 @@ from model.kubernetes.manifests import Manifest
 from tests.isolation import objects as of
 from tests.isolation.attack import OWN, Commit, product_of
 from tests.isolation.attacks import helm
-from tests.isolation.attacks.flux_values import with_value
+from tests.isolation.attacks.flux_values import with_values
 from tests.isolation.commit_trial import Commits
 from tests.isolation.defences import LOCKDOWN, admission_policy
 from tests.isolation.flux_platform import HostilePlatform
@@ -127,8 +127,8 @@ def _asking_for_ever(hostile: HostilePlatform, tenant: str, base: Endless) -> It
 
 
 UNREADABLE = (
-    with_value("HelmRelease", OWN, "spec.install.strategy.retryInterval", "3000000h"),
-    with_value("HelmChart", OWN, "spec.interval", "3000000h"),
+    with_values("HelmRelease", OWN, {"spec.install.strategy.retryInterval": "3000000h"}),
+    with_values("HelmChart", OWN, {"spec.interval": "3000000h"}),
 )
 """Objects that Flux cannot decode, of which each stops all of its kind."""
 
@@ -193,7 +193,7 @@ def _unreadable(record_property: Record, mode: str, answer: str) -> None:
 
 
 def _probe(tenant: str) -> Manifest:
-    return of.evil(with_value("HelmChart", tenant, "spec.interval", "3000000h"))
+    return of.evil(with_values("HelmChart", tenant, {"spec.interval": "3000000h"}))
 
 
 def _reconciler(tenant: str) -> str:

@@ -38,6 +38,7 @@ def definition(*versions: Manifest, plural: str = "helmreleases", group: str = "
         ("pollInterval", {"type": "string"}, Fields((), ("spec.pollInterval",), (), ())),
         ("interval", {"type": "string", "enum": ["short", "long"]}, Fields((), (), (), ())),
         ("targetPath", {"type": "string", "pattern": "^[a-z0-9]+$"}, Fields((), (), (), ())),
+        ("retryDelay", {"type": "string", "pattern": r"^\pN+$"}, Fields((), ("spec.retryDelay",), (), ())),
         ("retries", {"type": "integer"}, Fields((), (), ("spec.retries",), ())),
         ("port", {"x-kubernetes-int-or-string": True}, Fields((), (), ("spec.port",), ())),
         ("names", {"type": "array", "items": {"type": "string"}}, Fields((), (), (), ("spec.names",))),

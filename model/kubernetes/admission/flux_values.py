@@ -7,6 +7,7 @@ each Flux release.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,7 +92,8 @@ def _name(path: str) -> str:
 
 def _is_duration(name: str, schema: Mapping[str, Any]) -> bool:
     if pattern := schema.get("pattern"):
-        return bool(re.search(pattern, "1m30s")) and not re.search(pattern, "word")
+        with contextlib.suppress(re.error):  # Python does not know all of RE2's syntax
+            return bool(re.search(pattern, "1m30s")) and not re.search(pattern, "word")
     return schema.get("format") == "duration" or (bool(DURATION_NAME.search(name)) and "enum" not in schema)
 
 

@@ -105,7 +105,7 @@ def _kinds() -> Iterator[tuple[str, Manifest]]:
     artifact = {"sourceRef": {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "namespace": NEIGHBOUR}}
     yield "ExternalArtifact", made("ExternalArtifact", "source", "v1", **artifact)
     template = {"spec": {"chart": "x", "sourceRef": {"kind": "GitRepository", "name": OWN}}}
-    release = {"interval": "1h", "serviceAccountName": OWN, "chart": template}
+    release = {"interval": "1h", "serviceAccountName": OWN, "chart": template, **of.NO_SCHEMAS}
     yield "HelmRelease", made("HelmRelease", "helm", "v2", **release)
     events = [{"kind": "Kustomization", "name": "*", "namespace": NEIGHBOUR}]
     alert = {"providerRef": {"name": "attack"}, "eventSources": events}
