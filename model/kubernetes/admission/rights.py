@@ -153,7 +153,7 @@ ABOUT = ("involvedObject", "regarding", "related")
 
 EVENTS = Policy(
     name="saas-tenant-events",
-    promise="A tenant's Events are about its own objects, so nobody reads its words about another's.",
+    promise="A tenant's Events are about objects of its own namespace.",
     rules=(Rule("", ("events",)), Rule("events.k8s.io", ("events",))),
     conditions=TENANTS_USERS,
     variables={
