@@ -43,7 +43,7 @@ class Reconciliation:
 
 @dataclass(frozen=True)
 class Workloads:
-    """The replicas of a namespace's Deployments, StatefulSets and DaemonSets."""
+    """The replicas of a namespace's Deployments, StatefulSets, DaemonSets and unfinished Jobs."""
 
     available: int = 0
     desired: int = 0
@@ -74,6 +74,15 @@ def workloads(api: Api) -> Mapping[str, Workloads]:
             namespace, status = item["metadata"]["namespace"], item["status"]
             available[namespace] += status.get("numberAvailable" if kind == "daemonsets" else "availableReplicas", 0)
             desired[namespace] += status["desiredNumberScheduled"] if kind == "daemonsets" else item["spec"]["replicas"]
+    for item in _items(api.get("/apis/batch/v1/jobs")):
+        spec, status = item["spec"], item.get("status", {})
+        if spec.get("suspend") or any(c["status"] == "True" for c in status.get("conditions", [])):
+            continue
+        at_a_time = spec.get("parallelism", 1)
+        left = spec["completions"] - status.get("succeeded", 0) if "completions" in spec else at_a_time
+        namespace = item["metadata"]["namespace"]
+        available[namespace] += status.get("ready", 0)
+        desired[namespace] += min(at_a_time, left)
     found = defaultdict(Workloads)
     for namespace, count in desired.items():
         reason = _why_missing(api, namespace) if available[namespace] < count else ""

@@ -102,18 +102,28 @@ def test_a_deployment_becomes_available_on_nodes_of_three_zones(home: Home, api:
     assert {pod["spec"]["nodeName"] for pod in pods["items"]} <= {node["metadata"]["name"] for node in nodes}
 
 
-def test_status_says_why_a_pod_can_not_be_created(home: Home, api: Api) -> None:
-    kubectl(home, "create", "namespace", "limited")
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "Job"])
+def test_status_says_why_no_pod_can_be_created(home: Home, api: Api, kind: str) -> None:
+    namespace = f"limited-{kind.lower()}"
+    kubectl(home, "create", "namespace", namespace)
     limits = {"type": "Container", "default": {"memory": "1Gi"}}
-    limit_range = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "memory", "namespace": "limited"}}
-    api.create("/api/v1/namespaces/limited/limitranges", {**limit_range, "spec": {"limits": [limits]}})
-    kubectl(home, "--namespace=limited", "create", "deployment", "web", "--image=web", "--replicas=0")
-    kubectl(home, "--namespace=limited", "set", "resources", "deployment/web", "--requests=memory=2Gi")
-    kubectl(home, "--namespace=limited", "scale", "deployment/web", "--replicas=1")
-    reason = eventually(lambda: status.workloads(api)["limited"].reason)
-    assert reason.startswith("ReplicaSet web-")
+    limit_range = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "memory", "namespace": namespace}}
+    api.create(f"/api/v1/namespaces/{namespace}/limitranges", {**limit_range, "spec": {"limits": [limits]}})
+    container = {"name": "web", "image": "web", "resources": {"requests": {"memory": "2Gi"}}}
+    template: dict[str, Any] = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [container]}}
+    group, spec = "apps", {"selector": {"matchLabels": {"app": "web"}}, "serviceName": "web", "template": template}
+    if kind == "Job":
+        template["spec"]["restartPolicy"] = "Never"
+        group, spec = "batch", {"template": template}
+    elif kind == "Deployment":
+        del spec["serviceName"]
+    path = f"/apis/{group}/v1/namespaces/{namespace}/{kind.lower()}s"
+    api.create(path, {"apiVersion": f"{group}/v1", "kind": kind, "metadata": {"name": "web"}, "spec": spec})
+    reason = eventually(lambda: status.workloads(api)[namespace].reason)
+    assert reason.startswith("ReplicaSet web-" if kind == "Deployment" else f"{kind} web")
     assert "must be less than or equal to memory limit" in reason
-    assert not status.workloads(api)["limited"].complete
+    found = status.workloads(api)[namespace]
+    assert (found.available, found.desired) == (0, 1)
 
 
 def test_a_job_completes(home: Home) -> None:

@@ -31,6 +31,7 @@ def api(**objects: list[dict[str, Any]]) -> Any:
         "namespaces": f"/api/v1/namespaces?labelSelector={status.TENANT_LABEL}",
         "pods": "/api/v1/namespaces/alpha/pods",
         "events": FAILED,
+        "jobs": "/apis/batch/v1/jobs",
         **{kind: f"{APPS}/{kind}" for kind in ("deployments", "statefulsets", "daemonsets")},
     }
     return FakeApi({paths[name]: items for name, items in objects.items()})
@@ -92,6 +93,20 @@ def test_replicas_of_all_kinds_are_added_up() -> None:
     assert (found["alpha"].available, found["alpha"].desired) == (5, 6)
     assert not found["beta"].complete
     assert found["gamma"] == Workloads(0, 0, "")
+
+
+def test_a_job_counts_until_it_has_ended() -> None:
+    def job(*conditions: str, suspend: bool = False, **status: int) -> dict[str, Any]:
+        return {
+            "metadata": {"name": "migrate", "namespace": "alpha"},
+            "spec": {"parallelism": 3, "completions": 4, "suspend": suspend},
+            "status": {**status, "conditions": [{"type": kind, "status": "True"} for kind in conditions]},
+        }
+
+    running = status.workloads(api(jobs=[job(ready=1), job(ready=1, succeeded=2)]))["alpha"]
+    assert (running.available, running.desired) == (2, 5)
+    ended = [job("Complete", succeeded=4), job("FailureTarget", "Failed"), job(suspend=True)]
+    assert status.workloads(api(jobs=ended))["alpha"] == Workloads(0, 0, "")
 
 
 def test_the_first_pod_that_does_not_start_is_the_reason() -> None:
