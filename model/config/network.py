@@ -20,13 +20,22 @@ from model.config.names import FLUX_NAMESPACE, LABEL_PATTERN
 PRIVATE = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15")
 """Private address ranges, of clusters, offices and peers. EKS can use the last one for pods, too."""
 
+UNIQUE_LOCAL = "fc00::/7"
+"""IPv6's private addresses. An IPv6 cluster has its services there; its pods have public addresses of the VPC."""
+
 LINK_LOCAL = "169.254.0.0/16"
+UNKNOWN = (*PRIVATE, UNIQUE_LOCAL)
+"""The ranges of a cluster whose own are not known."""
+
 NEVER = {
     LINK_LOCAL: "the cloud's metadata service and the node's own services",
     "fe80::/10": "the node's own services",
     "fd00:ec2::/32": "the cloud's metadata service",
     "127.0.0.0/8": "the node itself",
     "::1/128": "the node itself",
+    # What closes private IPv4 networks says nothing about these.
+    "::ffff:0:0/96": "IPv4 addresses in IPv6 notation: the cluster's own among them",
+    "64:ff9b::/96": "IPv4 addresses behind NAT64: the cluster's own among them",
 }
 """Address ranges that no rule can open, and their owners."""
 
@@ -198,7 +207,7 @@ class NetworkSettings(Model):
 class ClusterAddresses:
     """The address ranges of a cluster's pods, nodes and services, and its DNS servers."""
 
-    ranges: tuple[str, ...] = PRIVATE
+    ranges: tuple[str, ...] = UNKNOWN
     """Networks of pods, nodes and services; every private range if they are unknown."""
     resolvers: tuple[str, ...] = (NODE_LOCAL_DNS,)
     """DNS servers in addition to CoreDNS' pods."""
@@ -238,7 +247,7 @@ def cluster_reaching(rules: NetworkRules, cluster: ClusterAddresses) -> Iterator
             continue
         for own in cluster.ranges:
             if within(rule.cidr, own):
-                relation = "is inside" if cluster.ranges != PRIVATE else "may be inside"
+                relation = "is inside" if cluster.ranges != UNKNOWN else "may be inside"
                 message = f"{rule.cidr} {relation} the cluster's own {own}, where other tenants' pods are"
                 remedy = "Add `insideCluster: true` and the ports if this is intended; for pods, name their namespace."
                 yield ("egress", index, "cidr"), message, remedy

@@ -141,6 +141,8 @@ def test_no_accepted_rule_opens_metadata_or_the_cluster(egress: list[dict[str, A
         ({"cidr": "160.0.0.0/4"}, "includes 169.254.0.0/16", "internet: true"),
         ({"cidr": "fd00:ec2::254/128"}, "belongs to the cloud's metadata", "remove it"),
         ({"cidr": "fc00::/7"}, "includes fd00:ec2::/32", "Write only the networks"),
+        ({"cidr": "::ffff:10.0.0.0/104"}, "belongs to IPv4 addresses in IPv6 notation", "remove it"),
+        ({"cidr": "64:ff9b::/96"}, "belongs to IPv4 addresses behind NAT64", "remove it"),
         ({"cidr": "203.0.113.7/24"}, "is not a network", "Write 203.0.113.0/24"),
         ({"cidr": "partner.example"}, "is not a network", "203.0.113.7/32"),
         ({"cidr": "10.0.64.0/20", "ports": [5432]}, "is inside the cluster's own 10.0.0.0/16", "insideCluster: true"),
@@ -178,12 +180,11 @@ def test_a_network_around_the_cluster_excludes_the_cluster():
 
 
 def test_without_known_addresses_every_private_network_is_the_clusters():
-    assert addresses(None).ranges == PRIVATE
-    ((path, message, _),) = cluster_reaching(
-        rules(egress=[{"name": "office", "cidr": "192.168.4.0/24"}]), addresses(None)
-    )
-    assert path == ("egress", 0, "cidr")
-    assert "may be inside the cluster's own 192.168.0.0/16" in message
+    assert addresses(None).ranges == (*PRIVATE, "fc00::/7")
+    for cidr, own in (("192.168.4.0/24", "192.168.0.0/16"), ("fd12:3456::/48", "fc00::/7")):
+        ((path, message, _),) = cluster_reaching(rules(egress=[{"name": "office", "cidr": cidr}]), addresses(None))
+        assert path == ("egress", 0, "cidr")
+        assert f"may be inside the cluster's own {own}" in message
 
 
 def test_on_aws_the_cluster_is_its_vpc_and_its_services():
