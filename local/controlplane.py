@@ -41,6 +41,15 @@ PREFIX = "registry/saas-in-eks-local"
 """The API server's prefix in etcd."""
 
 SERVICE_RANGE = "10.96.0.0/16"
+STORAGE_CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
+STORAGE_CLASS = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+    "provisioner": "kubernetes.io/no-provisioner",
+}
+"""The cluster's default class, so that claims need not name one. Nothing makes volumes here: they stay pending."""
+
 START_TIMEOUT = 60.0
 """Seconds until a component has to serve. On an idle machine, all of them together take about 5."""
 
@@ -58,6 +67,8 @@ def up(home: Home, tools: Mapping[str, Path]) -> None:
         if api.get(f"/api/v1/nodes/{node['metadata']['name']}") is None:
             api.create("/api/v1/nodes", node)
     apply_rbac(api, KWOK / "rbac.yaml")
+    if api.get(f"{STORAGE_CLASSES}/{STORAGE_CLASS['metadata']['name']}") is None:
+        api.create(STORAGE_CLASSES, STORAGE_CLASS)
     rest = {
         "kube-controller-manager": _start_controller_manager,
         "kube-scheduler": _start_scheduler,

@@ -104,6 +104,24 @@ def _shown(number: Fraction | None, key: str) -> str:
     return "no limit" if number is None else shown(number, COUNTED[key])
 
 
+def memory_without_limits(tenants: Sequence[Tenant]) -> Iterator[str]:
+    """A warning for each tier whose quota of `limits.memory` is used up before its pods, if they set no limits."""
+    seen: set[tuple[str, int]] = set()
+    for tenant in tenants:
+        pods, quota = tenant.quota.get("pods"), tenant.quota.get("limits.memory")
+        limit = tenant.limits.default.get("memory") or tenant.limits.max.get("memory")
+        if not (pods and quota and limit):
+            continue
+        room = int(amount(quota) // amount(limit))
+        if room < USABLE * amount(pods) and (tenant.tier, room) not in seen:
+            seen.add((tenant.tier, room))
+            yield (
+                f"The quota of {tenant.name} (tier {tenant.tier}) has room for {room} containers that set no limit of "
+                f"memory, and for {amount(pods)} pods: each counts {limit} of limits.memory, {quota}. Lower "
+                "limits.default.memory, or raise limits.memory in quota. Ignore this if its containers set limits."
+            )
+
+
 def wide_roles(tenants: Sequence[Tenant]) -> Iterator[str]:
     """A warning for each role that permits reconcilers more than a product usually needs."""
     for role, permissions in WIDE_ROLES.items():
@@ -131,6 +149,7 @@ def accelerators(aws: AwsSettings | None) -> Iterator[str]:
 def all_warnings(tenants: Sequence[Tenant], aws: AwsSettings | None, today: date) -> Iterator[str]:
     """Every warning about a stack and its tenants."""
     yield from wide_roles(tenants)
+    yield from memory_without_limits(tenants)
     yield from accelerators(aws)
     for text in (overcommitment(tenants, aws), end_of_support(aws, today)):
         if text:

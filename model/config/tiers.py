@@ -59,6 +59,37 @@ GROUPS: Mapping[str, str] = {
 }
 """The API groups of common resources: `count/deployments` without its group counts nothing."""
 
+UNLIMITED_PODS = 1000
+"""The highest number of replicas of a tenant whose quota has no limit of pods."""
+
+REFUSED_ANNOTATION = re.compile(
+    r"-snippets?$|/(mirror-target|mirror-host|mirror-request-body|influxdb-[a-z]+|config-backend|from-to-www-redirect)$"
+    r"|^alb[.]ingress[.]kubernetes[.]io/(group[.]|actions[.]|conditions[.]|load-balancer-name$)"
+    r"|^cert-manager[.]io/(email|ip|uri)-sans$"
+)
+"""Annotations that model/kubernetes/admission/traffic.py refuses whatever the tier lists."""
+
+NGINX = "nginx.ingress.kubernetes.io"
+ANNOTATIONS = (
+    "cert-manager.io/cluster-issuer",
+    "cert-manager.io/issuer",
+    "external-dns.alpha.kubernetes.io/hostname",
+    "external-dns.alpha.kubernetes.io/ttl",
+    f"{NGINX}/backend-protocol",
+    f"{NGINX}/enable-cors",
+    f"{NGINX}/force-ssl-redirect",
+    f"{NGINX}/limit-connections",
+    f"{NGINX}/limit-rps",
+    f"{NGINX}/proxy-body-size",
+    f"{NGINX}/proxy-connect-timeout",
+    f"{NGINX}/proxy-read-timeout",
+    f"{NGINX}/proxy-send-timeout",
+    f"{NGINX}/rewrite-target",
+    f"{NGINX}/ssl-redirect",
+    f"{NGINX}/use-regex",
+)
+"""The default annotations for routing: each concerns a tenant's own host names only, or admission checks its value."""
+
 LIMITED: Mapping[str, Kind] = {"cpu": "cpu", "memory": "bytes", "ephemeral-storage": "bytes"}
 """The resources that a LimitRange limits per container."""
 
@@ -104,6 +135,27 @@ def _priority_class(value: str) -> str:
             f"{value} would rank a tenant's pods above the cluster's own",
             "Create a PriorityClass for tenants and name it.",
         )
+    return value
+
+
+def _class_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", value):
+        raise rule_error(f"{value!r} is not a valid name of a class", "Write the name as `kubectl get` shows it.")
+    return value
+
+
+def _annotation(value: str) -> str:
+    domain, _, name = value.partition("/")
+    label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+    if not re.fullmatch(rf"{label}(\.{label})+", domain) or not re.fullmatch(
+        r"\*|[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", name
+    ):
+        remedy = (
+            "Write DOMAIN/NAME such as nginx.ingress.kubernetes.io/rewrite-target, or DOMAIN/* for all of a domain."
+        )
+        raise rule_error(f"{value!r} is not the key of an annotation", remedy)
+    if REFUSED_ANNOTATION.search(value):
+        raise rule_error(f"{value} is refused to every tenant", "Remove it: it would change other tenants' traffic.")
     return value
 
 
@@ -180,6 +232,8 @@ Quota = Annotated[dict[str, str], BeforeValidator(_amounts(quota_kind)), _AMOUNT
 Amounts = Annotated[dict[str, str], BeforeValidator(_amounts(_limit_kind)), _AMOUNTS]
 ImagePrefix = Annotated[str, AfterValidator(_registry)]
 PriorityClass = Annotated[str, AfterValidator(_priority_class)]
+ClassName = Annotated[str, AfterValidator(_class_name)]
+Annotation = Annotated[str, AfterValidator(_annotation)]
 Host = Annotated[str, AfterValidator(_host)]
 ServiceType = Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"]
 
@@ -187,12 +241,9 @@ ServiceType = Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"]
 class Limits(Model):
     """The LimitRange of a tenant: requests and limits per container."""
 
-    # The default CPU limit equals the maximum: a lower one would refuse containers that request more than it and
-    # deliberately set no limit.
-    default: Amounts = Field(
-        default={"cpu": "2", "memory": "1Gi", "ephemeral-storage": "2Gi"},
-        description="The limit of a container that sets none",
-    )
+    # Without a default, Kubernetes uses the maximum. A lower one would refuse containers that request more than it and
+    # set no limit, as most charts do.
+    default: Amounts = Field(default={}, description="The limit of a container that sets none; without: the maximum")
     default_request: Amounts = Field(
         default={"cpu": "50m", "memory": "64Mi", "ephemeral-storage": "64Mi"},
         alias="defaultRequest",
@@ -213,8 +264,8 @@ class Tier(Model):
             # and a quota of limits would only block rollouts and autoscalers.
             "requests.cpu": "2",
             "requests.memory": "4Gi",
-            # Memory cannot be shared: how far a tenant may exceed its requests.
-            "limits.memory": "16Gi",
+            # A container without a limit counts with limits.max.memory, so there is room for `pods` of them.
+            "limits.memory": "80Gi",
             "pods": "20",
             "requests.storage": "20Gi",
             "persistentvolumeclaims": "5",
@@ -225,10 +276,12 @@ class Tier(Model):
             "services": "20",
             "configmaps": "100",
             "secrets": "100",
+            "replicationcontrollers": "20",
             "count/deployments.apps": "20",
             "count/jobs.batch": "50",
             "count/cronjobs.batch": "20",
             "count/statefulsets.apps": "10",
+            "count/daemonsets.apps": "10",
             "count/ingresses.networking.k8s.io": "20",
             "count/horizontalpodautoscalers.autoscaling": "20",
             "count/poddisruptionbudgets.policy": "20",
@@ -238,7 +291,9 @@ class Tier(Model):
             "count/rolebindings.rbac.authorization.k8s.io": "20",
             # Includes pods that have ended, which `pods` does not count.
             "count/pods": "200",
+            # Include the past revisions that revisionHistoryLimit keeps.
             "count/replicasets.apps": "300",
+            "count/controllerrevisions.apps": "300",
         },
         description="The tenant's ResourceQuota; null removes a limit",
     )
@@ -259,10 +314,33 @@ class Tier(Model):
     priority_classes: list[PriorityClass] = Field(
         default=[], alias="priorityClasses", description="The allowed PriorityClasses of its pods"
     )
+    runtime_classes: list[ClassName] = Field(
+        default=[], alias="runtimeClasses", description="The allowed RuntimeClasses of its pods"
+    )
+    storage_classes: list[ClassName] = Field(
+        default=[],
+        alias="storageClasses",
+        description="The allowed StorageClasses of its claims, the cluster's default one included; empty: any",
+    )
+    annotations: list[Annotation] = Field(
+        default=list(ANNOTATIONS),
+        description="The allowed annotations of its Services, Ingresses, routes and service accounts: DOMAIN/NAME or "
+        "DOMAIN/*; those of tools, such as app.kubernetes.io/…, always are",
+    )
     hosts: list[Host] = Field(
         default=[],
         description=f"The allowed host names of its Ingresses and routes; {TENANT} is replaced by its name",
     )
+
+    @property
+    def max_replicas(self) -> int:
+        """The highest number of replicas of a workload: the quota has room for no more pods at a time."""
+        return int(amount(self.quota.get("pods", str(UNLIMITED_PODS))))
+
+    @property
+    def max_completions(self) -> int:
+        """The highest number of completions of a Job, whose finished pods stay and are counted."""
+        return int(amount(self.quota.get("count/pods", str(UNLIMITED_PODS))))
 
 
 BASIC: Mapping[str, Any] = Tier().model_dump(by_alias=True)
@@ -271,17 +349,19 @@ PREMIUM: Mapping[str, Any] = {
     "quota": {
         "requests.cpu": "8",
         "requests.memory": "16Gi",
-        "limits.memory": "64Gi",
+        "limits.memory": "800Gi",
         "pods": "100",
         "requests.storage": "200Gi",
         "persistentvolumeclaims": "20",
         "services": "50",
         "configmaps": "300",
         "secrets": "300",
+        "replicationcontrollers": "100",
         "count/deployments.apps": "100",
         "count/jobs.batch": "200",
         "count/cronjobs.batch": "50",
         "count/statefulsets.apps": "50",
+        "count/daemonsets.apps": "20",
         "count/ingresses.networking.k8s.io": "50",
         "count/horizontalpodautoscalers.autoscaling": "100",
         "count/poddisruptionbudgets.policy": "100",
@@ -291,8 +371,9 @@ PREMIUM: Mapping[str, Any] = {
         "count/rolebindings.rbac.authorization.k8s.io": "50",
         "count/pods": "1000",
         "count/replicasets.apps": "1500",
+        "count/controllerrevisions.apps": "1500",
     },
-    "limits": {"default": {"cpu": "4"}, "max": {"cpu": "4", "memory": "8Gi", "ephemeral-storage": "20Gi"}},
+    "limits": {"max": {"cpu": "4", "memory": "8Gi", "ephemeral-storage": "20Gi"}},
     "helm": True,
 }
 """The differences of premium from basic: room for several services with more and larger pods, and Helm."""
@@ -327,6 +408,12 @@ def contradictions(tier: Tier) -> Iterator[Contradiction]:
                     f"{what} of {lower} is above {than} of {upper}",
                     f"Lower {what} or raise {than}.",
                 )
+        if limit is None and f"limits.{resource}" in tier.quota:
+            yield (
+                (max_at, ("quota", f"limits.{resource}")),
+                f"quota.limits.{resource} refuses every container that sets no limit of {resource}",
+                f"Write limits.max.{resource}, or `limits.{resource}: null` in quota.",
+            )
     for kind, key in (("LoadBalancer", "services.loadbalancers"), ("NodePort", "services.nodeports")):
         if kind in tier.services and tier.quota.get(key) == "0":
             also = ", and services.nodeports: each port of a LoadBalancer takes one" if kind == "LoadBalancer" else ""

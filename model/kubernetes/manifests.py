@@ -52,7 +52,12 @@ def namespace(tenant: Tenant) -> Manifest:
         f"{PREFIX}services": ",".join(tenant.services),
         f"{PREFIX}registries": ",".join(tenant.registries),
         f"{PREFIX}priority-classes": ",".join(tenant.priority_classes),
+        f"{PREFIX}runtime-classes": ",".join(tenant.runtime_classes),
+        f"{PREFIX}storage-classes": ",".join(tenant.storage_classes),
+        f"{PREFIX}annotations": ",".join(tenant.annotations),
         f"{PREFIX}hosts": ",".join(tenant.hosts),
+        f"{PREFIX}max-replicas": str(tenant.max_replicas),
+        f"{PREFIX}max-completions": str(tenant.max_completions),
         f"{PREFIX}helm": _flag(tenant.helm),
         # If the reconciler's account has the AWS role, the product's pods get it as that account only.
         f"{PREFIX}pods-as-reconciler": _flag(

@@ -138,7 +138,7 @@ class Actor:
             "get": ("GET", single, None),
             "create": ("POST", single if subresource else collection, body or manifest),
             "update": ("PUT", single, body or manifest),
-            "delete": ("DELETE", single, None),
+            "delete": ("DELETE", single, body),
             "deletecollection": ("DELETE", collection, None),
         }.get(verb, ("PATCH", single, body or manifest))
         if verb == "apply":

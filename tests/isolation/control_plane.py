@@ -40,6 +40,15 @@ tiers:
     services: [ClusterIP, NodePort, LoadBalancer, ExternalName]
     registries: [ghcr.io/stefanprodan/, docker.io/library/, registry.k8s.io/]
     priorityClasses: [business-hours]
+    runtimeClasses: [sandboxed]
+    storageClasses: [standard, fast]
+    annotations:
+      - alb.ingress.kubernetes.io/*
+      - cert-manager.io/*
+      - eks.amazonaws.com/role-arn
+      - external-dns.alpha.kubernetes.io/*
+      - nginx.ingress.kubernetes.io/*
+      - service.beta.kubernetes.io/aws-load-balancer-scheme
     podSecurity: privileged
     quota: {services.loadbalancers: 2, services.nodeports: 5}
 tenants:

@@ -30,6 +30,31 @@ TIERS = {
 HELM = ("premium", STRICT, WIDE, CLUSTER_ADMIN)
 
 
+AFFINITY = {
+    "podAntiAffinity": {
+        "preferredDuringSchedulingIgnoredDuringExecution": [
+            {"weight": 100, "podAffinityTerm": {"labelSelector": of.SELECTOR, "topologyKey": "kubernetes.io/hostname"}}
+        ]
+    },
+    "nodeAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [
+                {"matchExpressions": [{"key": "kubernetes.io/arch", "operator": "In", "values": ["amd64", "arm64"]}]}
+            ]
+        },
+        "preferredDuringSchedulingIgnoredDuringExecution": [
+            {"weight": 1, "preference": {"matchExpressions": [{"key": "example.com/ssd", "operator": "Exists"}]}}
+        ],
+    },
+}
+SPREAD = {
+    "maxSkew": 1,
+    "topologyKey": "topology.kubernetes.io/zone",
+    "whenUnsatisfiable": "ScheduleAnyway",
+    "labelSelector": of.SELECTOR,
+}
+
+
 def ordinary(tenant: str) -> Iterator[Manifest]:
     """Objects of a product that the default tier allows."""
     host = f"{tenant}.example.com"
@@ -41,15 +66,31 @@ def ordinary(tenant: str) -> Iterator[Manifest]:
     data = {"metadata": {"name": "data"}, "spec": of.claim(tenant)["spec"]}
     replicated["spec"]["volumeClaimTemplates"] = [data]
     yield replicated
+    # As many as the quota has room for.
+    replicas = {**of.deployment(tenant)["spec"], "replicas": 20}
+    yield of.make("Deployment", tenant, version="apps/v1", name="many", spec={**replicas, "paused": True})
+    yield of.deployment(tenant, affinity=AFFINITY, topologySpreadConstraints=[SPREAD])
     yield of.job(tenant)
+    many = of.job(tenant)
+    many["metadata"]["name"] = "many"
+    yield {**many, "spec": {**many["spec"], "parallelism": 20, "completions": 200, "suspend": True}}
     yield of.cron_job(tenant, volumes=[{"name": "scratch", "emptyDir": {}}])
-    yield of.service(tenant)
+    yield of.service(tenant, metadata={"annotations": {"prometheus.io/scrape": "true", "owner": "shop"}})
     yield of.ingress(tenant, host, tls=[{"hosts": [host], "secretName": "product"}])
-    yield of.ingress(tenant, f"api.{tenant}.example.net", annotations={"cert-manager.io/cluster-issuer": "public"})
+    annotations = {
+        "cert-manager.io/cluster-issuer": "public",
+        "kubernetes.io/ingress.class": "nginx",
+        "meta.helm.sh/release-name": "product",
+        "nginx.ingress.kubernetes.io/proxy-body-size": "8m",
+        "nginx.ingress.kubernetes.io/rewrite-target": "/$2",
+    }
+    yield of.ingress(tenant, f"api.{tenant}.example.net", annotations=annotations)
     if tenant != ADMIN:  # Kubernetes' own role knows nothing of the Gateway API
         yield of.route(tenant, host)
         yield of.route(tenant, f"*.{tenant}.example.net", kind="GRPCRoute")
     yield of.claim(tenant)
+    yield of.claim(tenant, storageClassName="standard")
+    yield of.cron_job(tenant, volumes=[{"name": "d", "ephemeral": {"volumeClaimTemplate": {"spec": data["spec"]}}}])
     yield of.autoscaler(tenant)
     yield of.disruption_budget(tenant)
     yield of.role(tenant)
@@ -77,6 +118,14 @@ def by_tier(tenant: str) -> Iterator[Manifest]:
         )
         yield of.pod(tenant)
     if tenant in (WIDE, ADMIN, CLUSTER_ADMIN):
+        yield of.deployment(tenant, runtimeClassName="sandboxed")
+        yield of.claim(tenant, storageClassName="fast")
+        role = {"annotations": {"eks.amazonaws.com/role-arn": f"arn:aws:iam::111122223333:role/{tenant}"}}
+        yield of.make("ServiceAccount", tenant, metadata=role)
+        internal = {"annotations": {"service.beta.kubernetes.io/aws-load-balancer-scheme": "internal"}}
+        yield of.service(tenant, type="LoadBalancer", metadata=internal)
+        size = {"nginx.ingress.kubernetes.io/client-body-buffer-size": "1M"}
+        yield of.ingress(tenant, f"{tenant}.example.com", annotations=size)
         yield of.service(tenant, type="NodePort")
         yield of.service(tenant, type="LoadBalancer")
         yield of.service(tenant, type="ExternalName", externalName="api.example.com.")
@@ -109,7 +158,10 @@ def listed(*some: Iterator[Manifest]) -> str:
 def test_controllers_work_and_a_deleted_namespace_disappears(cluster: Cluster):
     tenant, administrator = cluster.tenant(LEAVING), cluster.administrator
     tenant.apply(*ordinary(LEAVING))
-    eventually(lambda: ready(cluster, "deployments") == 1 and pods(cluster) >= 2, timeout=30)
+    # More than requests of most charts, and no limit: the LimitRange's default has to be as high.
+    large = of.deployment(LEAVING, container={"resources": {"requests": {"memory": "2Gi", "ephemeral-storage": "5Gi"}}})
+    tenant.apply({**large, "metadata": {**large["metadata"], "name": "large"}})
+    eventually(lambda: ready(cluster, "deployments") == 2 and pods(cluster) >= 3, timeout=30)
 
     tenant.apply(of.deployment(LEAVING, serviceAccountName="product", container={"image": f"{of.IMAGE}-new"}))
     eventually(lambda: f"{of.IMAGE}-new" in images(cluster), timeout=30)

@@ -219,10 +219,13 @@ TWICE: dict[tuple[str, str], Any] = {
         (tier, key): value
         for tier in ("Tier", "Tenant", "Defaults")
         for key, value in (
+            ("annotations", "cert-manager.io/issuer"),
             ("hosts", "shop.example.com"),
             ("priorityClasses", "high"),
             ("registries", "ghcr.io/acme/"),
+            ("runtimeClasses", "gvisor"),
             ("services", "NodePort"),
+            ("storageClasses", "gp3"),
         )
     },
     ("VpcSettings", "endpoints"): "s3",

@@ -72,6 +72,9 @@ def test_the_namespace_carries_what_admission_reads() -> None:
             hosts=["{tenant}.acme.example", "*.{tenant}.acme.example"],
             registries=["ghcr.io/acme/"],
             priorityClasses=["tenants"],
+            runtimeClasses=["gvisor"],
+            storageClasses=["gp3", "standard"],
+            annotations=["cert-manager.io/*", "nginx.ingress.kubernetes.io/rewrite-target"],
             services=["ClusterIP", "ExternalName"],
         )
     )["metadata"]
@@ -79,6 +82,11 @@ def test_the_namespace_carries_what_admission_reads() -> None:
         "saas-in-eks.io/services": "ClusterIP,ExternalName",
         "saas-in-eks.io/registries": "ghcr.io/acme/",
         "saas-in-eks.io/priority-classes": "tenants",
+        "saas-in-eks.io/runtime-classes": "gvisor",
+        "saas-in-eks.io/storage-classes": "gp3,standard",
+        "saas-in-eks.io/annotations": "cert-manager.io/*,nginx.ingress.kubernetes.io/rewrite-target",
+        "saas-in-eks.io/max-replicas": "100",
+        "saas-in-eks.io/max-completions": "1000",
         "saas-in-eks.io/hosts": "t1.acme.example,*.t1.acme.example",
         "saas-in-eks.io/helm": "true",
         "saas-in-eks.io/pods-as-reconciler": "false",
@@ -102,8 +110,8 @@ def test_pod_security_is_restricted_unless_the_entry_widens_it() -> None:
     assert hard["requests.cpu"] == "2"
     assert hard["services.loadbalancers"] == "0"
     (limit,) = manifests.limit_range(tenant)["spec"]["limits"]
-    # A quota refuses containers that say nothing about what it counts: each needs a default.
-    assert {key.partition(".")[2] for key in hard if key.startswith("limits.")} <= limit["default"].keys()
+    # A quota refuses containers that say nothing about what it counts: each needs a default, or else the maximum.
+    assert {key.partition(".")[2] for key in hard if key.startswith("limits.")} <= limit["max"].keys()
     assert {"cpu", "memory"} <= limit["defaultRequest"].keys()
 
 

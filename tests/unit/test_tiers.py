@@ -22,7 +22,10 @@ from model.config.quantities import amount, canonical
 from model.config.tenants import Tenant
 from model.config.tiers import BASIC, PREMIUM, Tier
 from model.config.yaml_lines import parse
+from model.kubernetes.roles import reconciler_roles
 
+OTHERS = ("toolkit.fluxcd.io", "gateway.networking.k8s.io")
+"""Groups of kinds that Kubernetes itself does not have."""
 SOURCE = {"url": "https://github.com/acme/shop", "branch": "main"}
 
 
@@ -131,6 +134,37 @@ def test_precedence_entry_defaults_tier_builtin(
         assert row.rpartition("  ")[2].startswith(wins), path
 
 
+def test_the_default_limit_refuses_nothing_that_the_maximum_allows() -> None:
+    for tenant in load({}, {"tier": "premium"}):
+        assert tenant.limits.default == {}, "Kubernetes uses the maximum"
+        # As many pods as the quota has, each with a container that sets no limit.
+        needed = amount(tenant.quota["pods"]) * amount(tenant.limits.max["memory"])
+        assert amount(tenant.quota["limits.memory"]) == needed
+
+
+def test_the_highest_replicas_are_the_pods_of_the_quota() -> None:
+    basic, own, unlimited = load({}, {"quota": {"pods": "2k"}}, {"quota": {"pods": None, "count/pods": None}})
+    assert (basic.max_replicas, basic.max_completions) == (20, 200)
+    assert (own.max_replicas, own.max_completions) == (2000, 200)
+    assert (unlimited.max_replicas, unlimited.max_completions) == (1000, 1000)
+
+
+def test_every_kind_that_a_reconciler_may_create_is_counted() -> None:
+    (tenant,) = load({})
+    counted = {key.removeprefix("count/") for key in tenant.quota}
+    kinds = {
+        f"{resource}.{group}".rstrip(".")
+        for role in reconciler_roles()
+        for rule in role["rules"]
+        if "create" in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    # Events end by themselves; the API server counts objects of others' kinds only minutes after their definition.
+    uncounted = {"events", "events.events.k8s.io"}
+    assert {kind for kind in kinds if not kind.endswith(OTHERS)} - counted == uncounted
+
+
 def test_null_removes_a_limit_of_the_tier() -> None:
     (tenant,) = load({"quota": {"requests.cpu": None}})
     assert "requests.cpu" not in tenant.quota
@@ -185,8 +219,19 @@ def test_a_host_that_all_tenants_inherit_is_reported_at_its_line() -> None:
         ({"quota": {"pods": True}}, "is not a Kubernetes quantity"),
         ({"quota": {"requests.cpu": "two"}}, "500m for half a CPU"),
         ({"limits": {"max": {"pods": 1}}}, "unknown container limit 'pods'"),
-        ({"limits": {"max": {"cpu": "1"}}}, "limits.default.cpu of 2 is above limits.max.cpu of 1"),
-        ({"quota": {"limits.memory": "2Gi"}}, "quota.requests.memory of 4Gi is above quota.limits.memory of 2Gi"),
+        ({"limits": {"default": {"cpu": "3"}}}, "limits.default.cpu of 3 is above limits.max.cpu of 2"),
+        ({"quota": {"requests.memory": "90Gi"}}, "quota.requests.memory of 90Gi is above quota.limits.memory of 80Gi"),
+        (
+            {"quota": {"limits.memory": "2Gi", "requests.memory": "2Gi"}},
+            "limits.max.memory of 4Gi is above quota.limits.memory of 2Gi",
+        ),
+        ({"limits": {"max": {"memory": None}}}, "quota.limits.memory refuses every container that sets no limit of me"),
+        ({"runtimeClasses": ["gVisor"]}, "'gVisor' is not a valid name of a class"),
+        ({"storageClasses": [""]}, "'' is not a valid name of a class"),
+        ({"annotations": ["rewrite-target"]}, "Write DOMAIN/NAME such as nginx.ingress"),
+        ({"annotations": ["*"]}, "or DOMAIN/* for all of a domain"),
+        ({"annotations": ["nginx.ingress.kubernetes.io/server-snippet"]}, "is refused to every tenant"),
+        ({"annotations": ["a.example.com/b"] * 2}, "annotations[1]"),
         ({"services": ["ClusterIP", "LoadBalancer"]}, "Write `services.loadbalancers: 1` or more"),
         ({"services": ["Headless"]}, "services[0]"),
         ({"registries": ["https://ghcr.io/acme"]}, "Write ghcr.io/acme/."),

@@ -105,3 +105,15 @@ def test_all_warnings_are_printed_together() -> None:
     role, quota, support = warnings.all_warnings(listed, stack(), date(2030, 1, 1))
     assert (role[:14], quota[:20], support[:10]) == ("The role admin", "The tenants' quotas ", "Kubernetes")
     assert list(warnings.all_warnings(with_quotas({}), None, date(2030, 1, 1))) == []
+
+
+def test_a_quota_of_memory_too_small_for_containers_without_limits_is_warned_about() -> None:
+    fits = [
+        *with_quotas({}, {"limits.memory": "60Gi"}, {"limits.memory": None}),
+        *with_quotas({}, tier="premium"),
+    ]
+    assert list(warnings.memory_without_limits(fits)) == []
+    small = with_quotas({"limits.memory": "16Gi"}, {"limits.memory": "16Gi"})
+    (warning,) = warnings.memory_without_limits(small)
+    assert "(tier basic) has room for 4 containers that set no limit of memory, and for 20 pods" in warning
+    assert "each counts 4Gi of limits.memory, 16Gi. Lower limits.default.memory" in warning

@@ -10,16 +10,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from model.config.tiers import UNLIMITED_PODS
 from model.kubernetes.manifests import PREFIX, TENANT_LABEL, Manifest
 
 SERVICES = f"{PREFIX}services"
 REGISTRIES = f"{PREFIX}registries"
 PRIORITY_CLASSES = f"{PREFIX}priority-classes"
+RUNTIME_CLASSES = f"{PREFIX}runtime-classes"
+STORAGE_CLASSES = f"{PREFIX}storage-classes"
+ANNOTATIONS = f"{PREFIX}annotations"
 HOSTS = f"{PREFIX}hosts"
+MAX_REPLICAS = f"{PREFIX}max-replicas"
+MAX_COMPLETIONS = f"{PREFIX}max-completions"
 HELM = f"{PREFIX}helm"
 PODS_AS_RECONCILER = f"{PREFIX}pods-as-reconciler"
-"""Annotations of a tenant's namespace: comma-separated lists, or "true". A missing one allows nothing, except that
-Services may be ClusterIP and images may come from any registry."""
+"""Annotations of a tenant's namespace: comma-separated lists, numbers, or "true". A missing one allows nothing, except
+that Services may be ClusterIP, images may come from any registry, and claims may have any StorageClass."""
 
 SERVICE_ACCOUNT = "system:serviceaccount:"
 
@@ -112,6 +118,11 @@ def listed(annotation: str) -> str:
 def enabled(annotation: str) -> str:
     """CEL: whether an annotation of the namespace is true."""
     return f"namespaceObject.metadata.?annotations[?'{annotation}'].orValue('') == 'true'"
+
+
+def limit(annotation: str) -> str:
+    """CEL: a number in an annotation of the namespace, which a namespace of an earlier release lacks at first."""
+    return f"int(namespaceObject.metadata.?annotations[?'{annotation}'].orValue('{UNLIMITED_PODS}'))"
 
 
 def shown(values: str, otherwise: str = "none") -> str:

@@ -73,6 +73,8 @@ MANAGED = (
         WRITES,
     ),
     Rule("gateway.networking.x-k8s.io", ("*",), WRITES),
+    # Devices of nodes. Pods may use the claims that the platform team makes for them.
+    Rule("resource.k8s.io", ("*",), WRITES),
     # Not every cluster has these controllers; if it does, their kinds are the platform's.
     Rule("networking.k8s.aws", ("*",), WRITES),
     Rule("vpcresources.k8s.aws", ("*",), WRITES),

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from model.kubernetes.admission.policy import HOSTS, SERVICES, Check, Policy, Rule, listed, shown, unless_same
+from model.kubernetes.admission.policy import (
+    ANNOTATIONS,
+    HOSTS,
+    SERVICES,
+    TENANTS_USER,
+    Check,
+    Policy,
+    Rule,
+    listed,
+    shown,
+    unless_same,
+)
 
 GATEWAY = "gateway.networking.k8s.io"
 INGRESSES = Rule("networking.k8s.io", ("ingresses",))
@@ -39,7 +50,7 @@ def _annotations(of: str) -> str:
     return f"dyn({of}).metadata.?annotations.orValue({{}})"
 
 
-ANNOTATIONS = {"annotations": _annotations("object")}
+ANNOTATED = {"annotations": _annotations("object")}
 CHANGES = {"changes": f"{unless_same('spec')} || {_annotations('object')} != {_annotations('oldObject')}"}
 
 NAMED_BY_ANNOTATION = (
@@ -62,13 +73,69 @@ UNNAMED = (
 COPIES = "^[a-z0-9.-]+/(mirror-target|mirror-host|mirror-request-body|influxdb-[a-z]+|config-backend)$"
 """Annotations by which an ingress controller sends requests, or copies of them, to an address of their choice."""
 
+TOOLS = (
+    "app.kubernetes.io",
+    "argocd.argoproj.io",
+    "config.kubernetes.io",
+    "helm.sh",
+    "helm.toolkit.fluxcd.io",
+    "internal.config.kubernetes.io",
+    "kompose.io",
+    "kubectl.kubernetes.io",
+    "kustomize.toolkit.fluxcd.io",
+    "meta.helm.sh",
+    "prometheus.io",
+    "service.kubernetes.io",
+)
+"""Domains of annotations by which no controller routes traffic, makes load balancers or gives rights."""
+UNPRIVILEGED = (
+    "kubernetes.io/change-cause",
+    "kubernetes.io/description",
+    "kubernetes.io/enforce-mountable-secrets",
+    "kubernetes.io/ingress.class",
+    "kubernetes.io/tls-acme",
+)
+"""Annotations of this kind in a domain that some clouds' controllers read, too."""
+
+ALLOWED_ANNOTATIONS = Policy(
+    name="saas-tenant-annotations",
+    promise="A tenant gives the platform's controllers no instructions by annotations but those that its tier allows.",
+    # By their domain: no list of instructions of all controllers would be complete.
+    rules=(INGRESSES, ROUTES, Rule("", ("services", "serviceaccounts"))),
+    conditions={
+        "annotations-change": f"request.operation == 'CREATE' || {_annotations('object')} != "
+        f"{_annotations('oldObject')}",
+        # The platform's controllers write annotations, too.
+        "not-a-controller": f"{TENANTS_USER} || !request.userInfo.username.startsWith('system:')",
+    },
+    variables={
+        **ANNOTATED,
+        "allowed": listed(ANNOTATIONS),
+        "before": f"oldObject == null ? {{}} : {_annotations('oldObject')}",
+        "foreign": "variables.annotations.map(key, key).filter(key, key.contains('/') && "
+        f"!(key.split('/')[0] in {list(TOOLS)!r}) && !(key in {list(UNPRIVILEGED)!r}) && "
+        "!(key in variables.before && variables.before[key] == variables.annotations[key]) && "
+        "!variables.allowed.exists(one, one == key || "
+        "(one.endsWith('/*') && key.startsWith(one.substring(0, one.size() - 1)))))",
+    },
+    checks=(
+        Check(
+            "variables.foreign.size() == 0",
+            "an annotation instructs a controller of the platform. Leave it out, or ask the platform team to add it to "
+            "`annotations` in tenants.yaml.",
+            "'not among the annotations of this tenant: ' + variables.foreign.join(', ') + '. Leave them out, or ask "
+            "the platform team to add them to `annotations` in tenants.yaml.'",
+        ),
+    ),
+)
+
 HOST_NAMES = Policy(
     name="saas-tenant-hosts",
     promise="A tenant answers for its own host names only, and for none that nobody named.",
     rules=(INGRESSES, ROUTES, Rule("", ("services",))),
     conditions=CHANGES,
     variables={
-        **ANNOTATIONS,
+        **ANNOTATED,
         "allowed": listed(HOSTS),
         "named": "request.kind.kind == 'Service' ? [] : "
         "request.kind.kind == 'Ingress' ? dyn(object).spec.?rules.orValue([]).map(rule, rule.?host.orValue('')) : "
@@ -120,13 +187,18 @@ ROUTING = Policy(
     rules=(INGRESSES, ROUTES),
     conditions=CHANGES,
     variables={
-        **ANNOTATIONS,
+        **ANNOTATED,
         "snippets": "variables.annotations.map(key, key).filter(key, key.endsWith('-snippet') || "
         "key.endsWith('-snippets'))",
         "shared": "variables.annotations.map(key, key).filter(key, "
         "key.matches('^alb[.]ingress[.]kubernetes[.]io/(group[.]|actions[.]|conditions[.]|load-balancer-name$)'))",
         "references": "variables.annotations.map(key, key).filter(key, key.matches('-(secret|configmap|headers)$') && "
         "variables.annotations[key].contains('/') && !variables.annotations[key].startsWith(request.namespace + '/'))",
+        # It writes their values, and paths, into the configuration of all.
+        "written": "variables.annotations.map(key, key).filter(key, key.startsWith('nginx.ingress.kubernetes.io/'))"
+        ".map(key, variables.annotations[key]) + (request.kind.kind != 'Ingress' ? [] : "
+        "dyn(object).spec.?rules.orValue([]).map(rule, rule.?http.?paths.orValue([])"
+        ".map(path, path.?path.orValue(''))).flatten())",
         "copies": f"variables.annotations.map(key, key).filter(key, key.matches('{COPIES}'))",
         # The server that authorizes requests, and answers with headers.
         "asked": "variables.annotations.map(key, key).filter(key, key.endsWith('/auth-url'))"
@@ -147,6 +219,11 @@ ROUTING = Policy(
             "snippets are configuration of the whole ingress controller. Use its annotations for what you need.",
             "'snippets are configuration of the whole ingress controller. Leave out: ' + "
             "variables.snippets.join(', ') + '.'",
+        ),
+        Check(
+            r"""variables.written.all(one, !one.matches('[";\'\\r\\n]'))""",
+            "with quotes, semicolons or line breaks, an annotation or a path could add to the configuration of the "
+            "whole ingress controller. Leave them out.",
         ),
         Check(
             "variables.shared.size() == 0",
@@ -187,6 +264,9 @@ ROUTING = Policy(
     ),
 )
 
+MOST_PORTS = 100
+"""The highest number of ports of a Service."""
+
 SERVICE_TYPES = Policy(
     name="saas-tenant-services",
     promise="A tenant's Services are of the types that its tier allows, and take nobody's address.",
@@ -214,6 +294,10 @@ SERVICE_TYPES = Policy(
             "externalIPs take an address from whoever has it. Leave them out and use an Ingress.",
         ),
         Check(
+            f"object.spec.?ports.orValue([]).size() <= {MOST_PORTS}",
+            f"every node has rules for each port of a Service and each of its pods. Leave at most {MOST_PORTS} ports.",
+        ),
+        Check(
             f"variables.type != 'ExternalName' || {outside('variables.host')}",
             "an ExternalName inside the cluster leads the ingress controller to other tenants. Name a host outside.",
             "variables.external + ' is inside the cluster: it would lead the ingress controller to other tenants. "
@@ -229,4 +313,4 @@ SERVICE_TYPES = Policy(
     ),
 )
 
-TRAFFIC = (HOST_NAMES, ROUTING, SERVICE_TYPES)
+TRAFFIC = (ALLOWED_ANNOTATIONS, HOST_NAMES, ROUTING, SERVICE_TYPES)

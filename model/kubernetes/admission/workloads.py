@@ -6,15 +6,20 @@ Templates are refused so that the reconciler reports the error; pods once more, 
 from __future__ import annotations
 
 from model.kubernetes.admission.policy import (
+    MAX_COMPLETIONS,
+    MAX_REPLICAS,
     PODS_AS_RECONCILER,
     PRIORITY_CLASSES,
     REGISTRIES,
+    RUNTIME_CLASSES,
     SERVICE_ACCOUNT,
+    STORAGE_CLASSES,
     TENANTS_USER,
     Check,
     Policy,
     Rule,
     enabled,
+    limit,
     listed,
     shown,
     unless_same,
@@ -87,6 +92,76 @@ IMAGES = Policy(
     ),
 )
 
+
+def _pods_at_a_time(of: str) -> str:
+    """CEL: the number of pods that a controller is to keep running."""
+    return (
+        f"(request.kind.kind == 'HorizontalPodAutoscaler' ? dyn({of}).spec.maxReplicas : "
+        f"request.kind.kind == 'CronJob' ? dyn({of}).spec.jobTemplate.spec.?parallelism.orValue(1) : "
+        f"request.kind.kind == 'Job' ? dyn({of}).spec.?parallelism.orValue(1) : "
+        f"dyn({of}).?spec.?replicas.orValue(0))"
+    )
+
+
+def _completions(of: str) -> str:
+    """CEL: the number of pods that a Job needs altogether."""
+    return (
+        f"(request.kind.kind == 'CronJob' ? dyn({of}).spec.jobTemplate.spec.?completions.orValue(1) : "
+        f"request.kind.kind == 'Job' ? dyn({of}).spec.?completions.orValue(1) : 1)"
+    )
+
+
+REPLICAS = Policy(
+    name="saas-tenant-replicas",
+    promise="No controller works on more pods of a tenant than its quota has room for.",
+    # kube-controller-manager allocates memory for every replica of a StatefulSet before any quota counts its pods.
+    rules=(
+        Rule(
+            "apps",
+            (
+                "deployments",
+                "deployments/scale",
+                "replicasets",
+                "replicasets/scale",
+                "statefulsets",
+                "statefulsets/scale",
+            ),
+        ),
+        Rule("", ("replicationcontrollers", "replicationcontrollers/scale")),
+        Rule("autoscaling", ("horizontalpodautoscalers",)),
+        Rule("batch", ("cronjobs", "jobs")),
+    ),
+    conditions={"spec-changes": unless_same("spec")},
+    variables={
+        "replicas": _pods_at_a_time("object"),
+        "completions": _completions("object"),
+        # An object from before the rule can be scaled down step by step.
+        "replicas_before": f"oldObject == null ? 0 : int({_pods_at_a_time('oldObject')})",
+        "completions_before": f"oldObject == null ? 0 : int({_completions('oldObject')})",
+        "most": limit(MAX_REPLICAS),
+        "most_completions": limit(MAX_COMPLETIONS),
+    },
+    checks=(
+        Check(
+            "variables.replicas <= variables.most || variables.replicas <= variables.replicas_before",
+            "the quota has no room for this many pods at a time. Lower replicas, maxReplicas or parallelism, or ask "
+            "the platform team to raise `pods` below `quota` in tenants.yaml.",
+            "'the quota has room for ' + string(variables.most) + ' pods at a time, not ' + "
+            "string(variables.replicas) + '. Lower replicas, maxReplicas or parallelism, or ask the platform team to "
+            "raise `pods` below `quota` in tenants.yaml.'",
+        ),
+        Check(
+            "variables.completions <= variables.most_completions || "
+            "variables.completions <= variables.completions_before",
+            "the quota has no room for this many pods that have ended. Lower completions, or ask the platform team to "
+            "raise `count/pods` below `quota` in tenants.yaml.",
+            "'the quota has room for ' + string(variables.most_completions) + ' pods that have ended, not ' + "
+            "string(variables.completions) + '. Lower completions, or ask the platform team to raise `count/pods` "
+            "below `quota` in tenants.yaml.'",
+        ),
+    ),
+)
+
 PRIORITY = Policy(
     name="saas-tenant-priority",
     promise="No tenant's pods push others off a node, unless its tier allows the class.",
@@ -146,8 +221,17 @@ NODES = Policy(
             "a privileged container is root on its node. Leave securityContext.privileged out and name the "
             "capabilities that it needs.",
         ),
+        Check(
+            # Pod Security permits it to pods with user namespaces of their own.
+            "variables.level == 'privileged' || "
+            "variables.containers.all(one, one.?securityContext.?procMount.orValue('Default') == 'Default')",
+            "without its masks /proc shows and changes settings of the node's kernel. Leave procMount out.",
+        ),
     ),
 )
+
+MOST_CONSTRAINTS = 100
+"""The highest number of a pod's rules for the scheduler."""
 
 PLACEMENT = Policy(
     name="saas-tenant-placement",
@@ -163,6 +247,17 @@ PLACEMENT = Policy(
         "terms": "variables.affinities.map(one, "
         "one.?requiredDuringSchedulingIgnoredDuringExecution.orValue([]) + "
         "one.?preferredDuringSchedulingIgnoredDuringExecution.orValue([]).map(some, some.podAffinityTerm)).flatten()",
+        "node_affinity": "variables.pod.?affinity.?nodeAffinity.orValue({})",
+        # What holds labels against expressions: (anti-)affinity to pods, spread, affinity to nodes.
+        "selectors": "variables.terms.map(one, one.?labelSelector.orValue({})) + "
+        "variables.pod.?topologySpreadConstraints.orValue([]).map(one, one.?labelSelector.orValue({})) + "
+        "variables.node_affinity.?requiredDuringSchedulingIgnoredDuringExecution.?nodeSelectorTerms.orValue([]) + "
+        "variables.node_affinity.?preferredDuringSchedulingIgnoredDuringExecution.orValue([])"
+        ".map(one, one.preference)",
+        "constraints": "variables.tolerated.size() + variables.selectors.map(one, 1 + "
+        "one.?matchExpressions.orValue([]).size() + one.?matchFields.orValue([]).size()).sum()",
+        "runtime": "variables.pod.?runtimeClassName.orValue('')",
+        "runtimes": listed(RUNTIME_CLASSES),
     },
     checks=(
         Check(
@@ -186,6 +281,25 @@ PLACEMENT = Policy(
             "one.?namespaces.orValue([]).all(some, some == request.namespace))",
             "an affinity to pods of other namespaces keeps them off nodes, or tells where they are. Leave namespaces "
             "and namespaceSelector out.",
+        ),
+        Check(
+            # It compares them with every node, anti-affinities with every new pod of any tenant.
+            f"variables.constraints <= {MOST_CONSTRAINTS}",
+            f"the scheduler works on each of them for all tenants. Leave at most {MOST_CONSTRAINTS} affinities, "
+            "expressions, tolerations and topologySpreadConstraints.",
+        ),
+        Check(
+            "variables.pod.?schedulerName.orValue('default-scheduler') == 'default-scheduler'",
+            "another scheduler may ignore which nodes are meant for tenants. Leave schedulerName out.",
+        ),
+        Check(
+            # Its class may bring tolerations and a nodeSelector.
+            "variables.runtime == '' || variables.runtime in variables.runtimes",
+            "pods of this tenant may not have this RuntimeClass. Leave runtimeClassName out, or ask the platform team "
+            "to add the class to `runtimeClasses` in tenants.yaml.",
+            "'pods of this tenant may not have the RuntimeClass ' + variables.runtime + ' (allowed: ' + "
+            f"{shown('variables.runtimes')} + '). Leave runtimeClassName out, or ask the platform team to add the "
+            "class to `runtimeClasses` in tenants.yaml.'",
         ),
     ),
 )
@@ -268,9 +382,10 @@ VOLUMES = Policy(
         ),
         Check(
             # Kubernetes' controllers create the claims, so the policy for the tenant's claims does not match them.
-            "variables.claims.all(one, one.spec.?volumeName.orValue('') == '' && !has(one.spec.selector))",
-            "a template of claims chooses its volume, which may be another tenant's. Leave out volumeName and "
-            "selector.",
+            "variables.claims.all(one, one.spec.?volumeName.orValue('') == '' && !has(one.spec.selector) && "
+            "!has(one.spec.volumeAttributesClassName))",
+            "a template of claims chooses its volume, which may be another tenant's, or what it costs. Leave out "
+            "volumeName, selector and volumeAttributesClassName.",
         ),
     ),
 )
@@ -290,6 +405,52 @@ CLAIMS = Policy(
         Check(
             "request.operation != 'CREATE' || !has(object.spec.selector)",
             "a claim that selects its volume may get one that was made for another tenant. Leave selector out.",
+        ),
+        Check(
+            "!has(object.spec.volumeAttributesClassName) || (oldObject != null && "
+            "has(oldObject.spec.volumeAttributesClassName) && "
+            "oldObject.spec.volumeAttributesClassName == object.spec.volumeAttributesClassName)",
+            "a VolumeAttributesClass changes what a volume costs. Leave volumeAttributesClassName out, or ask the "
+            "platform team to set it on the claim.",
+        ),
+    ),
+)
+
+BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
+"""The annotation of a claim that still wins over storageClassName."""
+
+STORAGE = Policy(
+    name="saas-tenant-storage-classes",
+    promise="A tenant's volumes are made by a StorageClass that its tier allows.",
+    # Whoever creates the claim: claims from templates come from Kubernetes' controllers.
+    rules=(*TEMPLATES, NEW_PODS, Rule("", ("persistentvolumeclaims",))),
+    conditions={"spec-changes": unless_same("spec")},
+    variables={
+        **POD,
+        "templates": CLAIM_TEMPLATES,
+        "is_claim": "request.kind.kind == 'PersistentVolumeClaim'",
+        "chosen": "(variables.is_claim ? [dyn(object)] : variables.templates)"
+        f".map(one, one.?metadata.?annotations[?'{BETA_CLASS}'].or(one.?spec.?storageClassName))",
+        # The API server has filled in the cluster's default class. A claim still without any takes volumes that have
+        # no class either, as one with an empty class does; a template may leave it out.
+        "classes": "variables.chosen.filter(one, variables.is_claim || one.hasValue()).map(one, one.orValue(''))",
+        "allowed": listed(STORAGE_CLASSES),
+        "foreign": "variables.classes.filter(one, one != '' && variables.allowed.size() > 0 && "
+        "!(one in variables.allowed))",
+    },
+    checks=(
+        Check(
+            "!('' in variables.classes)",
+            "a claim without a StorageClass takes a volume that was made for another tenant. Name a class; leave "
+            "storageClassName out only if the cluster has a default class.",
+        ),
+        Check(
+            "variables.foreign.size() == 0",
+            "claims of this tenant may not have this StorageClass. Use another, or ask the platform team to add it to "
+            "`storageClasses` in tenants.yaml.",
+            "'claims of this tenant may not have the StorageClass ' + variables.foreign.join(', ') + '. Use ' + "
+            "variables.allowed.join(' or ') + ', or ask the platform team to add the class to `storageClasses` in "
+            "tenants.yaml.'",
         ),
     ),
 )
@@ -323,4 +484,35 @@ ENDINGS = Policy(
     ),
 )
 
-WORKLOADS = (IMAGES, PRIORITY, NODES, PLACEMENT, ACCOUNTS, TOKENS, VOLUMES, CLAIMS, ENDINGS)
+DELETIONS = Policy(
+    name="saas-tenant-deletions",
+    promise=ENDINGS.promise,
+    rules=(Rule("", ("pods",), ("DELETE",)), Rule("", ("pods/eviction",), ("CREATE",))),
+    conditions={"tenants-user": TENANTS_USER},
+    variables={
+        "grace": "(request.?subResource.orValue('') == 'eviction' ? dyn(object).?deleteOptions.?gracePeriodSeconds : "
+        "dyn(request).?options.?gracePeriodSeconds).orValue(0)",
+    },
+    checks=(
+        Check(
+            # Once a pod is being deleted, the deletion of its namespace no longer shortens this.
+            f"variables.grace <= {LONGEST_GRACE}",
+            f"the namespace waits for its pods to end. Leave gracePeriodSeconds at {LONGEST_GRACE} or less.",
+        ),
+    ),
+)
+
+WORKLOADS = (
+    IMAGES,
+    REPLICAS,
+    PRIORITY,
+    NODES,
+    PLACEMENT,
+    ACCOUNTS,
+    TOKENS,
+    VOLUMES,
+    CLAIMS,
+    STORAGE,
+    ENDINGS,
+    DELETIONS,
+)

@@ -23,6 +23,8 @@ from tests.isolation.attack import (
 from tests.isolation.attacks.rights import FORCE, NEIGHBOURS_POD, TOKEN_REQUEST, endpoint_slice, network_policy
 from tests.isolation.defences import ADMISSION, ROLE, admission_policy
 
+DEVICE = [{"name": "gpu", "exactly": {"deviceClassName": "gpu.example.com", "allocationMode": "All"}}]
+
 
 def beyond_the_role() -> Iterator[Attack]:
     """Changes that a wider role in its own namespace would permit."""
@@ -72,6 +74,11 @@ def beyond_the_role() -> Iterator[Attack]:
         (
             "says what a StatefulSet's pods were",
             own("ControllerRevision", "mine", "apps/v1", revision=1, data={}),
+            CLUSTER_ADMIN,
+        ),
+        (
+            "claims devices of nodes",
+            own("ResourceClaim", "mine", "resource.k8s.io/v1", spec={"devices": {"requests": DEVICE}}),
             CLUSTER_ADMIN,
         ),
         ("sends requests elsewhere", own("Endpoints", "product", subsets=NEIGHBOURS_POD), CLUSTER_ADMIN),

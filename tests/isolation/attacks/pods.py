@@ -22,6 +22,7 @@ from tests.isolation.attack import (
 )
 from tests.isolation.defences import ADMISSION, LIMITS, POD_SECURITY, QUOTA, ROLE, SPACE, admission_policy
 
+IS_LINUX = {"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]}
 REQUIRED, PREFERRED = (
     "requiredDuringSchedulingIgnoredDuringExecution",
     "preferredDuringSchedulingIgnoredDuringExecution",
@@ -139,6 +140,24 @@ def pods() -> Iterator[Attack]:
             doing = "keeps out of its zone" if "Anti" in kind else "stays near"
             reason = "an affinity to pods of other namespaces"
             yield tries(f"a Deployment {doing} {what}", "placement", reason, affinity={kind: rule})
+    term = {"labelSelector": {"matchExpressions": [{"key": "x", "operator": "Exists"}] * 40}, "topologyKey": "zone"}
+    many = {"podAntiAffinity": {REQUIRED: [term] * 3}}
+    yield tries("a Deployment has the scheduler compare for ever", "placement", "the scheduler works", affinity=many)
+    nodes = {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [{"matchExpressions": [IS_LINUX]}] * 101}}}
+    yield tries("a Deployment has every node compared for ever", "placement", "the scheduler works", affinity=nodes)
+    yield tries("a Deployment chooses its scheduler", "placement", "another scheduler", schedulerName="greedy")
+    reason = "may not have the RuntimeClass on-the-platforms-nodes (allowed: none)"
+    yield tries("a Deployment takes a RuntimeClass", "placement", reason, runtimeClassName="on-the-platforms-nodes")
+    yield tries(
+        "a Deployment takes a RuntimeClass that its tier does not list",
+        "placement",
+        "(allowed: sandboxed)",
+        tenant=WIDE,
+        runtimeClassName="on-the-platforms-nodes",
+    )
+    unmasked = {"securityContext": {"procMount": "Unmasked"}}
+    reason = "without its masks /proc"
+    yield tries("a Deployment sees all of /proc", "nodes", reason, container=unmasked, hostUsers=False)
     yield tries("a Deployment moves to the control plane", "placement", "for the cluster's own", tolerations=control)
 
     yield request(
@@ -174,6 +193,9 @@ def pods() -> Iterator[Attack]:
     template = {"volumeClaimTemplate": {"spec": of.claim(BASIC, selector=selector)["spec"]}}
     volumes = [{"name": "theirs", "ephemeral": template}]
     yield tries("a Deployment's pods select another's volume", "volumes", reason, volumes=volumes)
+    template = {"volumeClaimTemplate": {"spec": of.claim(BASIC, volumeAttributesClassName="costly")["spec"]}}
+    volumes = [{"name": "theirs", "ephemeral": template}]
+    yield tries("a Deployment's pods choose what their volumes cost", "volumes", reason, volumes=volumes)
     yield tries(
         "a claim selects another's volume", "claims", "that selects its volume", build=of.claim, selector=selector
     )
@@ -211,6 +233,96 @@ def pods() -> Iterator[Attack]:
     )
 
 
+HUGE = 2_147_483_647
+"""For each of so many replicas of a StatefulSet, kube-controller-manager allocates memory until it is killed."""
+
+
+def numbers() -> Iterator[Attack]:
+    """Numbers that Kubernetes' controllers turn into work before any quota counts.
+
+    Without the policy each is only tried as a dry run, which stores nothing: no controller has to be restarted.
+    """
+    pods, ended = (
+        "the quota has room for 20 pods at a time, not",
+        "the quota has room for 200 pods that have ended, not",
+    )
+
+    def tries(name: str, reason: str, manifest: Manifest, tenant: str = BASIC, **how: Any) -> Attack:
+        return request(name, (admission_policy("replicas"),), reason, manifest, tenant, **how)
+
+    def of_spec(manifest: Manifest, **fields: Any) -> Manifest:
+        return {**manifest, "spec": {**manifest["spec"], **fields}}
+
+    for build in (of.deployment, of.stateful_set):
+        kind = build(BASIC)["kind"]
+        for count in (21, HUGE):
+            yield tries(f"a {kind} of {count} replicas", f"{pods} {count}", of_spec(build(BASIC), replicas=count))
+    replica_set = of_spec({**of.deployment(CLUSTER_ADMIN), "kind": "ReplicaSet"}, replicas=HUGE)
+    yield tries(f"a ReplicaSet of {HUGE} replicas", pods, replica_set, CLUSTER_ADMIN)
+    controller = of_spec(
+        {**replica_set, "kind": "ReplicationController", "apiVersion": "v1"}, selector={"app": "product"}
+    )
+    yield tries(f"a ReplicationController of {HUGE} replicas", pods, controller, CLUSTER_ADMIN)
+    for manifest in (of.deployment(CLUSTER_ADMIN), of.stateful_set(CLUSTER_ADMIN), replica_set, controller):
+        scaled = of_spec({**manifest, "metadata": {**manifest["metadata"], "name": "scaled"}}, replicas=0)
+        yield tries(
+            f"a {manifest['kind']} is scaled to {HUGE} replicas",
+            pods,
+            scaled,
+            CLUSTER_ADMIN,
+            verb="merge",
+            subresource="scale",
+            body={"spec": {"replicas": HUGE}},
+            given=(scaled,),
+        )
+    autoscaler = of_spec(of.autoscaler(BASIC), maxReplicas=HUGE)
+    yield tries(f"an autoscaler goes up to {HUGE} replicas", pods, autoscaler)
+    older = {**autoscaler, "apiVersion": "autoscaling/v1", "spec": {**autoscaler["spec"], "metrics": None}}
+    del older["spec"]["metrics"]
+    yield tries(f"an autoscaler of version 1 goes up to {HUGE} replicas", pods, older)
+    yield tries(f"a Job runs {HUGE} pods at a time", pods, of_spec(of.job(BASIC), parallelism=HUGE))
+    yield tries(f"a Job ends after {HUGE} pods", ended, of_spec(of.job(BASIC), completions=HUGE))
+    for field, reason in (("parallelism", pods), ("completions", ended)):
+        cron_job = of.cron_job(BASIC)
+        cron_job["spec"]["jobTemplate"]["spec"] |= {field: HUGE}
+        yield tries(f"a CronJob's Jobs have {field} of {HUGE}", reason, cron_job)
+
+
+def storage() -> Iterator[Attack]:
+    """Claims of StorageClasses by which volumes of others are taken."""
+    none, beta = "a claim without a StorageClass takes", "volume.beta.kubernetes.io/storage-class"
+
+    def tries(name: str, reason: str, manifest: Manifest, tenant: str = BASIC) -> Attack:
+        return request(name, (admission_policy("storage-classes"),), reason, manifest, tenant)
+
+    def templates(tenant: str, storage_class: str) -> Iterator[tuple[str, Manifest]]:
+        claim = {"metadata": {"name": "data"}, "spec": {**of.claim(tenant)["spec"], "storageClassName": storage_class}}
+        replicated = of.stateful_set(tenant)
+        replicated["spec"]["volumeClaimTemplates"] = [claim]
+        yield "a StatefulSet's claims", replicated
+        volumes = [{"name": "data", "ephemeral": {"volumeClaimTemplate": {"spec": claim["spec"]}}}]
+        yield "a Deployment's own volumes", of.deployment(tenant, volumes=volumes)
+        if tenant == WIDE:
+            yield "a pod's own volume", of.pod(tenant, volumes=volumes)
+
+    yield tries("a claim has no StorageClass", none, of.claim(BASIC, storageClassName=""))
+    annotated = of.claim(BASIC)
+    annotated["metadata"]["annotations"] = {beta: ""}
+    yield tries("a claim has no StorageClass by the old annotation", none, annotated)
+    for what, manifest in templates(BASIC, ""):
+        yield tries(f"{what} have no StorageClass", none, manifest)
+    reason = "may not have the StorageClass prepared. Use standard or fast"
+    yield tries("a claim has a foreign StorageClass", reason, of.claim(WIDE, storageClassName="prepared"), WIDE)
+    annotated = of.claim(WIDE)
+    annotated["metadata"]["annotations"] = {beta: "prepared"}
+    yield tries("a claim has a foreign StorageClass by the old annotation", reason, annotated, WIDE)
+    for what, manifest in templates(WIDE, "prepared"):
+        yield tries(f"{what}: a foreign StorageClass", reason, manifest, WIDE)
+    claims = (admission_policy("claims"),)
+    costly = of.claim(BASIC, volumeAttributesClassName="costly")
+    yield request("a claim chooses what its volume costs", claims, "changes what a volume costs", costly)
+
+
 def endings() -> Iterator[Attack]:
     """Objects that Kubernetes' own controllers create, and that would block the deletion of the namespace."""
     stuck, reason = {"finalizers": ["example.com/never"]}, "a template's finalizers"
@@ -232,6 +344,25 @@ def endings() -> Iterator[Attack]:
         what = build.__name__.replace("_", " ")
         lasting = build(BASIC, terminationGracePeriodSeconds=10**9)
         yield tries(f"a {what}'s pods take years to end", "the namespace waits for its pods", lasting)
+    slow = of.pod(CLUSTER_ADMIN)
+    slow["metadata"]["name"] = "slow"
+    options = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 10**9}
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": slow["metadata"], "deleteOptions": options}
+    for how, verb, subresource, body in (
+        ("deleted", "delete", "", options),
+        ("evicted", "create", "eviction", eviction),
+    ):
+        yield request(
+            f"a pod takes years to end once it is {how}",
+            (admission_policy("deletions"),),
+            "the namespace waits for its pods",
+            slow,
+            CLUSTER_ADMIN,
+            verb,
+            subresource,
+            body=body,
+            given=(slow,),
+        )
 
 
 def limits() -> Iterator[Attack]:
@@ -266,6 +397,8 @@ def limits() -> Iterator[Attack]:
     privileged = of.pod(ADMIN, container={"securityContext": {"privileged": True}})
     # The policy's own check also covers tiers that are not privileged.
     yield request("a pod is root on its node, at baseline", (POD_SECURITY,), "privileged", privileged, ADMIN)
+    unmasked = of.pod(ADMIN, container={"securityContext": {"procMount": "Unmasked"}}, hostUsers=False)
+    yield request("a pod sees all of /proc, at baseline", (POD_SECURITY,), "procMount", unmasked, ADMIN)
     nodes = (admission_policy("nodes"), POD_SECURITY)
     for what, changes in (
         ("shares the node's network", {"hostNetwork": True}),
@@ -343,6 +476,14 @@ def commits() -> Iterator[Attack]:
         OWN, container={"resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": "1", "memory": "64Mi"}}}
     )
     many["spec"]["replicas"] = 30
+    yield commit(
+        "more replicas than the quota has room for",
+        promise,
+        "the quota has room for 20 pods at a time, not 30",
+        "admission: saas-tenant-replicas",
+        ADMISSION,
+        objects=(many,),
+    )
     away = SPACE
     yield commit(
         "a claim beyond the quota of storage",
@@ -353,11 +494,12 @@ def commits() -> Iterator[Attack]:
         objects=(of.evil(huge),),
     )
     yield commit(
-        "more pods than the quota has",
+        "more pods than the quota has, and no admission policy is there",
         promise,
         "exceeded quota: tenant",
         "ResourceQuota",
-        away,
+        ADMISSION | SPACE,
+        ADMISSION,
         objects=(many,),
         seen_at="event",
         proof=f"/api/v1/namespaces/{OWN}/pods?labelSelector=app%3Dattack&at-least=30",
@@ -389,4 +531,4 @@ def _container(**security: Any) -> dict[str, Any]:
     return {"container": {"securityContext": {"allowPrivilegeEscalation": True, **security}}}
 
 
-ATTACKS = (*images(), *pods(), *endings(), *limits(), *commits())
+ATTACKS = (*images(), *pods(), *numbers(), *storage(), *endings(), *limits(), *commits())

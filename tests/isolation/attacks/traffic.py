@@ -36,33 +36,35 @@ def traffic() -> Iterator[Attack]:
     tls = of.ingress(BASIC, own, tls=[{"hosts": [own, theirs], "secretName": "product"}])
     yield tries("an Ingress brings a certificate for a neighbour's name", "tls.hosts holds a host name", tls)
 
+    # A tier that lists whole domains of annotations: their values are checked all the same.
+    annotating = f"{WIDE}.example.com"
     alias, dns = "nginx.ingress.kubernetes.io/server-alias", "external-dns.alpha.kubernetes.io/hostname"
     certificate = "cert-manager.io/alt-names"
     reason = "holds a host name that is not this tenant's"
     for what, key, value in (
-        ("as an alias", alias, f"{own}, {theirs}"),
-        ("by a regular expression", alias, f"~^neighbour.example.com|.{BASIC}.example.net"),
-        ("above its own, as nginx writes it", alias, f".{BASIC}.example.net"),
+        ("as an alias", alias, f"{annotating}, {theirs}"),
+        ("by a regular expression", alias, f"~^neighbour.example.com|.{WIDE}.example.net"),
+        ("above its own, as nginx writes it", alias, f".{WIDE}.example.net"),
         ("in DNS", dns, theirs),
         ("in its certificate", certificate, theirs),
     ):
-        manifest = of.ingress(BASIC, own, annotations={key: value})
-        yield tries(f"an Ingress takes a neighbour's name {what}", reason, manifest)
-    record = of.service(BASIC, metadata={"annotations": {dns: theirs}})
-    yield tries("a Service takes a neighbour's name in DNS", reason, record)
+        manifest = of.ingress(WIDE, annotating, annotations={key: value})
+        yield tries(f"an Ingress takes a neighbour's name {what}", reason, manifest, tenant=WIDE)
+    record = of.service(WIDE, metadata={"annotations": {dns: theirs}})
+    yield tries("a Service takes a neighbour's name in DNS", reason, record, tenant=WIDE)
 
     for what, key, value in (
         ("a name without or with www", "nginx.ingress.kubernetes.io/from-to-www-redirect", "true"),
         ("an address in its certificate", "cert-manager.io/ip-sans", "10.0.0.10"),
     ):
-        manifest = of.ingress(BASIC, own, annotations={key: value})
-        yield tries(f"an Ingress takes {what}", "claims a name that is in no rule", manifest)
+        manifest = of.ingress(WIDE, annotating, annotations={key: value})
+        yield tries(f"an Ingress takes {what}", "claims a name that is in no rule", manifest, tenant=WIDE)
 
-    def steers(name: str, reason: str, manifest: Manifest) -> Attack:
-        return tries(name, reason, manifest, policy="routing")
+    def steers(name: str, reason: str, manifest: Manifest, tenant: str = BASIC) -> Attack:
+        return tries(name, reason, manifest, policy="routing", tenant=tenant)
 
     for what, key, value, reason in (
-        ("configures nginx for all", "nginx.ingress.kubernetes.io/server-snippet", "return 200;", "snippets are"),
+        ("configures nginx for all", "nginx.ingress.kubernetes.io/server-snippet", "return 200", "snippets are"),
         ("joins a neighbour's load balancer", "alb.ingress.kubernetes.io/group.name", "all", "other tenants' traffic"),
         ("adds conditions", "alb.ingress.kubernetes.io/conditions.x", "[]", "other tenants' traffic"),
         (
@@ -83,19 +85,29 @@ def traffic() -> Iterator[Attack]:
             f"http://product.{NEIGHBOUR}.svc.cluster.local/$request_uri",
             "may be a neighbour: nginx.ingress.kubernetes.io/mirror-target",
         ),
+        (
+            "ends nginx's own directive",
+            "nginx.ingress.kubernetes.io/rewrite-target",
+            "/; } location /all {",
+            "could add to the configuration",
+        ),
         *(
             (f"asks {host} who may come in", "nginx.ingress.kubernetes.io/auth-url", f"{host}/auth", "auth-url leads")
             for host in (
                 f"http://product.{NEIGHBOUR}.svc.cluster.local",
                 f"https://product.{NEIGHBOUR}.svc.cluster.local",
-                f"https://product.{BASIC}.{NEIGHBOUR}.svc",
+                f"https://product.{WIDE}.{NEIGHBOUR}.svc",
                 "http://auth.example.com",
                 "https://10.0.0.10",
                 "https://$arg_host",
             )
         ),
     ):
-        yield steers(f"an Ingress {what}", reason, of.ingress(BASIC, own, annotations={key: value}))
+        yield steers(f"an Ingress {what}", reason, of.ingress(WIDE, annotating, annotations={key: value}), WIDE)
+    ending = of.ingress(BASIC, own)
+    ending["spec"]["rules"][0]["http"]["paths"][0] |= {"path": '/"; return 200', "pathType": "ImplementationSpecific"}
+    yield steers("an Ingress's path ends nginx's own directive", "could add to the configuration", ending)
+    yield from _annotations()
     away = {"name": "product", "namespace": NEIGHBOUR, "port": 80}
     reason = "sends requests to another namespace"
     yield steers("a route leads to a neighbour", reason, of.route(BASIC, own, rules=[{"backendRefs": [away]}]))
@@ -119,6 +131,8 @@ def traffic() -> Iterator[Attack]:
         # The quota would refuse them too.
         name, defences = f"a Service is a {kind} where the tier has none", (admission_policy("services"), QUOTA)
         yield request(name, defences, reason, of.service(BASIC, type=kind))
+    ports = [{"name": f"p{port}", "port": port, "protocol": "TCP"} for port in range(1, 10_001)]
+    yield serves("a Service has ten thousand ports on every node", "every node has rules for each port", ports=ports)
     yield serves("a Service takes somebody's address", "externalIPs take", externalIPs=["10.0.0.10"])
     for host in (
         "product.neighbour.svc.cluster.local.",
@@ -133,6 +147,40 @@ def traffic() -> Iterator[Attack]:
     yield serves(f"a Service leads to {host}", reason, tenant=WIDE, type="ExternalName", externalName=host)
 
 
+def _annotations() -> Iterator[Attack]:
+    """Instructions to controllers that the tenant's tier does not list, whatever controllers there are."""
+    host = f"{BASIC}.example.com"
+    ingress, service = of.ingress(BASIC, host), of.service(BASIC)
+    for key, manifest in (
+        ("nginx.ingress.kubernetes.io/server-alias", ingress),
+        ("nginx.ingress.kubernetes.io/denylist-source-range", ingress),
+        ("haproxy-ingress.github.io/redirect-from", ingress),
+        ("haproxy.org/server-ssl", ingress),
+        ("konghq.com/plugins", ingress),
+        ("traefik.ingress.kubernetes.io/router.middlewares", ingress),
+        ("projectcontour.io/websocket-routes", ingress),
+        ("appgw.ingress.kubernetes.io/override-frontend-port", ingress),
+        ("alb.ingress.kubernetes.io/load-balancer-attributes", ingress),
+        ("external-dns.alpha.kubernetes.io/target", ingress),
+        ("kubernetes.io/ingress.global-static-ip-name", ingress),
+        ("external-dns.alpha.kubernetes.io/controller", of.route(BASIC, host)),
+        ("external-dns.alpha.kubernetes.io/set-identifier", of.route(BASIC, host, kind="GRPCRoute")),
+        ("service.beta.kubernetes.io/aws-load-balancer-attributes", service),
+        ("getambassador.io/config", service),
+        ("networking.istio.io/exportTo", service),
+        ("traefik.ingress.kubernetes.io/service.serverstransport", service),
+        ("eks.amazonaws.com/role-arn", of.make("ServiceAccount", BASIC)),
+        ("iam.gke.io/gcp-service-account", of.make("ServiceAccount", BASIC)),
+        ("azure.workload.identity/client-id", of.make("ServiceAccount", BASIC)),
+    ):
+        kind = manifest["kind"]
+        article = "an" if kind == "Ingress" else "a"
+        instructed = {**manifest, "metadata": {**manifest["metadata"], "annotations": {key: host}}}
+        reason = f"not among the annotations of this tenant: {key}."
+        name = f"{article} {kind} has the annotation {key}"
+        yield request(name, (admission_policy("annotations"),), reason, instructed)
+
+
 def commits() -> Iterator[Attack]:
     """Commits with objects that redirect traffic."""
     promise = "A tenant takes no traffic that is meant for others."
@@ -143,8 +191,8 @@ def commits() -> Iterator[Attack]:
         ("an Ingress takes every host name", "answer for everybody's", "hosts", of.ingress(OWN, None)),
         (
             "an Ingress configures the controller for all",
-            "snippets are configuration",
-            "routing",
+            "denied request: ",  # by two policies; the API server may quote either
+            "annotations",
             of.ingress(OWN, own, annotations=snippet),
         ),
         ("a Service opens a port of every node", "type NodePort", "services", of.service(OWN, type="NodePort")),
