@@ -199,6 +199,47 @@ def images(cluster: Cluster) -> list[str]:
     return [item["spec"]["containers"][0]["image"] for item in _items(cluster, "pods")]
 
 
+CLASS = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "standard"}}
+DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+
+
+def test_a_claim_without_a_class_is_refused_if_the_cluster_has_no_default(cluster: Cluster):
+    """Kubernetes would give it any free volume without a class, such as one that another tenant released."""
+
+    def default(value: str) -> None:
+        metadata = {"name": "standard", "annotations": {DEFAULT_CLASS: value}}
+        assert cluster.administrator.send("merge", {**CLASS, "metadata": metadata}).ok
+
+    def answer() -> str:
+        return cluster.tenant(BASIC).send("create", of.evil(of.claim(BASIC)), dry_run=True).message
+
+    default("false")
+    try:
+        eventually(lambda: "a claim without a StorageClass takes a volume that was made for another" in answer())
+    finally:
+        default("true")
+    eventually(lambda: not answer())
+
+
+def test_the_platform_gives_a_claim_an_existing_volume(cluster: Cluster):
+    volume: Manifest = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": "kept"},
+        "spec": {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "hostPath": {"path": "/kept"},
+            "storageClassName": "standard",
+            "claimRef": {"namespace": "premium", "name": "attack"},
+        },
+    }
+    cluster.administrator.apply(volume)
+    tenant, claim = cluster.tenant("premium"), of.evil(of.claim("premium"))
+    tenant.apply(claim)
+    eventually(lambda: tenant.send("get", claim).body["spec"].get("volumeName") == "kept")
+
+
 def test_the_platform_changes_its_own_and_cluster_wide_objects(cluster: Cluster):
     rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
     label = {"labels": {"saas-in-eks.io/owner": "platform"}}

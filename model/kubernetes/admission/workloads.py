@@ -131,7 +131,12 @@ REPLICAS = Policy(
         Rule("autoscaling", ("horizontalpodautoscalers",)),
         Rule("batch", ("cronjobs", "jobs")),
     ),
-    conditions={"spec-changes": unless_same("spec")},
+    conditions={
+        "spec-changes": unless_same("spec"),
+        # In the middle of a rollout, one of a Deployment's ReplicaSets may have a few more than the Deployment.
+        "not-of-a-deployment": f"!(request.kind.kind == 'ReplicaSet' && request.userInfo.username in "
+        f"['{SERVICE_ACCOUNT}kube-system:deployment-controller', 'system:kube-controller-manager'])",
+    },
     variables={
         "replicas": _pods_at_a_time("object"),
         "completions": _completions("object"),
