@@ -30,7 +30,8 @@ def render() -> str:
     definitions["Tenant"]["properties"]["name"]["pattern"] = TENANT_PATTERN
     for kind in ("Tenant", "Defaults", "Tier"):
         properties: dict[str, Any] = definitions[kind]["properties"]
-        properties["interval"]["pattern"] = DURATION
+        for key in ("interval", "retryInterval", "timeout"):
+            properties[key]["pattern"] = DURATION
         properties["quota"]["propertyNames"] = {"anyOf": [{"enum": list(QUOTA)}, {"pattern": QUOTA_PATTERN}]}
         for name, field in Tier.model_fields.items():
             # These defaults are the tier basic's; other tiers have others.

@@ -26,6 +26,8 @@ TENANT = "{tenant}"
 DURATION = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 LONGEST_INTERVAL = 8760 * SECONDS["h"]
+TIMEOUT = "1m0s"
+SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 30 * SECONDS["s"], 10 * SECONDS["m"]
 
 QUOTA: Mapping[str, Kind] = {
     "requests.cpu": "cpu",
@@ -94,16 +96,27 @@ LIMITED: Mapping[str, Kind] = {"cpu": "cpu", "memory": "bytes", "ephemeral-stora
 """The resources that a LimitRange limits per container."""
 
 
+def seconds(duration: str) -> float:
+    """The seconds of a Go duration. Raises rule_error for another text."""
+    if not re.fullmatch(DURATION, duration):
+        raise rule_error(f"{duration!r} is not a duration", "Write it as Go does: 30s, 1m0s, 1h.")
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)", duration)
+    return sum(float(number) * SECONDS[unit] for number, unit in parts)
+
+
 def _interval(value: str) -> str:
-    if not re.fullmatch(DURATION, value):
-        raise rule_error(f"{value!r} is not a duration", "Write it as Go does: 30s, 1m0s, 1h.")
-    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)", value)
-    seconds = sum(float(number) * SECONDS[unit] for number, unit in parts)
-    if seconds < 1:
+    if seconds(value) < 1:
         raise rule_error(f"{value!r} would reconcile without a pause", "Write at least 1s; 1m0s is usual.")
-    if seconds > LONGEST_INTERVAL:
+    if seconds(value) > LONGEST_INTERVAL:
         # Beyond 2562047h Go cannot count: source-controller then lists no GitRepository at all, of any tenant.
         raise rule_error(f"{value!r} is longer than a year", "Write at most 8760h; 1m0s is usual.")
+    return value
+
+
+def _timeout(value: str) -> str:
+    if not SHORTEST_TIMEOUT <= seconds(value) <= LONGEST_TIMEOUT:
+        # Flux raises shorter ones to 30 s. A long one holds a worker that other tenants wait for.
+        raise rule_error(f"{value!r} is not between 30s and 10m", f"Write a duration in between; {TIMEOUT} is usual.")
     return value
 
 
@@ -219,6 +232,14 @@ _AMOUNTS = WithJsonSchema({"type": "object", "additionalProperties": {"type": ["
 Interval = Annotated[
     str, AfterValidator(_interval), Field(description="How often Flux reconciles, as a Go duration such as 1m0s")
 ]
+RetryInterval = Annotated[
+    str,
+    AfterValidator(_interval),
+    Field(alias="retryInterval", description="How soon Flux tries again after a failure; at most the interval"),
+]
+Timeout = Annotated[
+    str, AfterValidator(_timeout), Field(description="How long Flux works on a revision before it gives up: 30s to 10m")
+]
 Role = Annotated[
     str,
     AfterValidator(_role),
@@ -307,6 +328,8 @@ class Tier(Model):
     network: NetworkRules = NetworkRules()
     identity: IdentityKind = "group"
     interval: Interval = "1m0s"
+    retry_interval: RetryInterval = "1m0s"
+    timeout: Timeout = TIMEOUT
     prune: bool = Field(default=True, description="Whether Flux deletes objects that were removed from the repository")
     helm: bool = Field(default=False, description="Whether it may use HelmReleases and chart sources")
     services: list[ServiceType] = Field(default=["ClusterIP"], description="The allowed types of its Services")
@@ -414,6 +437,9 @@ def contradictions(tier: Tier) -> Iterator[Contradiction]:
                 f"quota.limits.{resource} refuses every container that sets no limit of {resource}",
                 f"Write limits.max.{resource}, or `limits.{resource}: null` in quota.",
             )
+    if seconds(tier.timeout) > max(seconds(tier.interval), seconds(TIMEOUT)):
+        message = f"timeout of {tier.timeout} is above interval of {tier.interval}"
+        yield (("timeout",), ("interval",)), message, "Lower timeout or raise interval."
     for kind, key in (("LoadBalancer", "services.loadbalancers"), ("NodePort", "services.nodeports")):
         if kind in tier.services and tier.quota.get(key) == "0":
             also = ", and services.nodeports: each port of a LoadBalancer takes one" if kind == "LoadBalancer" else ""

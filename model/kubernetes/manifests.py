@@ -13,7 +13,7 @@ import yaml
 from model.config.mirrors import Location
 from model.config.names import FLUX_NAMESPACE, cluster_path
 from model.config.tenants import Tenant
-from model.config.tiers import HELM_ROLE, RECONCILER_ROLE
+from model.config.tiers import HELM_ROLE, RECONCILER_ROLE, seconds
 
 Manifest = dict[str, Any]
 
@@ -164,9 +164,12 @@ def kustomization(tenant: Tenant) -> Manifest:
             "interval": tenant.interval,
             "path": tenant.source.path,
             "prune": tenant.prune,
+            # By default, Flux would wait for the next interval, and let a revision hold a worker as long.
+            "retryInterval": min(tenant.retry_interval, tenant.interval, key=seconds),
             "serviceAccountName": tenant.name,
             "sourceRef": {"kind": "GitRepository", "name": tenant.name},
             "targetNamespace": tenant.name,
+            "timeout": tenant.timeout,
         },
     }
 
@@ -210,8 +213,10 @@ def sync_kustomization(cluster: str) -> Manifest:
             "interval": "10m0s",
             "path": cluster_path(cluster),
             "prune": True,
+            "retryInterval": "1m0s",
             "serviceAccountName": "kustomize-controller",
             "sourceRef": {"kind": "GitRepository", "name": FLUX_NAMESPACE},
+            "timeout": "5m0s",
         },
     }
 

@@ -99,7 +99,11 @@ def test_an_interval_from_a_second_to_a_year_is_accepted(text: str) -> None:
 
 
 DURATIONS = {
-    **{(model, "interval"): "3000000h" for model in ("Tier", "Tenant", "Defaults")},
+    **{
+        (model, key): "3000000h"
+        for model in ("Tier", "Tenant", "Defaults")
+        for key in ("interval", "retryInterval", "timeout")
+    },
     ("VpcSettings", "flowLogDays"): 10**12,
     ("ClusterSettings", "logDays"): 10**12,
     ("RegistrySettings", "untaggedDays"): 10**12,

@@ -49,6 +49,8 @@ def test_a_tenant_is_what_the_article_creates_by_hand() -> None:
     article = golden("tenant-public.yaml")
     # The article's role is not the default: its binding names it, so that another role can be another binding.
     article[2]["metadata"]["name"] += "-cluster-admin"
+    # Without these, Flux tries again after the next interval only, and may work on a revision as long.
+    article[4]["spec"] |= {"retryInterval": "1m0s", "timeout": "1m0s"}
     made = [
         manifests.namespace(tenant),
         manifests.service_account(tenant),
@@ -128,6 +130,15 @@ def test_the_platforms_objects_are_labelled() -> None:
         manifests.owned({"kind": "Any", "metadata": {"name": "any", "namespace": "t1"}}, tenant),
     ):
         assert made["metadata"]["labels"] == {"toolkit.fluxcd.io/tenant": "t1", "saas-in-eks.io/owner": "platform"}
+
+
+@pytest.mark.parametrize(
+    ("given", "retry"),
+    [({"interval": "1h"}, "1m0s"), ({"interval": "10s"}, "10s"), ({"interval": "1h", "retryInterval": "5m"}, "5m")],
+)
+def test_a_failure_is_retried_within_minutes_whatever_the_interval(given: dict[str, str], retry: str) -> None:
+    spec = manifests.kustomization(tenant_of(**given))["spec"]
+    assert (spec["retryInterval"], spec["timeout"]) == (retry, "1m0s")
 
 
 def test_the_sync_is_what_bootstrap_commits() -> None:
