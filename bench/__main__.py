@@ -13,6 +13,7 @@ from rich.table import Table
 
 from bench.engine import Measured, measure, seconds
 from local.home import PROJECT
+from local.pulumi import SHOWN_LINES, PulumiError
 from tests.platform import running_platform
 
 RUNS = 3
@@ -30,9 +31,23 @@ def main() -> None:
         for on in running_platform(Path(place)):
             for count in counts:
                 progress.print(f"{count} tenants: the program alone")
-                alone = _alone(count, on.home.kubeconfig)
-                found = measure(on, count, Path(place), lambda what, n=count: progress.print(f"{n} tenants: {what}"))
+                try:
+                    alone = _alone(count, on.home.kubeconfig)
+                    found = measure(
+                        on, count, Path(place), lambda what, n=count: progress.print(f"{n} tenants: {what}")
+                    )
+                except (AssertionError, subprocess.CalledProcessError, PulumiError) as error:
+                    sys.exit(_failure(error))
                 _show(console, found, alone)
+
+
+def _failure(error: Exception) -> str:
+    """The end of what a failed command printed; all of it is kept in a file, because the platform's folder is not."""
+    output = f"{error}\n{error.stderr}" if isinstance(error, subprocess.CalledProcessError) else str(error)
+    log = PROJECT / ".local" / "bench-error.log"
+    log.parent.mkdir(exist_ok=True)
+    log.write_text(output)
+    return "\n".join(["error: a command failed:", *output.splitlines()[-SHOWN_LINES:], f"The whole output is in {log}"])
 
 
 def _count(word: str) -> int:

@@ -18,7 +18,7 @@ from local import processes, status
 from local.agent import programs
 from model.config import mirrors
 from standins.github.store import Store
-from tests.platform import PUBLIC, Platform, Stack, eventually
+from tests.platform import PUBLIC, CommandError, Platform, Stack, eventually
 
 READY_SECONDS = 1800.0
 
@@ -115,7 +115,7 @@ def _push(on: Platform, names: Sequence[str], asked: Sequence[str], folder: Path
     def git(*arguments: str, within: Path = clone) -> str:
         done = on.git(*arguments, folder=within)
         if done.returncode:
-            raise RuntimeError(f"git {' '.join(arguments)}: {done.stderr}")
+            raise CommandError(f"git {' '.join(arguments)}: {done.stderr}")
         return done.stdout.strip()
 
     git("clone", on.repository(PUBLIC_REPOSITORY), str(clone), within=folder)

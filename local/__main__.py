@@ -7,8 +7,9 @@ import subprocess
 import sys
 
 from rich.console import Console
+from rich.text import Text
 
-from local import platform, processes, pulumi, rehearsal, status, toolchain
+from local import aws, platform, processes, pulumi, rehearsal, status, toolchain
 from local.home import Home
 from local.kubeapi import ApiError
 
@@ -17,6 +18,7 @@ KNOWN_ERRORS = (
     processes.ProcessError,
     pulumi.PulumiError,
     rehearsal.RehearsalError,
+    aws.AwsError,
     ApiError,
 )
 """Errors whose message says what to do."""
@@ -49,7 +51,8 @@ def main() -> int:
                 platform.stop(home)
                 console.print("The platform is stopped; `make up` brings it back with its data.")
     except KNOWN_ERRORS as error:
-        console.print(f"[red]error:[/] {error}", highlight=False)
+        # Not as markup, in which the output of a command could end tags that nothing began.
+        console.print(Text.assemble(("error:", "red"), f" {error}"))
         return 1
     return 0
 

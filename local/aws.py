@@ -10,7 +10,9 @@ from typing import Any
 from local import processes
 from local.home import Home
 from local.pulumi import script
-from standins.aws.session import Session
+from standins.aws.session import AwsError, Session
+
+__all__ = ["ACCOUNT", "AwsError", "environment", "leftovers", "session", "start", "stop"]
 
 ACCOUNT = "123456789012"
 """The only account of the emulator."""

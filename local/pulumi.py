@@ -40,6 +40,10 @@ EPHEMERAL_STATE = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "tr
 that is killed loses it."""
 
 
+SHOWN_LINES = 30
+"""How much of the output of a failed command its error shows."""
+
+
 class PulumiError(Exception):
     """A `pulumi` command failed or can't be run; the message says what to do."""
 
@@ -171,12 +175,22 @@ def run(
         stderr=None if stream else subprocess.PIPE,
     )
     if check and result.returncode != 0:
-        said = "" if stream else f":\n{result.stdout}{result.stderr}"
+        said = "" if stream else f":\n{_last_lines(home, f'{result.stdout}{result.stderr}')}"
         raise PulumiError(
             f"`pulumi {shlex.join(args)}` failed with exit code {result.returncode}{said}\n"
             f"To look into it: `source {home.env}`, then run the same command by hand"
         )
     return result
+
+
+def _last_lines(home: Home, output: str) -> str:
+    """The end of a command's output, which is kept in a file if it is longer."""
+    lines = output.rstrip().splitlines()
+    if len(lines) <= SHOWN_LINES:
+        return "\n".join(lines)
+    log = home.logs / "pulumi.log"
+    log.write_text(output)
+    return "\n".join(["…", *lines[-SHOWN_LINES:], f"The whole output is in {log}"])
 
 
 def ensure_stack(home: Home, stack: str = "local", *, cwd: Path = PROJECT) -> None:

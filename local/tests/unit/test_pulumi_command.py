@@ -9,11 +9,15 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from bench import __main__ as benchmark
+from local import __main__ as command
 from local import pulumi
 from local.home import Home
+from tests.platform import CommandError
 
 
 @pytest.fixture
@@ -116,3 +120,47 @@ def test_a_failing_command_says_how_to_look_into_it(home: Home, locked: tuple[Pa
     (home.bin / "pulumi").resolve().write_text("#!/bin/sh\necho why >&2\nexit 3\n")
     with pytest.raises(pulumi.PulumiError, match=r"(?s)exit code 3.*why.*source"):
         pulumi.run(home, ["up"], cwd=project, stream=False)
+
+
+def test_a_failed_command_ends_in_its_last_lines_without_a_traceback(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = home.bin / "pulumi"
+    # What a rich console would take for markup.
+    program.write_text("#!/bin/sh\nseq 100\necho 'error: [/spec/x] urn [bold]'\nexit 255\n")
+    program.chmod(0o755)
+
+    def fail(*_: object) -> None:
+        pulumi.run(home, ["up"], cwd=home.path, stream=False)
+
+    monkeypatch.setattr(command.rehearsal, "rehearse", fail)
+    monkeypatch.setattr("sys.argv", ["local", "rehearse"])
+    monkeypatch.setattr(Home, "default", lambda: home)
+    assert command.main() == 1
+    said = capsys.readouterr().out
+    assert "error: `pulumi up` failed with exit code 255" in said
+    assert "\nerror: [/spec/x] urn [bold]\n" in said
+    assert "\n50\n" not in said
+    assert f"The whole output is in {home.logs / 'pulumi.log'}" in said.replace("\n", " ").replace("  ", " ")
+    assert (home.logs / "pulumi.log").read_text().startswith("1\n2\n")
+
+
+def test_a_failed_benchmark_ends_in_its_last_lines_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise CommandError("pulumi up:\n" + "\n".join(map(str, range(100))))
+
+    monkeypatch.setattr(
+        benchmark, "running_platform", lambda _: iter([SimpleNamespace(home=SimpleNamespace(kubeconfig=""))])
+    )
+    monkeypatch.setattr(benchmark, "_alone", fail)
+    monkeypatch.setattr(benchmark, "PROJECT", tmp_path)
+    monkeypatch.setattr("sys.argv", ["bench", "1"])
+    with pytest.raises(SystemExit) as ended:
+        benchmark.main()
+    said = str(ended.value.code).splitlines()
+    log = tmp_path / ".local" / "bench-error.log"
+    assert said[0] == "error: a command failed:"
+    assert said[-2:] == ["99", f"The whole output is in {log}"]
+    assert log.read_text().startswith("pulumi up:\n0\n")
