@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from components.earlier import earlier_outputs
+from model.config.errors import InvalidConfigError, Problem
 from model.config.stack import Settings
 
 
@@ -46,10 +48,17 @@ class AwsContext:
 
 
 def create_aws_context(settings: Settings) -> AwsContext | None:
-    """The AWS provider, limited to one region of one account; None for a stack that has nothing on AWS."""
+    """The AWS provider, limited to one region of one account; None for a stack that has nothing on AWS.
+
+    Region and account are in the provider only. The engine would take resources of another region for these, so a
+    change is refused: the stack's outputs tell what the last update used.
+    """
     if settings.aws is None:
         return None
     project, stack = pulumi.get_project(), pulumi.get_stack()
+    location = {"account": settings.aws.account, "region": settings.aws.region}
+    _refuse_to_move(location)
+    pulumi.export("aws", location)
     # Cost Explorer groups by these tags, and by `tenant`, once they are activated as cost allocation tags.
     tags = {"Project": project, "Stack": stack, "ManagedBy": "pulumi"}
     return AwsContext(
@@ -65,3 +74,21 @@ def create_aws_context(settings: Settings) -> AwsContext | None:
         tags=tags,
         protected=settings.aws.protection,
     )
+
+
+def _refuse_to_move(location: Mapping[str, str]) -> None:
+    """Raise pulumi.RunError if the last update used another region or account."""
+    earlier = {**location, **earlier_outputs().get("aws", {})}
+    problems = [
+        Problem(
+            f"Pulumi.{pulumi.get_stack()}.yaml",
+            0,
+            f"aws.{key}",
+            f"{value} is not the {key} of the stack's resources, which cannot move",
+            f"Write {earlier[key]} again. For {value}, create another stack, or destroy this one first.",
+        )
+        for key, value in location.items()
+        if earlier[key] != value
+    ]
+    if problems:
+        raise pulumi.RunError(str(InvalidConfigError(problems)))

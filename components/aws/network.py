@@ -10,7 +10,15 @@ import pulumi_aws as aws
 
 from components.aws.context import AwsContext
 from components.aws.kms import EncryptionKey, EncryptionKeyArgs
-from model.config.aws import GATEWAY_ENDPOINTS, ExistingVpcSettings, VpcSettings, private_subnet, public_subnet
+from model.config.aws import (
+    GATEWAY_ENDPOINTS,
+    ExistingVpcSettings,
+    VpcSettings,
+    private_subnet,
+    public_subnet,
+    zone_problem,
+)
+from model.config.errors import InvalidConfigError, Problem
 from model.config.stack import Settings
 from model.iam.documents import allow, document, logs_use_key, service_trust
 
@@ -364,6 +372,16 @@ def _check_usable(
                 pulumi.log.warn(f"{subnet_id} lacks the tag {tag}=1: load balancers will not find it. Add the tag.")
 
 
+def _refuse_missing_zones(settings: VpcSettings, context: AwsContext) -> None:
+    """Raise pulumi.RunError for zones that the account does not have in the region, before anything is created."""
+    found = aws.get_availability_zones(opts=pulumi.InvokeOptions(provider=context.provider))
+    zones = dict(zip(found.names, found.zone_ids, strict=True))
+    if problem := zone_problem(context.region, settings.zones, zones):
+        raise pulumi.RunError(
+            str(InvalidConfigError([Problem(f"Pulumi.{pulumi.get_stack()}.yaml", 0, "aws.network.zones", *problem)]))
+        )
+
+
 def create_network(settings: Settings, context: AwsContext | None) -> VpcNetwork | None:
     """The network of the stack's cluster; None where the cluster exists already and has its own."""
     if settings.aws is None or context is None or settings.aws.cluster.adopt:
@@ -371,4 +389,5 @@ def create_network(settings: Settings, context: AwsContext | None) -> VpcNetwork
     network = settings.aws.network
     if network.existing:
         return ExistingNetwork(settings.cluster, ExistingNetworkArgs(context=context, settings=network.existing))
+    _refuse_missing_zones(network, context)
     return Network(settings.cluster, NetworkArgs(context=context, settings=network, cluster_name=settings.cluster))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
@@ -66,6 +66,9 @@ ADDONS = ("vpc-cni", "coredns", "kube-proxy", "eks-pod-identity-agent", "metrics
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 """All log types of an EKS control plane."""
+
+ZONES_WITHOUT_EKS = frozenset({"use1-az3", "usw1-az2", "cac1-az3"})
+"""IDs of the zones in which EKS creates no control plane (EKS user guide, "VPC and subnet requirements")."""
 
 REQUIRED_ADDONS = ("vpc-cni", "coredns", "kube-proxy", "eks-pod-identity-agent")
 """Add-ons that a cluster with its own nodes needs; they are built into Auto Mode."""
@@ -583,3 +586,20 @@ def is_arm(instance_type: str) -> bool:
     # A g after the generation's number: m7g, c8gn, t4g. The first generation was a1.
     family = instance_type.split(".")[0]
     return family == "a1" or re.fullmatch(r"[a-z]+\d+g[a-z]*", family) is not None
+
+
+def zone_problem(region: str, zones: Sequence[str], found: Mapping[str, str]) -> tuple[str, str] | None:
+    """Message and remedy for zones that the region lacks, or where EKS does not run.
+
+    `found` are the IDs of the account's zones by their names. A letter is another zone in each account.
+    """
+    usable = [
+        zone for zone in ZONES if f"{region}{zone}" in found and found[f"{region}{zone}"] not in ZONES_WITHOUT_EKS
+    ]
+    if not (wrong := [zone for zone in zones if zone not in usable]):
+        return None
+    names = ", ".join(f"{region}{zone}" for zone in wrong)
+    return (
+        f"the account has no {names}, or EKS does not run there",
+        f"Write `zones: [{', '.join(usable[:3])}]`" + (f", or others of {', '.join(usable)}." if usable[3:] else "."),
+    )

@@ -36,12 +36,24 @@ def _region(aws: Session, arguments: Values) -> Values:
     return {"id": name, "name": name, "region": name, "endpoint": found["Endpoint"], "description": name}
 
 
+def _availability_zones(aws: Session, arguments: Values) -> Values:
+    found = aws.call("ec2", "describe_availability_zones")["AvailabilityZones"]
+    return {
+        "id": aws.region,
+        "region": aws.region,
+        "names": [zone["ZoneName"] for zone in found],
+        "zoneIds": [zone["ZoneId"] for zone in found],
+        "groupNames": sorted({zone.get("GroupName", aws.region) for zone in found}),
+    }
+
+
 _MODULES = (ec2, security_groups, launch_template, kms, logs, iam, eks, ecr, cognito)
 KINDS: tuple[type[AwsKind], ...] = tuple(kind for module in _MODULES for kind in module.KINDS)
 
 _BY_ID = {"id": Property(required=True)}
 FUNCTIONS: Mapping[str, AwsFunction] = {
     "aws:index/getCallerIdentity:getCallerIdentity": AwsFunction({}, _caller_identity),
+    "aws:index/getAvailabilityZones:getAvailabilityZones": AwsFunction({}, _availability_zones),
     "aws:index/getPartition:getPartition": AwsFunction({}, _partition),
     "aws:index/getRegion:getRegion": AwsFunction({}, _region),
     "aws:ec2/getVpc:getVpc": AwsFunction(_BY_ID, ec2.get_vpc),

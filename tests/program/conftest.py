@@ -103,7 +103,7 @@ def run(
     The same arguments give the same recording, without another run. A test that replaces something in the program, or
     reads its log, runs it anew.
     """
-    anew = {"monkeypatch", "caplog", "capsys", "capfd"} & set(request.fixturenames)
+    fresh = {"monkeypatch", "caplog", "capsys", "capfd"} & set(request.fixturenames)
 
     def call(
         tenants: str = TENANTS,
@@ -115,18 +115,26 @@ def run(
         kubeconfig: str = modern_cluster,
         files: dict[str, str] | None = None,
         answers: dict[str, Any] | None = None,
+        earlier: dict[str, Any] | None = None,
     ) -> Recording:
         key = repr((tenants, config, preview, github, stack_name, kubeconfig, files))
-        if key in recordings and answers is None and not anew:
+        anew = fresh or answers is not None or earlier is not None
+        if key in recordings and not anew:
             return recordings[key]
         folder = recorder.project(tmp_path, tenants, manifest, kubeconfig)
         for name, content in (files or {}).items():
             (folder / name).write_text(content)
         given = {"kubeconfig": str(folder / "kubeconfig"), **CONFIG, **(config or {})}
         recording = recorder.run(
-            folder, config=given, preview=preview, github=github, stack_name=stack_name, answers=answers
+            folder,
+            config=given,
+            preview=preview,
+            github=github,
+            stack_name=stack_name,
+            answers=answers,
+            earlier=earlier,
         )
-        if answers is None and not anew:
+        if not anew:
             recordings[key] = recording
         return recording
 

@@ -82,13 +82,23 @@ class FakeProviders(mocks.Mocks):
 
     monitor: Monitor
 
-    def __init__(self, github: Github, preview: bool, answers: Mapping[str, Any] | None = None) -> None:
-        self.github, self.preview, self.answers = github, preview, answers or {}
+    def __init__(
+        self,
+        github: Github,
+        preview: bool,
+        answers: Mapping[str, Any] | None = None,
+        earlier: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.github, self.preview, self.answers, self.earlier = github, preview, answers or {}, earlier or {}
 
     def call(self, args: mocks.MockCallArgs) -> Any:
         if args.token in self.answers:
             answer = self.answers[args.token]
             return answer(args.args) if callable(answer) else answer
+        if args.token == "pulumi:pulumi:readStackOutputs":
+            return {"name": args.args["name"], "outputs": dict(self.earlier)}
+        if args.token == "aws:index/getAvailabilityZones:getAvailabilityZones":
+            return {"names": [f"eu-west-1{zone}" for zone in "abc"], "zoneIds": ["euw1-az1", "euw1-az2", "euw1-az3"]}
         if args.token != "github:index/getRepository:getRepository":
             raise AssertionError(f"{args.token} has no answer: add it to `answers`")
         return self.github.repositories.get(args.args["fullName"], {"fullName": args.args["fullName"]})
@@ -169,13 +179,22 @@ def run(
     preview: bool = False,
     github: Github | None = None,
     answers: Mapping[str, Any] | None = None,
+    earlier: Mapping[str, Any] | None = None,
 ) -> Recording:
     """Run the program in `folder`, which holds its files. Raises ProgramError if it fails with a message."""
 
     def program() -> None:
         runpy.run_path(str(folder / "__main__.py"), run_name="__main__")
 
-    return record(program, config=config, stack_name=stack_name, preview=preview, github=github, answers=answers)
+    return record(
+        program,
+        config=config,
+        stack_name=stack_name,
+        preview=preview,
+        github=github,
+        answers=answers,
+        earlier=earlier,
+    )
 
 
 def record(
@@ -186,9 +205,14 @@ def record(
     preview: bool = False,
     github: Github | None = None,
     answers: Mapping[str, Any] | None = None,
+    earlier: Mapping[str, Any] | None = None,
 ) -> Recording:
-    """Run any program; `answers` are results of provider functions by their tokens, or functions of the arguments."""
-    monitor = Monitor(FakeProviders(github or Github(), preview, answers))
+    """Run any program.
+
+    `answers` are results of provider functions by their tokens, or functions of the arguments; `earlier` are the
+    stack's outputs of the last update.
+    """
+    monitor = Monitor(FakeProviders(github or Github(), preview, answers, earlier))
     found: list[BaseException] = []
 
     def body() -> None:

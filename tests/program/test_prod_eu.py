@@ -52,6 +52,30 @@ def test_productions_preview_shows_every_resource(run: Run) -> None:
     assert "saas:cluster:ExistingCluster" not in components
 
 
+ZONES = "aws:index/getAvailabilityZones:getAvailabilityZones"
+TOKYO = {"names": [f"ap-northeast-1{zone}" for zone in "acd"], "zoneIds": ["apne1-az4", "apne1-az1", "apne1-az2"]}
+
+
+def test_zones_that_the_region_lacks_are_refused_before_anything_is_made(run: Run) -> None:
+    config = production(region="ap-northeast-1")
+    refusal = r"aws.network.zones: the account has no ap-northeast-1b.*\n.*Write `zones: \[a, c, d\]`"
+    with pytest.raises(ProgramError, match=refusal):
+        run("tenants: []\n", config=config, stack_name="prod-eu", answers={ZONES: TOKYO})
+    config["aws"]["network"]["zones"] = ["a", "c", "d"]
+    assert run("tenants: []\n", config=config, stack_name="prod-eu", answers={ZONES: TOKYO}).of("aws:ec2/subnet:Subnet")
+
+
+@pytest.mark.parametrize(("key", "other"), [("region", "us-east-1"), ("account", "999999999999")])
+def test_a_stack_cannot_move_to_another_region_or_account(run: Run, key: str, other: str) -> None:
+    location = {"region": "eu-west-1", "account": production()["aws"]["account"]}
+    assert run("tenants: []\n", config=production(), stack_name="prod-eu", earlier={"aws": location}).outputs[
+        "aws"
+    ] == (location)
+    refusal = rf"Pulumi.prod-eu.yaml: aws.{key}: {location[key]} is not the {key} of the stack's resources"
+    with pytest.raises(ProgramError, match=refusal):
+        run("tenants: []\n", config=production(), stack_name="prod-eu", earlier={"aws": {**location, key: other}})
+
+
 def test_everything_in_the_cluster_waits_for_its_nodes(run: Run) -> None:
     recording = run_production(run)
     group = recording.resource("aws:eks/nodeGroup:NodeGroup", "prod-eu").urn

@@ -174,3 +174,18 @@ def test_the_regions_are_those_that_botocore_knows() -> None:
 
     known = set(Session().get_available_regions("eks"))
     assert known == aws.REGIONS
+
+
+VIRGINIA = {f"us-east-1{zone}": f"use1-az{number}" for zone, number in zip("abcdef", (6, 1, 2, 4, 3, 5), strict=True)}
+
+
+def test_zones_that_the_account_lacks_or_eks_does_not_support_are_refused() -> None:
+    assert aws.zone_problem("us-east-1", ["a", "b", "f"], VIRGINIA) is None
+    message, remedy = aws.zone_problem("us-east-1", ["a", "b", "e"], VIRGINIA) or ("", "")
+    assert "us-east-1e" in message
+    assert remedy == "Write `zones: [a, b, c]`, or others of a, b, c, d, f."
+    # Local zones have longer names.
+    oregon = {"us-west-2a": "usw2-az1", "us-west-2d": "usw2-az4", "us-west-2-lax-1a": "usw2-lax1-az1"}
+    message, remedy = aws.zone_problem("us-west-2", ["a", "b", "c"], oregon) or ("", "")
+    assert message.startswith("the account has no us-west-2b, us-west-2c,")
+    assert remedy == "Write `zones: [a, d]`."

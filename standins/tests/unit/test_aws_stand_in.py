@@ -494,6 +494,12 @@ def test_the_account_and_existing_networks_can_be_asked_for(
     assert plugin.invoke("index/getCallerIdentity:getCallerIdentity")["accountId"] == "123456789012"
     assert plugin.invoke("index/getPartition:getPartition")["partition"] == "aws"
     assert plugin.invoke("index/getRegion:getRegion")["region"] == "eu-west-1"
+    zones = plugin.invoke("index/getAvailabilityZones:getAvailabilityZones")
+    assert dict(zip(zones["names"], zones["zoneIds"], strict=True)) == {
+        "eu-west-1a": "euw1-az3",
+        "eu-west-1b": "euw1-az1",
+        "eu-west-1c": "euw1-az2",
+    }
     found = plugin.invoke("ec2/getVpc:getVpc", id=vpc[0])
     assert (found["cidrBlock"], found["enableDnsHostnames"], found["tags"]["Name"]) == ("10.0.0.0/16", True, "it")
     found = plugin.invoke("ec2/getSubnet:getSubnet", id=subnet[0])
