@@ -6,12 +6,14 @@ traffic     host names, routes, Services
 rights      the platform's objects, the namespace, kinds reserved for the platform, role bindings, finalizers
 flux        Flux's objects, Helm
 flux_values durations, numbers and lists in Flux's objects, from the schemas of the installed release
+encrypted   values that SOPS has encrypted
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from model.kubernetes.admission.encrypted import ENCRYPTED
 from model.kubernetes.admission.flux import FLUX
 from model.kubernetes.admission.flux_values import bounded_fields, flux_values
 from model.kubernetes.admission.rights import RIGHTS
@@ -20,7 +22,7 @@ from model.kubernetes.admission.workloads import WORKLOADS
 from model.kubernetes.manifests import Manifest
 from model.kubernetes.roles import reconciler_roles
 
-POLICIES = (*RIGHTS, *FLUX, *WORKLOADS, *TRAFFIC)
+POLICIES = (*RIGHTS, *FLUX, *WORKLOADS, *TRAFFIC, ENCRYPTED)
 """All policies except the one that is generated from Flux's definitions."""
 
 

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from tests.isolation.attack import Commit, Request
-from tests.isolation.attacks import files, flux, flux_values, helm, platform_objects, pods, references, rights, traffic
+from tests.isolation.attacks import (
+    encrypted,
+    files,
+    flux,
+    flux_values,
+    helm,
+    platform_objects,
+    pods,
+    references,
+    rights,
+    traffic,
+)
 
 ATTACKS = (
     *rights.ATTACKS,
@@ -15,6 +26,7 @@ ATTACKS = (
     *files.ATTACKS,
     *pods.ATTACKS,
     *traffic.ATTACKS,
+    *encrypted.ATTACKS,
 )
 REQUESTS = tuple(attack for attack in ATTACKS if isinstance(attack.action, Request))
 COMMITS = tuple(attack for attack in ATTACKS if isinstance(attack.action, Commit))
