@@ -26,7 +26,10 @@ class DeployKeyArgs:
     kubernetes_provider: kubernetes.Provider
     repository: pulumi.Input[str] | None = None
     """The repository on GitHub; None for a source elsewhere, whose owner registers the key by hand."""
+    owner: str | None = None
+    """The repository's owner on GitHub."""
     github_provider: github.Provider | None = None
+    """The owner's provider."""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     depends_on: Sequence[pulumi.Resource] = ()
     """The Secret's namespace."""
@@ -41,18 +44,27 @@ class DeployKey(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: DeployKeyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:repository:DeployKey", name, None, opts)
-        key = tls.PrivateKey(name, algorithm="ECDSA", ecdsa_curve="P384", opts=pulumi.ResourceOptions(parent=self))
+        # A repository's owner is in the provider only, so the engine would see no change if a repository of the same
+        # name had another one. The key pair follows: GitHub refuses a key that another repository still has.
+        own = f"{name}/{args.owner}" if args.owner else name
+        formerly = [pulumi.Alias(name=name)] if args.owner else None
+        key = tls.PrivateKey(
+            own,
+            algorithm="ECDSA",
+            ecdsa_curve="P384",
+            opts=pulumi.ResourceOptions(parent=self, aliases=formerly),
+        )
         self.public_key = key.public_key_openssh.apply(str.strip)
         depends_on = list(args.depends_on)
         if args.repository is not None:
             depends_on.append(
                 github.RepositoryDeployKey(
-                    name,
+                    own,
                     repository=args.repository,
                     title=args.title,
                     key=self.public_key,
                     read_only=True,
-                    opts=pulumi.ResourceOptions(parent=self, provider=args.github_provider),
+                    opts=pulumi.ResourceOptions(parent=self, provider=args.github_provider, aliases=formerly),
                 )
             )
         secret = manifests.source_secret(

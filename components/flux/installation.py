@@ -108,6 +108,7 @@ class FluxSync(pulumi.ComponentResource):
                 known_hosts=location.known_hosts or settings.github_known_hosts,
                 kubernetes_provider=args.provider,
                 repository=args.repository.repository_name,
+                owner=settings.owner,
                 github_provider=args.repository.provider,
                 depends_on=[args.installation.namespace],
             ),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_github as github
 
+from components.earlier import earlier_outputs
 from model.config.stack import Settings
 from model.config.tenants import Tenant
 
@@ -60,6 +61,7 @@ class InfraRepository(pulumi.ComponentResource):
                 f"The default branch of github.com/{full_name} is {existing.default_branch}, not {self._branch}. "
                 f"Set this stack's `branch` to it, or rename it on GitHub."
             )
+        self._refuse_to_move(existing, args)
         self.repository = github.Repository(
             repository,
             name=repository,
@@ -79,6 +81,25 @@ class InfraRepository(pulumi.ComponentResource):
         self.repository_name = self.repository.name
         self.html_url = self.repository.html_url
         self.register_outputs({"htmlUrl": self.html_url})
+
+    @staticmethod
+    def _refuse_to_move(existing: github.GetRepositoryResult, args: InfraRepositoryArgs) -> None:
+        """Raise pulumi.RunError for another owner, unless the repository was transferred or its owner renamed.
+
+        The owner is in the provider only: the engine would take another owner's repository for this one.
+        """
+        former = str(earlier_outputs().get("infraRepository", "")).removeprefix("https://github.com/")
+        owner, _, name = former.partition("/")
+        if not name or name != args.settings.repository or owner.lower() == args.settings.owner.lower():
+            return
+        now = f"{args.settings.owner}/{name}"
+        before = github.get_repository(full_name=former, opts=pulumi.InvokeOptions(provider=args.provider))
+        # GitHub answers for a transferred repository under its former name too.
+        if not existing.node_id or (before.node_id and before.node_id != existing.node_id):
+            raise pulumi.RunError(
+                f"The infra repository is github.com/{former}, not github.com/{now}. Write `owner: {owner}` again, or "
+                "transfer the repository on GitHub first."
+            )
 
     def add_file(self, path: str, content: str, message: str) -> None:
         """Commit a file, after those before: GitHub refuses a commit to a branch that has moved meanwhile."""

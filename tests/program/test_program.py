@@ -96,8 +96,31 @@ def test_an_unsuitable_infra_repository_is_not_adopted(run: Run, existing: dict[
         run(github=github)
 
 
+FORMER = {"infraRepository": "https://github.com/globex/saas-in-eks-infra"}
+
+
+def existing(*names: str, node: str) -> dict[str, dict[str, Any]]:
+    found = {"visibility": "private", "defaultBranch": "main", "nodeId": node}
+    return {name: {"fullName": name, **found} for name in names}
+
+
+def test_another_owners_infra_repository_is_not_taken_for_the_stacks(run: Run) -> None:
+    mine, theirs = "acme/saas-in-eks-infra", "globex/saas-in-eks-infra"
+    refusal = "The infra repository is github.com/globex/saas-in-eks-infra, not github.com/acme.*`owner: globex`"
+    for repositories in (
+        {},
+        existing(theirs, node="R_1"),
+        {**existing(mine, node="R_2"), **existing(theirs, node="R_1")},
+    ):
+        with pytest.raises(ProgramError, match=refusal):
+            run(github=Github(repositories), earlier=FORMER)
+    # After a transfer, GitHub answers with the same repository under both names.
+    for repositories in (existing(mine, theirs, node="R_1"), existing(mine, node="R_1")):
+        assert run(github=Github(repositories), earlier=FORMER).resource(REPOSITORY, "saas-in-eks-infra")
+
+
 def test_the_deploy_key_is_titled_as_by_flux_bootstrap(run: Run) -> None:
-    key = run().resource(KEY, "flux-system")
+    key = run().resource(KEY, "flux-system/acme")
     assert key.inputs["title"] == "flux-system-main-flux-system-./clusters/eu"
     assert key.inputs["readOnly"] is True
     assert key.inputs["key"] == "ecdsa-sha2-nistp384 AAAA"
@@ -110,6 +133,13 @@ def test_a_private_key_is_a_secret_from_birth(run: Run) -> None:
         assert set(secret.request.additionalSecretOutputs) == {"data", "stringData"}
 
 
+def unforced(resource: dict[str, Any]) -> dict[str, Any]:
+    """A Kubernetes object without the annotation for Pulumi's provider."""
+    metadata = resource["metadata"]
+    kept = {key: value for key, value in metadata["annotations"].items() if key != "pulumi.com/patchForce"}
+    return {**resource, "metadata": {**metadata, "annotations": kept}}
+
+
 def test_git_holds_what_pulumi_applies(run: Run) -> None:
     recording = run()
     folder = "clusters/eu/flux-system"
@@ -118,7 +148,7 @@ def test_git_holds_what_pulumi_applies(run: Run) -> None:
         f"{folder}/{name}" for name in ("gotk-components.yaml", "gotk-sync.yaml", "kustomization.yaml")
     ]
     committed = list(yaml.safe_load_all(files[f"{folder}/gotk-components.yaml"]))
-    applied = [r.inputs for r in recording.registrations.values() if "FluxInstallation$kubernetes:" in r.urn]
+    applied = [unforced(r.inputs) for r in recording.registrations.values() if "FluxInstallation$kubernetes:" in r.urn]
     assert sorted(map(_identity, committed)) == sorted(map(_identity, applied))
     # Except for the secret host name under which two controllers fetch artifacts.
     other = [resource for resource in committed if resource not in applied]
@@ -211,14 +241,14 @@ mirrors:
         "beta": "http://127.0.0.1:80/stefanprodan/podinfo",
     }
     assert all(s.inputs["stringData"]["known_hosts"] == f"[127.0.0.1]:22 {HOST_KEY}" for s in recording.of(SECRET))
-    assert recording.resource(KEY, "alpha").inputs["repository"] == "product"
+    assert recording.resource(KEY, "alpha/acme").inputs["repository"] == "product"
 
 
 def test_a_private_product_of_another_owner_gets_its_key_from_that_owner(run: Run) -> None:
     recording = run(TENANTS.replace("acme/product", "globex/shop"))
     provider = recording.resource("pulumi:providers:github", "github-globex")
     assert provider.inputs["owner"] == "globex"
-    assert recording.resource(KEY, "alpha").request.provider.startswith(provider.urn)
+    assert recording.resource(KEY, "alpha/globex").request.provider.startswith(provider.urn)
 
 
 def test_a_private_source_elsewhere_exports_the_key_to_register(run: Run) -> None:
@@ -226,7 +256,7 @@ def test_a_private_source_elsewhere_exports_the_key_to_register(run: Run) -> Non
         "private: true", f"private: true, knownHosts: git.example.com {HOST_KEY}"
     )
     recording = run(tenants)
-    assert [key.name for key in recording.of(KEY)] == ["flux-system"]
+    assert [key.name for key in recording.of(KEY)] == ["flux-system/acme"]
     assert recording.outputs["deployKeysToRegister"] == {"alpha": "ecdsa-sha2-nistp384 AAAA"}
 
 

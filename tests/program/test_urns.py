@@ -78,3 +78,18 @@ def test_urns_of_a_sample_stack_match_the_golden_file(run: Run, manifest: str, t
     files = {"install.yaml": manifest.replace("image-automation-controller", "image-reflector-controller")}
     recording = run(tenants, config=given, files=files, stack_name=sample, answers=THEIRS)
     assert sorted(recording.registrations) == json.loads(GOLDEN.read_text())[sample]
+
+
+KEYS = {"tls:index/privateKey:PrivateKey", "github:index/repositoryDeployKey:RepositoryDeployKey"}
+
+
+def test_a_source_of_another_owner_is_another_key_on_another_repository(run: Run) -> None:
+    before, after = run(TENANTS), run(TENANTS.replace("github.com/acme/product", "github.com/globex/product"))
+    for recording, other, owner in ((before, after, "acme"), (after, before, "globex")):
+        own = recording.registrations.keys() - other.registrations.keys()
+        resources = [recording.registrations[urn] for urn in own if "pulumi:providers" not in urn]
+        assert {(resource.type, resource.name) for resource in resources} == {
+            (kind, f"private/{owner}") for kind in KEYS
+        }
+        # As they were called by earlier releases.
+        assert [[alias.spec.name for alias in resource.request.aliases] for resource in resources] == [["private"]] * 2
