@@ -13,8 +13,10 @@ components.log_warnings(tenants, settings.aws)
 # Network and cluster: EKS in a VPC, or an existing cluster
 aws = components.create_aws_context(settings)
 network = components.create_network(settings, aws)
-cluster = components.create_eks_cluster(settings, aws, network) or components.ExistingCluster(
-    settings.cluster, components.ExistingClusterArgs(cluster_name=settings.cluster, kubeconfig=settings.kubeconfig)
+check = components.preflight_check(configuration)
+cluster = components.create_eks_cluster(settings, aws, network, check) or components.ExistingCluster(
+    settings.cluster,
+    components.ExistingClusterArgs(cluster_name=settings.cluster, kubeconfig=settings.kubeconfig, check=check),
 )
 
 # Registry of the products' images, and their users

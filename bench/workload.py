@@ -64,7 +64,7 @@ def tenant_objects(count: int, rules: Sequence[mirrors.Mirror], given: Sequence[
     for tenant in tenants.parse(yaml_lines.parse(tenants_yaml(count), "bench")).tenants:
         location = tenants.location(tenant, rules, "")
         made += [
-            manifests.namespace(tenant),
+            manifests.namespace(tenant, "bench"),
             *(manifest for _, manifest in isolation_objects(tenant, ClusterAddresses())),
         ]
         if key := by_tenant.get(tenant.name):

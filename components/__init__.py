@@ -2,6 +2,7 @@
 
 configuration   the stack's settings and tenants, validated before anything is registered
 cluster         the Kubernetes provider; a cluster reached by its kubeconfig
+preflight       asks the cluster, by kubectl, whether the update would take over or break what exists
 aws/            context (provider, region, account, prefix, tags), network (VPC), eks and nodes, registry (ECR),
                 users (Cognito), kms
 flux/           repository (GitHub), deploy_key, installation (Flux, and its sync with the infra repository)
@@ -20,6 +21,7 @@ from components.cluster import Cluster, ExistingCluster, ExistingClusterArgs
 from components.configuration import Configuration, load
 from components.flux.installation import FluxInstallation, FluxInstallationArgs, FluxSync, FluxSyncArgs
 from components.flux.repository import InfraRepository, InfraRepositoryArgs, github_providers
+from components.preflight import preflight_check
 from components.tenant.aws_role import create_tenant_roles
 from components.tenant.guardrails import Guardrails, GuardrailsArgs
 from components.tenant.space import TenantSpace, TenantSpaceArgs
@@ -51,4 +53,5 @@ __all__ = [
     "github_providers",
     "load",
     "log_warnings",
+    "preflight_check",
 ]

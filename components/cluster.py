@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.kubectl import KubectlError, kubectl
+from components.preflight import Preflight
 from model.kubernetes.cluster import version_problem
 
 
@@ -37,6 +35,7 @@ class ExistingClusterArgs:
     """Identifies the cluster in the state: as long as it stays, a changed kubeconfig replaces nothing."""
     kubeconfig: str
     """Path of the kubeconfig; its current context is used. The state holds the path, not the content."""
+    check: Preflight
 
 
 class ExistingCluster(Cluster):
@@ -46,6 +45,7 @@ class ExistingCluster(Cluster):
         version = server_version(args.kubeconfig)
         if problem := version_problem(version):
             raise pulumi.RunError(problem)
+        args.check(args.kubeconfig)
         super().__init__("saas:cluster:ExistingCluster", name, None, opts)
         self.cluster_name = args.cluster_name
         self.kubernetes_version = pulumi.Output.from_input(version)
@@ -70,6 +70,7 @@ def cluster_provider(
         cluster_identifier=cluster_name,
         enable_server_side_apply=True,
         # An update that was killed may leave objects that the state does not know: adopt them instead of failing.
+        # Others' objects are refused before, by components/preflight.py.
         upsert_existing_objects=True,
         # A changed key is updated in its Secret: a replacement would leave Flux without a key for a moment.
         enable_secret_mutable=True,
@@ -80,15 +81,11 @@ def cluster_provider(
 
 def server_version(kubeconfig: str) -> str:
     """The API server's version. Raises pulumi.RunError if it does not answer."""
-    # kubectl reads every kind of kubeconfig, those with `aws eks get-token` included.
-    kubectl = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or shutil.which("kubectl")
-    if kubectl is None:
-        raise pulumi.RunError("kubectl is missing: install this project's requirements.txt, which includes it.")
-    command = [kubectl, "get", "--raw", "/version", "--kubeconfig", kubeconfig, "--request-timeout=20s"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    if answer.returncode != 0:
+    try:
+        answer = kubectl(kubeconfig, "get", "--raw", "/version")
+    except KubectlError as error:
         raise pulumi.RunError(
-            f"The cluster of {kubeconfig} does not answer: {answer.stderr.strip()}\n"
+            f"The cluster of {kubeconfig} does not answer: {error}\n"
             "Start it (`make up` for the embedded platform) or correct the kubeconfig, then run this again."
-        )
-    return str(json.loads(answer.stdout)["gitVersion"])
+        ) from error
+    return str(json.loads(answer)["gitVersion"])

@@ -18,7 +18,7 @@ from model.config.base import validate
 from model.config.errors import InvalidConfigError, Problem
 from model.config.mirrors import Mirror
 from model.config.stack import Settings
-from model.config.tenants import Tenant
+from model.config.tenants import Tenant, TenantList
 from model.config.yaml_lines import YamlFile, YamlPath
 from model.kubernetes import flux
 from model.kubernetes.flux import FluxManifest
@@ -31,9 +31,14 @@ class Configuration:
     """The program's inputs as plain data. The shape of the stack depends on nothing else."""
 
     settings: Settings
-    tenants: tuple[Tenant, ...]
+    tenant_list: TenantList
     mirrors: tuple[Mirror, ...]
     flux: FluxManifest
+
+    @property
+    def tenants(self) -> tuple[Tenant, ...]:
+        """The tenants, complete with all inherited values."""
+        return self.tenant_list.tenants
 
 
 def load(folder: Path) -> Configuration:
@@ -69,7 +74,7 @@ def load(folder: Path) -> Configuration:
     manifest = None if settings.unpinned else collect(lambda: _flux_manifest(folder, file, settings, mirror_list))
     if problems or manifest is None:
         raise pulumi.RunError(str(InvalidConfigError(problems)))
-    return Configuration(settings, tenant_list.tenants, mirror_list, manifest)
+    return Configuration(settings, tenant_list, mirror_list, manifest)
 
 
 def _flux_manifest(folder: Path, file: YamlFile, settings: Settings, mirror_list: tuple[Mirror, ...]) -> FluxManifest:

@@ -8,7 +8,11 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from model.kubernetes.manifests import Manifest
+from model.kubernetes.manifests import Manifest, annotated
+
+FORCED = {"pulumi.com/patchForce": "true"}
+"""The program's value wins over one that a person wrote with kubectl. Otherwise server-side apply ends with a conflict,
+whose remedy, an annotation in the program, is out of reach for users of this project."""
 
 
 class KubernetesObject(pulumi.CustomResource):
@@ -17,12 +21,14 @@ class KubernetesObject(pulumi.CustomResource):
     spec: pulumi.Output[Any]
     """The API server's answer, for kinds that have a spec."""
 
-    def __init__(self, name: str, manifest: Manifest, opts: pulumi.ResourceOptions) -> None:
+    def __init__(self, name: str, manifest: Manifest, opts: pulumi.ResourceOptions, *, force: bool = True) -> None:
+        """Without `force`, a field that another owner has set otherwise is an error."""
         group, _, version = manifest["apiVersion"].rpartition("/")
         token = f"kubernetes:{group or 'core'}/{version}:{manifest['kind']}"
         secret = ["data", "stringData"] if manifest["kind"] == "Secret" else []
         own = pulumi.ResourceOptions(additional_secret_outputs=secret)
-        super().__init__(token, name, dict(manifest), pulumi.ResourceOptions.merge(own, opts))
+        properties = annotated(manifest, FORCED) if force else dict(manifest)
+        super().__init__(token, name, properties, pulumi.ResourceOptions.merge(own, opts))
 
 
 def children(

@@ -153,11 +153,15 @@ class Stack:
         content["config"] = {f"saas-in-eks:{key}": value for key, value in self.config.items()}
         path.write_text(yaml.safe_dump(content))
 
-    def tenants(self, sources: dict[str, dict[str, Any]], **defaults: Any) -> None:
-        """Write the tenants' file: a source for each name."""
+    def tenants(
+        self, sources: dict[str, dict[str, Any]], *, entries: dict[str, dict[str, Any]] | None = None, **defaults: Any
+    ) -> None:
+        """Write the tenants' file: a source for each name, and more keys of some entries."""
         content = {
             "defaults": {"interval": self.interval, **DEFAULTS, **defaults},
-            "tenants": [{"name": name, "source": source} for name, source in sources.items()],
+            "tenants": [
+                {"name": name, "source": source, **(entries or {}).get(name, {})} for name, source in sources.items()
+            ],
         }
         (self.platform.project / self.tenants_file).write_text(yaml.safe_dump(content, sort_keys=False))
 
@@ -221,9 +225,9 @@ def eventually(look: Callable[[], T | None], timeout: float = 60, every: float =
     return answer
 
 
-def deploy_keys(platform: Platform, repository: str) -> list[str]:
+def deploy_keys(platform: Platform, repository: str, owner: str = "acme") -> list[str]:
     """The titles of a repository's deploy keys."""
-    record = Store(platform.home.git).get("acme", repository)
+    record = Store(platform.home.git).get(owner, repository)
     assert record is not None
     return [key.title for key in record.keys]
 

@@ -14,6 +14,7 @@ from components.aws.kms import EncryptionKey, EncryptionKeyArgs
 from components.aws.network import VpcNetwork
 from components.aws.nodes import AutoNodes, ManagedNodes, NodesArgs
 from components.cluster import Cluster, cluster_provider
+from components.preflight import Preflight
 from model.config.aws import LOG_TYPES, ClusterSettings, service_cidr
 from model.config.stack import Settings
 from model.iam.documents import logs_use_key
@@ -32,6 +33,7 @@ class EksClusterArgs:
     vpc_id: pulumi.Input[str]
     private_subnet_ids: Sequence[pulumi.Input[str]]
     public_subnet_ids: Sequence[pulumi.Input[str]]
+    check: Preflight
     service_cidr: str | None
     """Addresses of the cluster's Services, which never change; None lets EKS choose."""
     depends_on: Sequence[pulumi.Resource] = ()
@@ -122,7 +124,8 @@ class EksCluster(Cluster):
         )
         self.node_role_arn = nodes.role_arn
         # The caller may need one of these access entries.
-        self.provider = cluster_provider(name, args.cluster_name, self.kubeconfig, self, [*nodes.ready, *access])
+        checked = self.kubeconfig.apply(args.check)
+        self.provider = cluster_provider(name, args.cluster_name, checked, self, [*nodes.ready, *access])
         self.ready = nodes.pool(self.provider) if isinstance(nodes, AutoNodes) else [self.provider]
         self.register_outputs({"arn": self.arn, "kubernetesVersion": self.kubernetes_version})
 
@@ -187,6 +190,7 @@ class AdoptedEksClusterArgs:
 
     context: AwsContext
     cluster_name: str
+    check: Preflight
 
 
 class AdoptedEksCluster(Cluster):
@@ -207,7 +211,7 @@ class AdoptedEksCluster(Cluster):
             authority=cluster.certificate_authorities[0].data,
             version=self.kubernetes_version,  # for its check: an unsupported cluster gets no kubeconfig
         ).apply(lambda api: eks_kubeconfig(args.cluster_name, api["endpoint"], api["authority"], args.context.region))
-        self.provider = cluster_provider(name, args.cluster_name, self.kubeconfig, self)
+        self.provider = cluster_provider(name, args.cluster_name, self.kubeconfig.apply(args.check), self)
         self.ready = [self.provider]
         self.register_outputs({"arn": self.arn, "kubernetesVersion": self.kubernetes_version})
 
@@ -219,14 +223,14 @@ def _supported(version: str) -> str:
 
 
 def create_eks_cluster(
-    settings: Settings, context: AwsContext | None, network: VpcNetwork | None
+    settings: Settings, context: AwsContext | None, network: VpcNetwork | None, check: Preflight
 ) -> EksCluster | AdoptedEksCluster | None:
     """The stack's EKS cluster, in its network or adopted; None for a stack that has nothing on AWS."""
     if settings.aws is None or context is None:
         return None
     if network is None:
         return AdoptedEksCluster(
-            settings.cluster, AdoptedEksClusterArgs(context=context, cluster_name=settings.cluster)
+            settings.cluster, AdoptedEksClusterArgs(context=context, cluster_name=settings.cluster, check=check)
         )
     return EksCluster(
         settings.cluster,
@@ -237,6 +241,7 @@ def create_eks_cluster(
             vpc_id=network.vpc_id,
             private_subnet_ids=network.private_subnet_ids,
             public_subnet_ids=network.public_subnet_ids,
+            check=check,
             # The addresses of an existing VPC are not in the configuration: EKS chooses some that are free.
             service_cidr=None if settings.aws.network.existing else service_cidr(settings.aws.network),
             depends_on=network.ready,

@@ -215,7 +215,8 @@ class AutoNodes(Nodes):
             lambda cluster: cluster.vpc_config.apply(lambda vpc: vpc.cluster_security_group_id or "")
         )
         inside = pulumi.ResourceOptions(parent=self, provider=provider)
-        switch = KubernetesObject("network-policies", auto_mode.network_policy_switch(), inside)
+        # An object of EKS: what others have set in it is not overwritten.
+        switch = KubernetesObject("network-policies", auto_mode.network_policy_switch(), inside, force=False)
         subnets = list(args.private_subnet_ids)
         manifest = auto_mode.node_class(nodes, self._role.name, subnets, security_group, self._context.tags)
         node_class = KubernetesObject("nodes", manifest, inside)

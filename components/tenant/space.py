@@ -63,19 +63,25 @@ class TenantSpace(pulumi.ComponentResource):
             depends_on: Sequence[pulumi.Resource],
             logical_name: str = name,
             deleted_with: pulumi.Resource | None = None,
+            retain: bool = False,
             formerly: str | None = None,
         ) -> KubernetesObject:
             opts = pulumi.ResourceOptions(
                 parent=self,
                 provider=args.provider,
                 depends_on=list(depends_on),
-                deleted_with=deleted_with,
+                # An adopted namespace stays, so everything in it has to be deleted by itself.
+                deleted_with=None if tenant.adopt else deleted_with,
+                retain_on_delete=retain,
                 aliases=[pulumi.Alias(name=formerly)] if formerly else None,
                 ignore_changes=["metadata.name"] if formerly else None,
             )
-            return KubernetesObject(logical_name, manifest, opts)
+            # Whatever a person has set in an adopted namespace may not be overwritten without a word.
+            return KubernetesObject(logical_name, manifest, opts, force=not tenant.adopt)
 
-        namespace = child(manifests.namespace(tenant), depends_on=args.depends_on)
+        namespace = child(
+            manifests.namespace(tenant, settings.cluster), depends_on=args.depends_on, retain=tenant.adopt
+        )
 
         # A slash is in no tenant's name: with a hyphen, shop's egress-cache could be shop-egress's cache.
         isolation = [
@@ -119,6 +125,7 @@ class TenantSpace(pulumi.ComponentResource):
                 known_hosts=source_location.known_hosts,
                 kubernetes_provider=args.provider,
                 repository=repository,
+                owner=owner,
                 github_provider=args.github_providers[owner] if owner else None,
                 labels=manifests.tenant_labels(args.tenant),
                 depends_on=[namespace],

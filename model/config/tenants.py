@@ -173,6 +173,9 @@ class Tenant(Tier):
     source: Source
     tier: str = Field(default=DEFAULT_TIER, description="Its tier: basic, premium or one below tiers")
     aws: AwsAccess | None = Field(default=None, description="Its permissions on AWS; default: none")
+    adopt: bool = Field(
+        default=False, description="Take over a namespace that exists already; removing the tenant keeps it"
+    )
 
 
 class DefaultSource(Model):

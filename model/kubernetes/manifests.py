@@ -26,6 +26,11 @@ OWNER_LABEL = f"{PREFIX}owner"
 PLATFORM = "platform"
 """Owner of the program's objects in a tenant's namespace; admission protects them from the tenant's reconciler."""
 
+CLUSTER_LABEL = f"{PREFIX}cluster"
+"""The setting `cluster` of the stack that a tenant's namespace belongs to."""
+ADOPTED = f"{PREFIX}adopted"
+"""Annotation of a namespace that existed before its tenant, and stays after it."""
+
 POD_SECURITY = "pod-security.kubernetes.io"
 
 NOT_FLUX_BUSINESS = {
@@ -39,11 +44,12 @@ WAIT_UNTIL_READY = {"pulumi.com/waitFor": "condition=Ready"}
 """For Flux's own sync. Never for a tenant: an update must not depend on the product team's repository."""
 
 
-def namespace(tenant: Tenant) -> Manifest:
+def namespace(tenant: Tenant, cluster: str) -> Manifest:
     """The tenant's namespace, with the annotations that admission policies read; the tenant cannot change it."""
     labels = {
         TENANT_LABEL: tenant.name,
         TIER_LABEL: tenant.tier,
+        CLUSTER_LABEL: cluster,
         f"{POD_SECURITY}/enforce": tenant.pod_security,
         f"{POD_SECURITY}/warn": "restricted",
         f"{POD_SECURITY}/audit": "restricted",
@@ -64,6 +70,8 @@ def namespace(tenant: Tenant) -> Manifest:
             tenant.aws is not None and tenant.aws.service_account in (None, tenant.name)
         ),
     }
+    if tenant.adopt:
+        allowed[ADOPTED] = "true"
     metadata: Manifest = {"name": tenant.name, "labels": labels, "annotations": allowed}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 

@@ -31,7 +31,8 @@ made = {}
 for item in json.load(open("objects.json")):
     name = f"{item['kind']}-{item['metadata']['name']}"
     after = [made[other] for other in item.pop("after", [])]
-    made[name] = KubernetesObject(name, item, pulumi.ResourceOptions(provider=provider, depends_on=after))
+    force = item.pop("force", True)
+    made[name] = KubernetesObject(name, item, pulumi.ResourceOptions(provider=provider, depends_on=after), force=force)
 """
 
 
@@ -143,8 +144,8 @@ NAMES = {"ConfigMap": "settings", "Secret": "key"}
 def test_the_next_update_adopts_objects_of_a_killed_update(sample: Sample) -> None:
     """The next update adopts an object whose creation was cut short, but the field manager of the first one stays.
 
-    The provider invents a field manager for each creation and notes it in the state. So a later change conflicts with a
-    manager that no state knows any more, until it is forced once.
+    The provider invents a field manager for each creation and notes it in the state. So a later change of the field
+    would conflict with a manager that no state knows any more, unless the program forces its value.
     """
     waiting = item("ConfigMap", "waiting", data={"phase": "Pending"})
     waiting["metadata"]["annotations"] = {"pulumi.com/waitFor": "jsonpath={.metadata.labels.ready}=yes"}
@@ -168,10 +169,9 @@ def test_the_next_update_adopts_objects_of_a_killed_update(sample: Sample) -> No
     sample.up(NAMESPACE_OBJECT, waiting, follower)
     sample.run("preview", "--expect-no-changes")
     sample.write(NAMESPACE_OBJECT, waiting | {"data": {"phase": "Running"}}, follower)
-    said = sample.run("up", "--yes", "--skip-preview", check=False)
-    assert 'conflict with "pulumi-kubernetes-' in said
-    forced = pulumi.environment(home) | {"PULUMI_K8S_ENABLE_PATCH_FORCE": "true"}
-    with subprocess.Popen(command, cwd=sample.folder, env=forced, stdout=subprocess.DEVNULL) as update:
+    with subprocess.Popen(
+        command, cwd=sample.folder, env=pulumi.environment(home), stdout=subprocess.DEVNULL
+    ) as update:
 
         def labelled_until_it_ends() -> bool:
             # A forced patch drops the label that the object waits for.
@@ -183,17 +183,19 @@ def test_the_next_update_adopts_objects_of_a_killed_update(sample: Sample) -> No
     assert sample.live("ConfigMap", "waiting")["data"] == {"phase": "Running"}
 
 
-def test_an_existing_object_is_adopted_unless_another_owner_disagrees(sample: Sample) -> None:
+def test_an_existing_object_is_adopted_and_its_value_changed_by_force_only(sample: Sample) -> None:
     sample.up(NAMESPACE_OBJECT)
     kubectl = sample.platform.kubectl
     for name in ("agreed", "contested"):
         kubectl("create", "configmap", name, "-n", NAMESPACE, "--from-literal=word=theirs")
     sample.up(NAMESPACE_OBJECT, item("ConfigMap", "agreed", data={"word": "theirs"}))
-    sample.write(NAMESPACE_OBJECT, item("ConfigMap", "contested", data={"word": "ours"}))
+    contested = item("ConfigMap", "contested", data={"word": "ours"})
+    sample.write(NAMESPACE_OBJECT, contested | {"force": False})
     said = sample.run("up", "--yes", "--skip-preview", check=False)
     assert "kubectl-create" in said
     assert sample.live("ConfigMap", "contested")["data"] == {"word": "theirs"}
-    kubectl("delete", "configmap", "contested", "-n", NAMESPACE)
+    sample.up(NAMESPACE_OBJECT, contested)
+    assert sample.live("ConfigMap", "contested")["data"] == {"word": "ours"}
     sample.up(NAMESPACE_OBJECT)
 
 

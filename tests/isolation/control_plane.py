@@ -218,7 +218,7 @@ def flux_components() -> tuple[str, ...]:
 def objects_of(tenant: tenants.Tenant) -> list[Manifest]:
     """The Kubernetes objects that the program creates for a tenant."""
     return [
-        manifests.namespace(tenant),
+        manifests.namespace(tenant, "isolation"),
         *(manifest for _, manifest in isolation_objects(tenant, ClusterAddresses())),
         manifests.git_repository(tenant, Location(tenant.source.url, "")),
         manifests.kustomization(tenant),

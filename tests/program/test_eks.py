@@ -31,6 +31,7 @@ def provision(preview: bool = False, *, protected: bool = True, **settings: Any)
             vpc_id="vpc-0123456789abcdef0",
             private_subnet_ids=["subnet-a", "subnet-b"],
             public_subnet_ids=[],
+            check=str,
             service_cidr="172.20.0.0/16",
         )
         cluster = EksCluster("prod-eu", args)
@@ -240,7 +241,7 @@ def adopt(version: str) -> Recording:
     }
 
     def program() -> None:
-        args = AdoptedEksClusterArgs(context=aws_context(), cluster_name="prod-eu")
+        args = AdoptedEksClusterArgs(context=aws_context(), cluster_name="prod-eu", check=str)
         pulumi.export("kubeconfig", AdoptedEksCluster("prod-eu", args).kubeconfig)
 
     return record(program, answers={"aws:eks/getCluster:getCluster": found})

@@ -17,6 +17,7 @@ NAMESPACE = "kubernetes:core/v1:Namespace"
 POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
 QUOTA = "kubernetes:core/v1:ResourceQuota"
 SECRET = "kubernetes:core/v1:Secret"
+FORCE = "pulumi.com/patchForce"
 CONFINING = (BINDING, QUOTA, LIMITS, POLICY)
 
 CONFINED = """\
@@ -178,6 +179,24 @@ def test_a_wide_role_is_warned_about(run: Run, caplog: pytest.LogCaptureFixture)
         "The role admin gives the reconcilers of alpha, beta more permissions than a product usually needs"
         in caplog.text
     )
+
+
+def test_an_adopted_namespace_outlives_the_platforms_objects_in_it(run: Run) -> None:
+    recording = run(CONFINED.replace("  - name: beta\n", "  - name: beta\n    adopt: true\n"))
+    for tenant, adopted in (("alpha", False), ("beta", True)):
+        namespace = recording.resource(NAMESPACE, tenant)
+        assert namespace.request.retainOnDelete is adopted
+        assert namespace.inputs["metadata"]["annotations"].get("saas-in-eks.io/adopted") == (
+            "true" if adopted else None
+        )
+        inside = within(recording, tenant)
+        assert [resource for resource in inside if resource.request.retainOnDelete] == []
+        # Deleted with the namespace, they would stay with it.
+        confining = within(recording, tenant, *CONFINING)
+        assert {resource.request.deletedWith for resource in confining} == {"" if adopted else namespace.urn}
+        # What others have set is overwritten only in namespaces that the stack made.
+        forced = {resource.inputs["metadata"].get("annotations", {}).get(FORCE) for resource in (namespace, *inside)}
+        assert forced == {None if adopted else "true"}
 
 
 @pytest.mark.parametrize("role", ["saas-tenant-reconciler", "edit"])

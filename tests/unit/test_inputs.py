@@ -374,7 +374,11 @@ TRUSTING = {
 def test_every_field_that_takes_a_namespace_is_checked_against_tenants() -> None:
     assert {
         (model.__name__, key) for model, key, field in FIELDS if "namespace" in f"{key} {field.description}".lower()
-    } - {("Tenant", "name"), *((tier, "role") for tier in ("Tier", "Tenant", "Defaults"))} == TRUSTING
+    } - {
+        ("Tenant", "name"),
+        ("Tenant", "adopt"),
+        *((tier, "role") for tier in ("Tier", "Tenant", "Defaults")),
+    } == TRUSTING
 
 
 # Sources: SSH host keys

@@ -52,7 +52,7 @@ def test_a_tenant_is_what_the_article_creates_by_hand() -> None:
     # Without these, Flux tries again after the next interval only, and may work on a revision as long.
     article[4]["spec"] |= {"retryInterval": "1m0s", "timeout": "1m0s"}
     made = [
-        manifests.namespace(tenant),
+        manifests.namespace(tenant, "prod-eu"),
         manifests.service_account(tenant),
         manifests.role_binding(tenant),
         manifests.git_repository(tenant, Location(tenant.source.url, "")),
@@ -78,7 +78,8 @@ def test_the_namespace_carries_what_admission_reads() -> None:
             storageClasses=["gp3", "standard"],
             annotations=["cert-manager.io/*", "nginx.ingress.kubernetes.io/rewrite-target"],
             services=["ClusterIP", "ExternalName"],
-        )
+        ),
+        "prod-eu",
     )["metadata"]
     assert known["annotations"] == {
         "saas-in-eks.io/services": "ClusterIP,ExternalName",
@@ -100,13 +101,16 @@ def test_the_namespace_carries_what_admission_reads() -> None:
 @pytest.mark.parametrize(("account", "allowed"), [({}, "true"), ({"serviceAccount": "shop"}, "false")])
 def test_pods_may_run_as_the_reconciler_only_if_it_has_the_aws_role(account: dict[str, str], allowed: str) -> None:
     statement = {"actions": ["sqs:SendMessage"], "resources": ["arn:aws:sqs:eu-west-1:123456789012:t1"]}
-    known = manifests.namespace(tenant_of(aws={"statements": [statement], **account}))["metadata"]["annotations"]
+    made = manifests.namespace(tenant_of(aws={"statements": [statement], **account}), "prod-eu")
+    known = made["metadata"]["annotations"]
     assert known["saas-in-eks.io/pods-as-reconciler"] == allowed
 
 
 def test_pod_security_is_restricted_unless_the_entry_widens_it() -> None:
     tenant = tenant_of()
-    assert manifests.namespace(tenant)["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "baseline"
+    assert (
+        manifests.namespace(tenant, "prod-eu")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "baseline"
+    )
     assert manifests.role_binding(tenant)["roleRef"]["name"] == "saas-tenant-reconciler"
     hard = manifests.resource_quota(tenant)["spec"]["hard"]
     assert hard["requests.cpu"] == "2"
