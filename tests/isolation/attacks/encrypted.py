@@ -30,24 +30,18 @@ def _requests() -> Iterator[Attack]:
 
 def _commits() -> Iterator[Attack]:
     promise = "A product that needs a decrypted password is not ready without it."
-    kustomization = {"secretGenerator": [{"name": "attack", "files": ["password.enc"]}]}
+    reason, defence = "the Secret is encrypted by SOPS: it would be used as it is", f"admission: {POLICY}"
     yield commit(
         "a Secret is generated of a file that SOPS encrypted",
         promise,
-        "the Secret is encrypted by SOPS: it would be used as it is",
-        f"admission: {POLICY}",
+        reason,
+        defence,
         {POLICY},
         files={"password.enc": f'{{"data": "{VALUE}", "sops": {{"version": "3.11.0"}}}}'},
-        kustomization=kustomization,
+        kustomization={"secretGenerator": [{"name": "attack", "files": ["password.enc"]}]},
     )
-    secret = of.make("Secret", OWN, name="attack", stringData={"password": VALUE})
-    yield commit(
-        "a Secret is encrypted by SOPS",
-        promise,
-        "configuring decryption is required",
-        "kustomize-controller: a Secret with SOPS' metadata is not applied",
-        objects=({**secret, "sops": {"version": "3.11.0"}},),
-    )
+    secret = of.make("Secret", OWN, name="attack", stringData={"password": VALUE}, sops={"version": "3.11.0"})
+    yield commit("a Secret is encrypted by SOPS", promise, reason, defence, {POLICY}, objects=(secret,))
 
 
 ATTACKS = (*_requests(), *_commits())
