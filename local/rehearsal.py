@@ -25,6 +25,9 @@ from local.home import PROJECT, Home
 
 STACK = "prod-eu"
 READY_SECONDS = 180.0
+DEPLOY_ROLE = "saas-in-eks-deploy"
+BOUNDARIES = (f"saas-in-eks-{STACK}-platform-boundary", f"saas-in-eks-{STACK}-tenants-boundary")
+"""Of pipeline/bootstrap.yaml. The emulator evaluates no boundary, so these allow everything."""
 CODE = ("__main__.py", "Pulumi.yaml", "pyproject.toml", "tenants.schema.json")
 FOLDERS = ("components", "model")
 
@@ -142,14 +145,17 @@ class Rehearsal:
         return {kind: names for kind, names in left.items() if names}
 
     def _prepare_account(self) -> None:
-        """Create the roles of people and workflows, which an account has before the program runs."""
+        """Create what an account has before the program runs: roles of people and workflows, and the boundaries."""
         cluster = yaml.safe_load(self.stack_file.read_text())["config"]["saas-in-eks:aws"]["cluster"]
         session = aws.session(self.home)
         statement = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
         trust = {"Version": "2012-10-17", "Statement": [statement]}
-        for principal in (*cluster.get("administrators", []), *cluster.get("viewers", [])):
-            name = principal.rpartition("/")[2]
+        principals = [*cluster.get("administrators", []), *cluster.get("viewers", [])]
+        for name in {*(principal.rpartition("/")[2] for principal in principals), DEPLOY_ROLE}:
             session.call("iam", "create_role", RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
+        everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+        for name in BOUNDARIES:
+            session.call("iam", "create_policy", PolicyName=name, PolicyDocument=json.dumps(everything))
         self.given = aws.leftovers(self.home)
 
 

@@ -35,6 +35,8 @@ class Attempt:
     resource_account: str = ACCOUNT
     resource_policy: str | None = None
     """The resource's own policy; a KMS key always has one."""
+    principal: str = "tenant"
+    """The role's name."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Session:
         bounded = {"permissionBoundaryPolicies": [self._named("boundary", self.boundary)]} if self.boundary else {}
         return {
             "request": {
-                "principal": f"arn:aws:sts::{ACCOUNT}:assumed-role/tenant/pod",
+                "principal": f"arn:aws:sts::{ACCOUNT}:assumed-role/{attempt.principal}/pod",
                 "action": attempt.action,
                 "resource": {"resource": attempt.resource, "accountId": attempt.resource_account},
                 "contextVariables": context,

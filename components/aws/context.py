@@ -26,6 +26,12 @@ class AwsContext:
     """Tags of everything. The provider sets them, except on what AWS creates for a resource, such as nodes."""
     protected: bool
     """Whether resources that hold data refuse to be deleted."""
+    boundary: str | None = None
+    """ARN of the permissions boundary of the platform's roles; None where the bootstrap made none."""
+    deploy_role: str | None = None
+    """ARN of the bootstrap's role that deploys, which each key's policy lets manage the key; None without it."""
+    tenant_boundary: str | None = None
+    """ARN of the boundary of the tenants' roles; None where the stack makes it."""
 
     def child(
         self,
@@ -61,6 +67,8 @@ def create_aws_context(settings: Settings) -> AwsContext | None:
     pulumi.export("aws", location)
     # Cost Explorer groups by these tags, and by `tenant`, once they are activated as cost allocation tags.
     tags = {"Project": project, "Stack": stack, "ManagedBy": "pulumi"}
+    account, prefix = settings.aws.account, f"{project}-{stack}"
+    bootstrapped = settings.aws.boundaries == "bootstrap"
     return AwsContext(
         provider=aws.Provider(
             "aws",
@@ -69,10 +77,13 @@ def create_aws_context(settings: Settings) -> AwsContext | None:
             default_tags={"tags": tags},
         ),
         region=settings.aws.region,
-        account=settings.aws.account,
-        prefix=f"{project}-{stack}",
+        account=account,
+        prefix=prefix,
         tags=tags,
         protected=settings.aws.protection,
+        boundary=f"arn:aws:iam::{account}:policy/{prefix}-platform-boundary" if bootstrapped else None,
+        deploy_role=f"arn:aws:iam::{account}:role/{project}-deploy" if bootstrapped else None,
+        tenant_boundary=f"arn:aws:iam::{account}:policy/{prefix}-tenants-boundary" if bootstrapped else None,
     )
 
 

@@ -17,10 +17,18 @@ from components.cluster import Cluster, cluster_provider
 from components.preflight import Preflight
 from model.config.aws import LOG_TYPES, ClusterSettings, service_cidr
 from model.config.stack import Settings
-from model.iam.documents import logs_use_key
+from model.iam.documents import cluster_trust, logs_use_key
 from model.kubernetes.cluster import eks_kubeconfig, version_problem
 
 ACCESS_POLICY = "arn:aws:eks::aws:cluster-access-policy/"
+CLUSTER_POLICY = "AmazonEKSClusterPolicy"
+AUTO_MODE_POLICIES = (
+    "AmazonEKSComputePolicy",
+    "AmazonEKSBlockStoragePolicy",
+    "AmazonEKSLoadBalancingPolicy",
+    "AmazonEKSNetworkingPolicy",
+)
+"""Policies of the control plane's role, which creates and deletes nodes, volumes and load balancers in Auto Mode."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class EksClusterArgs:
     settings: ClusterSettings
     vpc_id: pulumi.Input[str]
     private_subnet_ids: Sequence[pulumi.Input[str]]
-    public_subnet_ids: Sequence[pulumi.Input[str]]
+    """For the control plane's network interfaces and the nodes. Load balancers find the public ones by their tags."""
     check: Preflight
     service_cidr: str | None
     """Addresses of the cluster's Services, which never change; None lets EKS choose."""
@@ -44,7 +52,9 @@ class EksCluster(Cluster):
     """EKS control plane with restricted access, and nodes that survive upgrades.
 
     The pulumi-eks component with its defaults overridden: API authentication, a private endpoint, all logs, secrets
-    encrypted with a key of the stack's own, the standard upgrade policy, and no self-managed add-ons.
+    encrypted with a key of the stack's own, the standard upgrade policy, and no self-managed add-ons. The control
+    plane's role and security group are the stack's: children of the component are protected with it, and its own group
+    for nodes is one that no node here has. There is no OIDC provider, because add-ons and tenants use Pod Identity.
     """
 
     arn: pulumi.Output[str]
@@ -64,6 +74,8 @@ class EksCluster(Cluster):
             pulumi.ResourceOptions(parent=self),
         )
         logs = self._log_group()
+        role, policies = self._service_role()
+        group, rules = self._security_group()
         cluster = eks.Cluster(
             name,
             name=args.cluster_name,
@@ -71,7 +83,9 @@ class EksCluster(Cluster):
             upgrade_policy={"support_type": "STANDARD"},
             vpc_id=args.vpc_id,
             private_subnet_ids=list(args.private_subnet_ids),
-            public_subnet_ids=list(args.public_subnet_ids) or None,
+            service_role=role,
+            cluster_security_group=group,
+            skip_default_security_groups=True,
             authentication_mode=eks.AuthenticationMode.API,
             endpoint_private_access=True,
             endpoint_public_access=bool(settings.public_access),
@@ -80,8 +94,9 @@ class EksCluster(Cluster):
             encryption_config_key_arn=secrets.arn,
             enabled_cluster_log_types=list(LOG_TYPES),
             deletion_protection=context.protected,
-            create_oidc_provider=True,
             skip_default_node_group=True,
+            # Otherwise AWS_PROFILE of the person who runs Pulumi becomes part of the state.
+            provider_credential_opts=eks.KubeconfigOptionsArgs(),
             node_associate_public_ip_address=False,
             bootstrap_self_managed_addons=False,
             use_default_vpc_cni=True,
@@ -96,7 +111,7 @@ class EksCluster(Cluster):
                 parent=self,
                 providers={"aws": context.provider},
                 protect=context.protected,
-                depends_on=[logs, secrets, *args.depends_on],
+                depends_on=[logs, secrets, *policies, *args.depends_on],
             ),
         )
         control_plane = cluster.eks_cluster
@@ -123,9 +138,9 @@ class EksCluster(Cluster):
             pulumi.ResourceOptions(parent=self),
         )
         self.node_role_arn = nodes.role_arn
-        # The caller may need one of these access entries.
-        checked = self.kubeconfig.apply(args.check)
-        self.provider = cluster_provider(name, args.cluster_name, checked, self, [*nodes.ready, *access])
+        # The caller may need one of these access entries, or one of the rules.
+        ready = [*nodes.ready, *access, *rules]
+        self.provider = cluster_provider(name, args.cluster_name, self.kubeconfig.apply(args.check), self, ready)
         self.ready = nodes.pool(self.provider) if isinstance(nodes, AutoNodes) else [self.provider]
         self.register_outputs({"arn": self.arn, "kubernetesVersion": self.kubernetes_version})
 
@@ -150,6 +165,58 @@ class EksCluster(Cluster):
             kms_key_id=key.arn,
             opts=context.child(self, protect=context.protected),
         )
+
+    def _service_role(self) -> tuple[aws.iam.Role, Sequence[pulumi.Resource]]:
+        """The role that EKS assumes for the control plane, and its policies."""
+        args, context, own = self._args, self._context, f"{self._name}-control-plane"
+        role = aws.iam.Role(
+            own,
+            name=f"{context.prefix}-control-plane",
+            description=f"Control plane of the EKS cluster {args.cluster_name}",
+            assume_role_policy=cluster_trust(context.region, context.account, args.cluster_name),
+            permissions_boundary=context.boundary,
+            opts=context.child(self),
+        )
+        names = [CLUSTER_POLICY, *(AUTO_MODE_POLICIES if args.settings.compute == "auto" else ())]
+        return role, [
+            aws.iam.RolePolicyAttachment(
+                f"{own}-{policy}",
+                role=role.name,
+                policy_arn=f"arn:aws:iam::aws:policy/{policy}",
+                opts=context.child(self),
+            )
+            for policy in names
+        ]
+
+    def _security_group(self) -> tuple[aws.ec2.SecurityGroup, Sequence[pulumi.Resource]]:
+        """The control plane's own group: who reaches the private endpoint from outside of the cluster.
+
+        EKS adds a group that nodes and control plane share; it lets in its members only, and all of their packets out.
+        """
+        args, context, own = self._args, self._context, f"{self._name}-control-plane"
+        tags = {"Name": f"{context.prefix}-control-plane"}
+        group = aws.ec2.SecurityGroup(
+            own,
+            name=f"{context.prefix}-control-plane",
+            description=f"Private endpoint of the EKS cluster {args.cluster_name}",
+            vpc_id=args.vpc_id,
+            tags=tags,
+            opts=context.child(self),
+        )
+        return group, [
+            aws.vpc.SecurityGroupIngressRule(
+                f"{own}-{network}",
+                security_group_id=group.id,
+                description="Kubernetes API",
+                ip_protocol="tcp",
+                from_port=443,
+                to_port=443,
+                cidr_ipv4=network,
+                tags=tags,
+                opts=context.child(self),
+            )
+            for network in args.settings.private_access
+        ]
 
     def _access(self, cluster: eks.Cluster) -> Sequence[pulumi.Resource]:
         """Access entries of the IAM roles that may use the Kubernetes API.
@@ -240,7 +307,6 @@ def create_eks_cluster(
             settings=settings.aws.cluster,
             vpc_id=network.vpc_id,
             private_subnet_ids=network.private_subnet_ids,
-            public_subnet_ids=network.public_subnet_ids,
             check=check,
             # The addresses of an existing VPC are not in the configuration: EKS chooses some that are free.
             service_cidr=None if settings.aws.network.existing else service_cidr(settings.aws.network),

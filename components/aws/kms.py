@@ -39,7 +39,7 @@ class EncryptionKey(pulumi.ComponentResource):
             description=args.description,
             enable_key_rotation=True,
             deletion_window_in_days=DELETION_DAYS,
-            policy=key_policy(context.account, args.services),
+            policy=key_policy(context.account, args.services, context.deploy_role),
             opts=context.child(self, protect=context.protected),
         )
         aws.kms.Alias(

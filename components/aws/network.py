@@ -269,6 +269,7 @@ class Network(VpcNetwork):
             own,
             name=f"{context.prefix}-flow-logs",
             assume_role_policy=service_trust("vpc-flow-logs.amazonaws.com", context.account),
+            permissions_boundary=context.boundary,
             opts=context.child(self),
         )
         group_arn = f"arn:aws:logs:{context.region}:{context.account}:log-group:{group_name}"

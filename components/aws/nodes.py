@@ -61,6 +61,7 @@ class Nodes(pulumi.ComponentResource):
             f"{name}-node",
             name=f"{self._context.prefix}-node",
             assume_role_policy=service_trust("ec2.amazonaws.com", self._context.account),
+            permissions_boundary=self._context.boundary,
             opts=self._context.child(self),
         )
         # Add-ons and tenants get their AWS rights by Pod Identity: a node joins and pulls images, nothing else.
@@ -103,6 +104,7 @@ class Nodes(pulumi.ComponentResource):
             f"{self._name}-{addon}",
             name=f"{self._context.prefix}-{addon}",
             assume_role_policy=trust,
+            permissions_boundary=self._context.boundary,
             opts=self._context.child(self),
         )
         attachment = aws.iam.RolePolicyAttachment(

@@ -112,6 +112,7 @@ class Registry(pulumi.ComponentResource):
             assume_role_policy=pulumi.Output.from_input(args.cluster_arn).apply(
                 lambda arn: pod_identity_trust(context.account, arn, FLUX_NAMESPACE, IMAGE_SCANNER)
             ),
+            permissions_boundary=context.boundary,
             opts=self._context.child(self),
         )
         policy = aws.iam.RolePolicy(

@@ -29,7 +29,7 @@ class TenantBoundaryArgs:
 
 
 class TenantBoundary(pulumi.ComponentResource):
-    """Permissions boundary of all tenants' roles, one policy for the stack."""
+    """Permissions boundary of all tenants' roles, one policy for the stack, unless the bootstrap made it."""
 
     arn: pulumi.Output[str]
 
@@ -123,7 +123,7 @@ def create_tenant_roles(
     access = {tenant.name: tenant.aws for tenant in tenants if tenant.aws}
     if not (access and context and isinstance(cluster, EksCluster | AdoptedEksCluster)):
         return {}
-    tenants_boundary = TenantBoundary("tenants", TenantBoundaryArgs(context=context))
+    boundary_arn = context.tenant_boundary or TenantBoundary("tenants", TenantBoundaryArgs(context=context)).arn
     return {
         name: TenantRole(
             name,
@@ -133,7 +133,7 @@ def create_tenant_roles(
                 access=tenant_access,
                 cluster_name=settings.cluster,
                 cluster_arn=cluster.arn,
-                boundary_arn=tenants_boundary.arn,
+                boundary_arn=boundary_arn,
                 depends_on=cluster.ready,
             ),
         )

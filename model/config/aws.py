@@ -75,6 +75,8 @@ REQUIRED_ADDONS = ("vpc-cni", "coredns", "kube-proxy", "eks-pod-identity-agent")
 ZONES = "abcdef"
 """The supported letters of availability zones."""
 MAXIMUM_ZONES = len(ZONES)
+MAXIMUM_RULES = 60
+"""AWS' default quota of ingress rules in a security group."""
 SUPPORT_NOTICE = timedelta(days=60)
 """How long before the end of standard support a warning is printed."""
 PRIVATE_BITS, PUBLIC_BITS = 3, 6
@@ -122,7 +124,7 @@ def _allowed(value: str) -> str:
     if IPv4Network(_cidr(value)).prefixlen < 8:
         raise rule_error(
             f"{value} would open the cluster's endpoint to most of the internet",
-            "List only the networks that need access, such as your office's 203.0.113.0/24.",
+            "List only the networks that need access, such as your office's 203.0.113.0/24 or a VPN's 10.8.0.0/16.",
         )
     return value
 
@@ -349,6 +351,13 @@ class ClusterSettings(Model):
     nodes: NodeSettings = NodeSettings()
     public_access: list[Annotated[str, AfterValidator(_allowed)]] = Field(default=[], alias="publicAccess")
     """Networks that may reach the API server over the internet; empty for a private endpoint."""
+    private_access: list[Annotated[str, AfterValidator(_allowed)]] = Field(
+        default=[], alias="privateAccess", max_length=MAXIMUM_RULES
+    )
+    """Networks that may reach the private endpoint: the VPC itself, and those connected to it, such as a VPN's.
+
+    Nodes and pods of the cluster always reach it.
+    """
     administrators: list[Principal] = []
     viewers: list[Principal] = []
     log_days: LogDays = Field(default=90, alias="logDays")
@@ -404,6 +413,12 @@ class AwsSettings(Model):
     """The stack's account; credentials for any other account are refused."""
     protection: bool = True
     """Protects resources that hold data from deletion. Before `pulumi destroy`, set it to false and run `pulumi up`."""
+    boundaries: Literal["bootstrap", "stack"] = "stack"
+    """Who holds the permissions boundaries of the stack's roles.
+
+    bootstrap: pipeline/bootstrap.yaml, so that the role that deploys can neither change them nor make a role without
+    one. stack: the stack itself, for accounts without it; then only the tenants' roles have one.
+    """
     network: VpcSettings = VpcSettings()
     cluster: ClusterSettings = ClusterSettings()
     registry: RegistrySettings | None = None
@@ -440,6 +455,7 @@ def broken_rules(settings: AwsSettings) -> Iterator[Finding]:
         _kube_proxy_newer_than_cluster,
         _foreign_principals,
         _viewer_is_administrator,
+        _unreachable_endpoint,
         _managed_login_needs_plan,
     ):
         yield from rule(settings)
@@ -545,6 +561,17 @@ def _viewer_is_administrator(settings: AwsSettings) -> Iterator[Finding]:
     for index, principal in enumerate(settings.cluster.viewers):
         if principal in settings.cluster.administrators:
             yield ("cluster", "viewers", index), f"{principal} is also an administrator", "Remove it from viewers."
+
+
+def _unreachable_endpoint(settings: AwsSettings) -> Iterator[Finding]:
+    cluster = settings.cluster
+    if not (cluster.adopt or cluster.public_access or cluster.private_access):
+        message = "the cluster's endpoint could be reached from its own pods only, so that not even Pulumi could use it"
+        remedy = (
+            "List the networks of the machines that run Pulumi: in publicAccess over the internet, in privateAccess "
+            "from the VPC or a network connected to it."
+        )
+        yield ("cluster",), message, remedy
 
 
 def _managed_login_needs_plan(settings: AwsSettings) -> Iterator[Finding]:

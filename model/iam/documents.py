@@ -34,6 +34,21 @@ def service_trust(service: str, account: str) -> str:
     )
 
 
+def cluster_trust(region: str, account: str, cluster: str) -> str:
+    """Trust policy for EKS acting for the control plane of one cluster. Auto Mode tags its sessions."""
+    return document(
+        {
+            "Effect": "Allow",
+            "Action": ["sts:AssumeRole", "sts:TagSession"],
+            "Principal": {"Service": "eks.amazonaws.com"},
+            "Condition": {
+                "StringEquals": {"aws:SourceAccount": account},
+                "ArnEquals": {"aws:SourceArn": f"arn:aws:eks:{region}:{account}:cluster/{cluster}"},
+            },
+        }
+    )
+
+
 def pod_identity_trust(account: str, cluster_arn: str, namespace: str, service_account: str) -> str:
     """Trust policy for one service account of one cluster, through EKS Pod Identity."""
     return document(
@@ -53,8 +68,31 @@ def pod_identity_trust(account: str, cluster_arn: str, namespace: str, service_a
     )
 
 
-def key_policy(account: str, services: Sequence[Statement] = ()) -> str:
-    """KMS key policy: the account's IAM policies decide, plus statements for AWS services."""
+MANAGE_KEY = (
+    "kms:CreateGrant",
+    "kms:Decrypt",
+    "kms:DescribeKey",
+    "kms:EnableKeyRotation",
+    "kms:GenerateDataKey",
+    "kms:GetKeyPolicy",
+    "kms:GetKeyRotationStatus",
+    "kms:ListResourceTags",
+    "kms:PutKeyPolicy",
+    "kms:RetireGrant",
+    "kms:ScheduleKeyDeletion",
+    "kms:TagResource",
+    "kms:UntagResource",
+    "kms:UpdateKeyDescription",
+)
+"""What Pulumi does with a key, and what EKS and ECR do with it for the role that passes it to them."""
+
+
+def key_policy(account: str, services: Sequence[Statement] = (), deploy_role: str | None = None) -> str:
+    """KMS key policy: the account's IAM policies decide, plus statements for AWS services and the role that deploys.
+
+    That role is named here because KMS may take five minutes to notice the tags by which an IAM policy could tell the
+    stack's keys from others.
+    """
     owner = {
         "Sid": "AccountDecidesByIamPolicies",
         "Effect": "Allow",
@@ -62,7 +100,14 @@ def key_policy(account: str, services: Sequence[Statement] = ()) -> str:
         "Action": "kms:*",
         "Resource": "*",
     }
-    return document(owner, *services)
+    deploys = {
+        "Sid": "DeployRoleManages",
+        "Effect": "Allow",
+        "Principal": {"AWS": deploy_role},
+        "Action": list(MANAGE_KEY),
+        "Resource": "*",
+    }
+    return document(owner, *([deploys] if deploy_role else []), *services)
 
 
 def logs_use_key(region: str, account: str, log_groups: str) -> Statement:

@@ -45,7 +45,8 @@ class Cluster(pulumi.ComponentResource):
         groups = self._security_groups()
         node_role = self._auto_node_role(needed)
         subnets = self._subnets()
-        body = self._body(service_role, node_role, groups, subnets, needed)
+        group: aws.ec2.SecurityGroup | None = groups.cluster if groups else inputs.get("clusterSecurityGroup")
+        body = self._body(service_role, node_role, group, subnets, needed)
         if arguments.has_kube_proxy(inputs, self._auto):
             options = inputs.get("kubeProxyAddonOptions") or {}
             plain_addon(name, "kube-proxy", cluster_name=body.name, options=options, tags=self._tags, parent=self)
@@ -55,11 +56,13 @@ class Cluster(pulumi.ComponentResource):
             endpoint = endpoint.apply(wait_for_endpoint)
         parts = pulumi.Output.all(body.name, endpoint, body.arn.apply(region_of), authority)
         document = parts.apply(lambda known: kubeconfig(*known))
-        # As in pulumi-eks, the profile of the person who runs Pulumi gets into this provider's inputs.
-        profile = os.environ.get("AWS_PROFILE")
+        # As in pulumi-eks, the profile of the person who runs Pulumi gets into this provider's inputs, unless the
+        # program passes options, even empty ones.
+        options = inputs.get("providerCredentialOpts")
+        credentials = {"profileName": os.environ.get("AWS_PROFILE")} if options is None else options
         provider = kubernetes.Provider(
             f"{name}-eks-k8s",
-            kubeconfig=parts.apply(lambda known: json.dumps(kubeconfig(*known, profile=profile))),
+            kubeconfig=pulumi.Output.all(parts, credentials).apply(lambda known: json.dumps(_kubeconfig(*known))),
             opts=pulumi.ResourceOptions(parent=self),
         )
         entries = self._access_entries(body)
@@ -83,7 +86,7 @@ class Cluster(pulumi.ComponentResource):
             "vpcId": inputs["vpcId"],
             "publicSubnetIds": inputs.get("publicSubnetIds"),
             "privateSubnetIds": inputs.get("privateSubnetIds"),
-            "clusterSecurityGroup": groups.cluster if groups else None,
+            "clusterSecurityGroup": group,
             "kubeconfig": document,
             "oidcProvider": oidc,
             "storageClasses": {},
@@ -93,8 +96,8 @@ class Cluster(pulumi.ComponentResource):
         self.state = {
             "autoModeNodeRoleName": node_role.name if node_role else "",
             "clusterIngressRuleId": groups.ingress.security_group_rule_id if groups else "",
-            "clusterSecurityGroup": groups.cluster if groups else None,
-            "clusterSecurityGroupId": groups.cluster.id if groups else own_group,
+            "clusterSecurityGroup": group,
+            "clusterSecurityGroupId": group.id if group else own_group,
             "core": {key: value for key, value in core.items() if value is not None},
             "defaultNodeGroupAsgName": "",
             "eksCluster": body,
@@ -167,7 +170,7 @@ class Cluster(pulumi.ComponentResource):
         self,
         service_role: Any,
         node_role: aws.iam.Role | None,
-        groups: SecurityGroups | None,
+        group: aws.ec2.SecurityGroup | None,
         subnets: pulumi.Output[list[str]],
         needed: list[pulumi.Resource],
     ) -> aws.eks.Cluster:
@@ -209,7 +212,7 @@ class Cluster(pulumi.ComponentResource):
                 endpoint_private_access=given.get("endpointPrivateAccess"),
                 endpoint_public_access=given.get("endpointPublicAccess"),
                 public_access_cidrs=given.get("publicAccessCidrs"),
-                security_group_ids=[groups.cluster.id] if groups else None,
+                security_group_ids=[group.id] if group else None,
                 subnet_ids=subnets,
             ),
             opts=self._child(
@@ -287,6 +290,10 @@ class Cluster(pulumi.ComponentResource):
             thumbprint_lists=[pulumi.Output.all(url, authority).apply(lambda known: thumbprint(*known))],
             opts=self._child(),
         )
+
+
+def _kubeconfig(parts: list[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    return kubeconfig(*parts, profile=options.get("profileName"), role=options.get("roleArn"))
 
 
 def _issuer(identities: Any) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 
-def kubeconfig(name: str, endpoint: str, region: str, authority: str, *, profile: str | None = None) -> dict[str, Any]:
-    """A kubeconfig whose user runs `aws eks get-token` at each use, with a profile of AWS' CLI if given.
+def kubeconfig(
+    name: str, endpoint: str, region: str, authority: str, *, profile: str | None = None, role: str | None = None
+) -> dict[str, Any]:
+    """A kubeconfig whose user runs `aws eks get-token` at each use, with a profile of AWS' CLI and a role if given.
 
     `authority` is the cluster's CA, base64.
     """
     arguments = ["--region", region, "eks", "get-token", "--cluster-name", name, "--output", "json"]
+    arguments += ["--role", role] if role else []
     arguments += ["--profile", profile] if profile else []
     information = {"name": "KUBERNETES_EXEC_INFO", "value": '{"apiVersion": "client.authentication.k8s.io/v1beta1"}'}
     return {

@@ -55,6 +55,8 @@ class Monitor(mocks.MockMonitor):
         return "urn:pulumi:" + "::".join([pulumi.get_stack(), pulumi.get_project(), chain + type_, name])
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
+        # The SDK would make each a resource of this program, which waits for this call to end.
+        _without_references(request.object)
         response = super().RegisterResource(request)
         if response.urn in self.registrations:
             raise AssertionError(f"{response.urn} is registered twice")
@@ -119,6 +121,8 @@ class FakeProviders(mocks.Mocks):
         if args.typ == "aws:ec2/eip:Eip" and not self.preview:
             state |= {"publicIp": f"address of {args.name}"}
         if args.typ == "eks:index:Cluster":
+            # Outputs are resources, not the plain objects that `_without_references` leaves.
+            state = {key: value for key, value in state.items() if key not in ("serviceRole", "clusterSecurityGroup")}
             state |= self._eks_cluster(args)
         return ("" if self.preview else f"{args.name}-id"), state
 
@@ -282,6 +286,16 @@ def project(folder: Path, tenants: str, manifest: str, kubeconfig: str) -> Path:
     (folder / "install.yaml").write_text(manifest)
     (folder / "kubeconfig").write_text(kubeconfig)
     return folder
+
+
+def _without_references(struct: Any) -> None:
+    """Make plain objects of the references to resources."""
+    for value in list(struct.fields.values()):
+        if value.HasField("struct_value"):
+            inner = value.struct_value
+            if rpc._special_sig_key in inner and inner[rpc._special_sig_key] == rpc._special_resource_sig:
+                del inner.fields[rpc._special_sig_key]
+            _without_references(inner)
 
 
 def _plain(value: Any) -> Any:

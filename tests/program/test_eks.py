@@ -30,7 +30,6 @@ def provision(preview: bool = False, *, protected: bool = True, **settings: Any)
             settings=ClusterSettings.model_validate({"addons": ADDONS, "administrators": [ROLE], **settings}),
             vpc_id="vpc-0123456789abcdef0",
             private_subnet_ids=["subnet-a", "subnet-b"],
-            public_subnet_ids=[],
             check=str,
             service_cidr="172.20.0.0/16",
         )
@@ -47,6 +46,76 @@ def test_the_endpoint_is_private_unless_public_access_is_set() -> None:
     public = provision(publicAccess=["203.0.113.0/24"]).resource(CLUSTER, "prod-eu").inputs
     assert public["endpointPublicAccess"] is True
     assert public["publicAccessCidrs"] == ["203.0.113.0/24"]
+
+
+RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+
+
+@pytest.mark.parametrize("compute", ["nodes", "auto"])
+def test_networks_with_private_access_reach_port_443_of_the_control_plane(compute: str) -> None:
+    networks = ["10.0.0.0/16", "10.8.0.0/16"]
+    recording = provision(privateAccess=networks, compute=compute, addons=ADDONS if compute == "nodes" else {})
+    cluster = recording.resource(CLUSTER, "prod-eu")
+    group = recording.resource("aws:ec2/securityGroup:SecurityGroup", "prod-eu-control-plane")
+    assert cluster.inputs["clusterSecurityGroup"]["urn"] == group.urn
+    rules = recording.of(RULE)
+    assert sorted(rule.inputs["cidrIpv4"] for rule in rules) == networks
+    assert {(rule.inputs["fromPort"], rule.inputs["toPort"], rule.inputs["ipProtocol"]) for rule in rules} == {
+        (443, 443, "tcp")
+    }
+    assert {rule.inputs["securityGroupId"] for rule in rules} == {"prod-eu-control-plane-id"}
+    # Pulumi itself may reach the API server by one of them only.
+    needed = recording.needs(recording.resource("pulumi:providers:kubernetes", "prod-eu"))
+    assert {rule.urn for rule in rules} <= needed
+
+
+def test_another_network_with_private_access_adds_a_rule_only() -> None:
+    before, after = provision(privateAccess=["10.8.0.0/16"]), provision(privateAccess=["10.0.0.0/16", "10.8.0.0/16"])
+    assert {urn.split("::")[-1] for urn in after.registrations.keys() ^ before.registrations.keys()} == {
+        "prod-eu-control-plane-10.0.0.0/16"
+    }
+
+
+@pytest.mark.parametrize("compute", ["nodes", "auto"])
+def test_the_component_has_no_children_that_nothing_uses(compute: str) -> None:
+    """Its children are protected with it: later, none could be taken away by an update."""
+    inputs = provision(compute=compute, addons=ADDONS if compute == "nodes" else {}).resource(CLUSTER, "prod-eu").inputs
+    # The OIDC provider also needs TLS to oidc.eks.REGION.amazonaws.com in each preview.
+    assert not inputs.get("createOidcProvider")
+    assert inputs["skipDefaultSecurityGroups"] is True
+
+
+def test_the_control_plane_is_in_private_subnets_only() -> None:
+    inputs = provision().resource(CLUSTER, "prod-eu").inputs
+    assert inputs["privateSubnetIds"] == ["subnet-a", "subnet-b"]
+    assert not inputs.get("publicSubnetIds")
+
+
+def test_the_profile_of_the_person_who_runs_pulumi_stays_out_of_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "alice")
+    recording = provision()
+    # pulumi-eks takes the profile unless it is given options, even empty ones.
+    assert recording.resource(CLUSTER, "prod-eu").inputs["providerCredentialOpts"] == {}
+    assert not [resource.urn for resource in recording.registrations.values() if "alice" in str(resource.inputs)]
+
+
+@pytest.mark.parametrize("compute", ["nodes", "auto"])
+def test_the_control_planes_role_is_the_stacks_own(compute: str) -> None:
+    recording = provision(compute=compute, addons=ADDONS if compute == "nodes" else {})
+    cluster = recording.resource(CLUSTER, "prod-eu")
+    role = recording.resource("aws:iam/role:Role", "prod-eu-control-plane")
+    assert cluster.inputs["serviceRole"]["urn"] == role.urn
+    (statement,) = json.loads(role.inputs["assumeRolePolicy"])["Statement"]
+    assert statement["Principal"] == {"Service": "eks.amazonaws.com"}
+    assert statement["Condition"]["ArnEquals"] == {
+        "aws:SourceArn": "arn:aws:eks:eu-west-1:123456789012:cluster/prod-eu"
+    }
+    attached = attachments(recording, "prod-eu-control-plane-")
+    policies = {resource.inputs["policyArn"].rpartition("/")[2] for resource in attached}
+    auto = {f"AmazonEKS{part}Policy" for part in ("Compute", "BlockStorage", "LoadBalancing", "Networking")}
+    assert policies == {"AmazonEKSClusterPolicy"} | (auto if compute == "auto" else set())
+    # EKS checks the role's rights when it creates the cluster, and needs them until the cluster is gone.
+    assert {resource.urn for resource in attached} <= cluster.depends_on
 
 
 def test_access_is_by_access_entries_only() -> None:
@@ -227,7 +296,7 @@ def test_auto_mode_starts_nodes_before_the_addons_that_run_on_them() -> None:
 def test_the_clusters_roles_pass_the_iam_linter() -> None:
     recording = provision()
     roles = recording.of("aws:iam/role:Role")
-    assert len(roles) == 2
+    assert len(roles) == 3
     for role in roles:
         assert findings(role.inputs["assumeRolePolicy"]) == []
 

@@ -130,12 +130,30 @@ def test_adding_a_tenant_changes_no_other_resource(run: Run) -> None:
         assert after.registrations[urn].inputs == resource.inputs
     new = after.registrations.keys() - before.registrations.keys()
     assert new
-    # The first tenant with a role of its own brings the boundary that all of them will share.
-    assert {urn.split("::")[-1].partition("/")[0] for urn in new} == {"tenant-003", "tenants"}
-    assert after.resource("aws:iam/role:Role", "tenant-003").inputs["permissionsBoundary"].endswith(":tenants")
+    assert {urn.split("::")[-1].partition("/")[0] for urn in new} == {"tenant-003"}
     association = after.resource("aws:eks/podIdentityAssociation:PodIdentityAssociation", "tenant-003").urn
     applied = after.resource("kubernetes:kustomize.toolkit.fluxcd.io/v1:Kustomization", "tenant-003")
     assert association in after.needs(applied)
+
+
+def test_every_role_has_a_boundary_that_the_deploy_role_cannot_change(run: Run) -> None:
+    config = production()
+    config["fluxComponents"] = ["source-controller", "kustomize-controller", "image-reflector-controller"]
+    tenants = (CHECKOUT / "tenants.yaml").read_text() + NEW_TENANT
+    manifest = (CHECKOUT / "tests/program/install.yaml").read_text()
+    files = {"install.yaml": manifest.replace("image-automation-controller", "image-reflector-controller")}
+    recording = run(tenants, config=config, files=files, stack_name="prod-eu")
+    held = {role.name: role.inputs.get("permissionsBoundary") for role in recording.of("aws:iam/role:Role")}
+    policy = "arn:aws:iam::123456789012:policy/saas-in-eks-prod-eu"
+    assert held.pop("tenant-of-a-pull-request") == f"{policy}-tenants-boundary"
+    assert set(held.values()) == {f"{policy}-platform-boundary"}
+    assert not recording.of("aws:iam/policy:Policy")
+
+
+def test_the_deploy_role_may_manage_every_key_by_its_own_policy(run: Run) -> None:
+    for key in run_production(run).of("aws:kms/key:Key"):
+        named = [statement["Principal"] for statement in json.loads(key.inputs["policy"])["Statement"]]
+        assert {"AWS": "arn:aws:iam::123456789012:role/saas-in-eks-deploy"} in named, key.name
 
 
 def test_a_version_near_the_end_of_support_is_warned_of(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,6 +269,8 @@ def test_all_broken_rules_of_all_files_come_before_anything_is_registered(run: R
     assert refused(run, stack, tenants) == [
         "Pulumi.prod-eu.yaml:3: fluxManifest: a downloaded manifest needs a digest",
         "Pulumi.prod-eu.yaml:11: aws.network.reserved[1]: the VPC's 10.0.0.0/16 overlaps 10.0.1.0/24",
+        "Pulumi.prod-eu.yaml:12: aws.cluster: the cluster's endpoint could be reached from its own pods only, so that "
+        "not even Pulumi could use it",
         "Pulumi.prod-eu.yaml:15: aws.cluster.addons: the version of eks-pod-identity-agent is not pinned",
         "tenants.yaml:5: tenants[1].identity: a pool needs a stack with a user pool, and this stack has none",
         "tenants.yaml:9: tenants[1].aws.statements[0].resources[0]: arn:aws:s3:::acme-data/* does not contain the "

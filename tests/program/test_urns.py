@@ -54,10 +54,11 @@ def local() -> dict[str, Any]:
 
 
 def auto_mode() -> dict[str, Any]:
-    """Production on EKS Auto Mode in an existing VPC, with Flux's image scanner."""
+    """Production on EKS Auto Mode in an existing VPC of an account without the bootstrap, with Flux's image scanner."""
     nodes, addons = {"instanceTypes": ["m7g.large"]}, {"metrics-server": "v0.8.0-eksbuild.3"}
     config = production(cluster={"compute": "auto", "nodes": nodes, "addons": addons})
     config["aws"]["network"] = {"existing": {"vpc": VPC, "privateSubnets": [*SUBNETS]}}
+    config["aws"]["boundaries"] = "stack"
     controllers = ["source-controller", "kustomize-controller", "image-reflector-controller"]
     return {**config, "fluxComponents": controllers}
 

@@ -26,7 +26,7 @@ ROLE = f"arn:aws:iam::{HERE}:role/platform"
 
 def configured(name: str = "prod-eu", **changes: Any) -> YamlFile:
     """A stack's configuration; the changes are below `aws`."""
-    cluster = {"addons": ADDONS, **changes.pop("cluster", {})}
+    cluster = {"addons": ADDONS, "privateAccess": ["10.0.0.0/16"], **changes.pop("cluster", {})}
     content = {"region": "eu-west-1", "account": HERE, "cluster": cluster, **changes}
     whole = {**defaults(), "cluster": name, "owner": "acme", "fluxManifest": "install.yaml", "aws": content}
     return YamlFile("Pulumi.test.yaml", whole, {("cluster",): 3, ("aws",): 5})
@@ -68,6 +68,9 @@ def test_the_defaults_are_secure() -> None:
         ),
         ({"cluster": {"version": "1.29"}}, "Kubernetes 1.29 is not in EKS' standard support"),
         ({"cluster": {"publicAccess": ["0.0.0.0/0"]}}, "most of the internet"),
+        ({"cluster": {"privateAccess": ["0.0.0.0/0"]}}, "most of the internet"),
+        ({"cluster": {"privateAccess": ["10.0.0.1/16"]}}, "Write 10.0.0.0/16"),
+        ({"cluster": {"privateAccess": []}}, "from its own pods only.*\n.*in privateAccess from the VPC"),
         ({"cluster": {"administrators": ["role/admin"]}}, "is not an ARN"),
         ({"cluster": {"administrators": ["arn:aws:iam::999999999999:role/a"]}}, "another account"),
         ({"cluster": {"addons": {"vpc-cni": "latest"}}}, "not a version of an EKS add-on"),

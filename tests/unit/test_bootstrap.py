@@ -12,8 +12,12 @@ from typing import Any
 
 import parliament
 import pytest
+from moto.iam.aws_managed_policies import aws_managed_policies_data
 
+from model.iam.boundary import boundary
+from model.iam.documents import allow, document, key_policy
 from tests.cloudformation import Template
+from tests.iam_decisions import Attempt, Session
 from tests.iam_lint import findings
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "pipeline" / "bootstrap.yaml"
@@ -127,15 +131,16 @@ def test_cognito_may_create_its_service_linked_role_for_ses(account: Account) ->
 def test_every_policy_passes_the_linter(account: Account) -> None:
     # What a preview reads are settings of anything in the account; and a boundary is wide by its nature.
     wide = {"saas-in-eks-look", "saas-in-eks-deploy-network", "saas-in-eks-deploy-boundary"}
-    for name, document in account.policies().items():
-        found = [item for item in findings(json.dumps(document)) if name not in wide or "RESOURCE_STAR" not in item]
+    wide |= {"saas-in-eks-prod-eu-platform-boundary"}
+    for name, policy in account.policies().items():
+        found = [item for item in findings(json.dumps(policy)) if name not in wide or "RESOURCE_STAR" not in item]
         assert found == [], name
 
 
 def test_no_policy_exceeds_iams_size_limit_with_the_longest_names() -> None:
     account = Account(Project="p" * 25, Stack="s" * 25, Cluster="c" * 30, StateInS3="yes")
-    for name, document in account.policies().items():
-        assert len(json.dumps(document, separators=(",", ":"))) <= 6144, name
+    for name, policy in account.policies().items():
+        assert len(json.dumps(policy, separators=(",", ":"))) <= 6144, name
 
 
 def test_each_role_is_assumed_from_a_single_github_environment(account: Account) -> None:
@@ -220,18 +225,121 @@ def test_the_boundary_keeps_the_deploy_role_from_users_and_from_itself(account: 
     assert [item for item in own if not any(fnmatch.fnmatchcase(item, name) for name in names)] == []
 
 
-def test_the_deploy_role_cannot_give_a_role_administrator_access(account: Account) -> None:
-    attaching = [item for item in account.permissions("deploy") if "iam:AttachRolePolicy" in item["Action"]]
-    assert attaching != []
-    for statement in attaching:
-        ((_, condition),) = statement["Condition"].items()
-        if "iam:PermissionsBoundary" in condition:
-            # A tenant's role; what it may do at most is the boundary's affair.
-            assert condition["iam:PermissionsBoundary"].endswith(":policy/saas-in-eks-prod-eu-tenant-boundary")
-        else:
-            for powerful in ("AdministratorAccess", "IAMFullAccess", "PowerUserAccess"):
-                arn = f"arn:aws:iam::aws:policy/{powerful}"
-                assert not any(fnmatch.fnmatchcase(arn, pattern) for pattern in condition["iam:PolicyARN"])
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/saas-in-eks-prod-eu-node"
+BOUNDARIES = [f"arn:aws:iam::{ACCOUNT}:policy/saas-in-eks-prod-eu-{name}-boundary" for name in ("platform", "tenants")]
+
+
+def deploy_role(account: Account) -> Session:
+    """The deploy role with its boundary."""
+    everything = {"Version": "2012-10-17", "Statement": account.permissions("deploy")}
+    boundary = account.policies()["saas-in-eks-deploy-boundary"]
+    return Session([json.dumps(everything)], json.dumps(boundary), {})
+
+
+@pytest.mark.parametrize(
+    "action", ["iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:PutRolePermissionsBoundary"]
+)
+def test_the_deploy_role_gives_rights_only_to_roles_with_a_boundary(action: str) -> None:
+    """Otherwise it could make a role with any policy, which any account may assume."""
+    administrator = {"iam:PolicyARN": "arn:aws:iam::aws:policy/AdministratorAccess"}
+    context = administrator if action == "iam:AttachRolePolicy" else {}
+    of_their_own = f"arn:aws:iam::{ACCOUNT}:policy/saas-in-eks-prod-eu-of-their-own"
+    attempts = [
+        Attempt(action, ROLE, {**context, **boundary})
+        for boundary in (
+            {},
+            {"iam:PermissionsBoundary": of_their_own},
+            *({"iam:PermissionsBoundary": arn} for arn in BOUNDARIES),
+        )
+    ]
+    assert deploy_role(in_cloud()).decisions(*attempts) == [
+        "ImplicitlyDenied",
+        "ImplicitlyDenied",
+        "Allowed",
+        "Allowed",
+    ]
+
+
+def test_the_deploy_role_changes_no_boundary_and_no_role_of_others() -> None:
+    within = {"iam:PermissionsBoundary": BOUNDARIES[0]}
+    refused = [
+        *(Attempt("iam:CreatePolicyVersion", arn) for arn in BOUNDARIES),
+        *(Attempt("iam:DeletePolicy", arn) for arn in BOUNDARIES),
+        Attempt("iam:DeleteRolePermissionsBoundary", ROLE),
+        # The control plane's role too has the stack's prefix, rather than the cluster's name.
+        Attempt("iam:CreateRole", f"arn:aws:iam::{ACCOUNT}:role/prod-eu-eksRole-role", within),
+        Attempt(
+            "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/administrator", {"iam:PassedToService": "ec2.amazonaws.com"}
+        ),
+        Attempt(
+            "iam:CreateOpenIDConnectProvider",
+            f"arn:aws:iam::{ACCOUNT}:oidc-provider/oidc.eks.{REGION}.amazonaws.com/id/A",
+        ),
+    ]
+    assert "Allowed" not in deploy_role(in_cloud()).decisions(*refused)
+
+
+def test_a_role_within_the_platform_boundary_gets_no_further_rights_and_no_data() -> None:
+    boundary = in_s3().policies()["saas-in-eks-prod-eu-platform-boundary"]
+    wide = document(allow(["*"], ["*"]))
+    node = Session([wide], json.dumps(boundary), {})
+    attacks = [
+        Attempt("iam:CreateRole", ROLE),
+        Attempt("iam:PutRolePolicy", ROLE),
+        Attempt("iam:CreateUser", f"arn:aws:iam::{ACCOUNT}:user/x"),
+        Attempt("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/administrator"),
+        Attempt("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/administrator"),
+        Attempt("s3:GetObject", "arn:aws:s3:::acme-data/shop/x"),
+        Attempt("dynamodb:GetItem", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/orders"),
+        Attempt("secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:a"),
+        Attempt("kms:Decrypt", in_s3().template.arn("StateKey"), resource_policy=key_policy(ACCOUNT)),
+    ]
+    assert "Allowed" not in node.decisions(*attacks)
+    bare = Session([wide], None, {})
+    assert set(bare.decisions(*attacks)) == {"Allowed"}
+
+
+ATTACHED = (
+    *(
+        "AmazonEKSClusterPolicy",
+        "AmazonEKSComputePolicy",
+        "AmazonEKSBlockStoragePolicy",
+        "AmazonEKSLoadBalancingPolicy",
+    ),
+    *("AmazonEKSNetworkingPolicy", "AmazonEKSWorkerNodePolicy", "AmazonEKSWorkerNodeMinimalPolicy"),
+    *("AmazonEC2ContainerRegistryPullOnly", "AmazonEKS_CNI_Policy", "AmazonEBSCSIDriverPolicy"),
+)
+"""AWS' policies of the platform's roles."""
+
+
+def test_the_platform_boundary_leaves_awss_own_policies_whole(account: Account) -> None:
+    statements = account.policies()["saas-in-eks-prod-eu-platform-boundary"]["Statement"]
+    known = json.loads(aws_managed_policies_data)
+    lost = {
+        f"{name}: {action}"
+        for name in ATTACHED
+        for statement in known[name]["Document"]["Statement"]
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+        if not allowed(statements, action.replace("*", "x"))
+    }
+    assert lost == set()
+
+
+def test_the_tenants_boundary_is_the_one_that_the_attacks_are_tried_on(account: Account) -> None:
+    assert account.policies()["saas-in-eks-prod-eu-tenants-boundary"] == json.loads(boundary(ACCOUNT))
+
+
+def test_the_deploy_role_manages_a_new_key_before_its_tags_count() -> None:
+    """KMS may take five minutes to notice tags; the provider enables rotation right after creating a key."""
+    key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/12345678-1234-1234-1234-123456789012"
+    policy = key_policy(ACCOUNT, deploy_role=f"arn:aws:iam::{ACCOUNT}:role/saas-in-eks-deploy")
+    role = deploy_role(in_cloud())
+    assert role.may(Attempt("kms:EnableKeyRotation", key, resource_policy=key_policy(ACCOUNT)))
+    actions = ["kms:PutKeyPolicy", "kms:CreateGrant", "kms:ScheduleKeyDeletion", "kms:TagResource"]
+    own = [Attempt(action, key, resource_policy=policy, principal="saas-in-eks-deploy") for action in actions]
+    assert set(role.decisions(*own)) == {"Allowed"}
+    others = [Attempt(action, key, resource_policy=key_policy(ACCOUNT)) for action in actions]
+    assert set(role.decisions(*others)) == {"ImplicitlyDenied"}
 
 
 def test_a_state_in_s3_is_encrypted_versioned_private_and_retained() -> None:

@@ -101,6 +101,7 @@ def test_all_broken_rules_are_reported_together_once_the_shapes_are_right() -> N
         text = text.replace(wrong, right)
     assert refused(text, fluxManifest="https://example.com/install.yaml") == [
         (1, "fluxManifest"),
+        (4, "aws.cluster"),
         (8, "aws.cluster.administrators[1]"),
         (9, "aws.cluster.addons"),
         (14, "aws.network.reserved[1]"),
