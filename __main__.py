@@ -10,6 +10,10 @@ configuration = components.load(Path(__file__).parent)
 settings, tenants = configuration.settings, configuration.tenants
 components.log_warnings(tenants, settings.aws)
 
+# GitHub is asked before anything is changed: for the private products' repositories, and whether they may have keys
+github = components.github_providers(settings.owner, tenants)
+components.check_github(configuration, github)
+
 # Network and cluster: EKS in a VPC, or an existing cluster
 aws = components.create_aws_context(settings)
 network = components.create_network(settings, aws)
@@ -24,7 +28,6 @@ registry = components.create_registry(settings, aws, cluster)
 users = components.create_user_pool(settings, aws)
 
 # Flux: installed in the cluster, it watches the cluster's folder of the infra repository
-github = components.github_providers(settings.owner, tenants)
 repository = components.InfraRepository(
     settings.repository, components.InfraRepositoryArgs(settings=settings, provider=github[settings.owner])
 )

@@ -5,7 +5,7 @@ cluster         the Kubernetes provider; a cluster reached by its kubeconfig
 preflight       asks the cluster, by kubectl, whether the update would take over or break what exists
 aws/            context (provider, region, account, prefix, tags), network (VPC), eks and nodes, registry (ECR),
                 users (Cognito), kms
-flux/           repository (GitHub), deploy_key, installation (Flux, and its sync with the infra repository)
+flux/           repository (GitHub), github_checks, deploy_key, installation (Flux, its sync with the infra repository)
 tenant/         guardrails (roles and admission policies), space (a namespace with everything in it), aws_role, warnings
 objects         Kubernetes objects from plain manifests
 
@@ -19,6 +19,7 @@ from components.aws.registry import create_registry
 from components.aws.users import create_tenant_users, create_user_pool
 from components.cluster import Cluster, ExistingCluster, ExistingClusterArgs
 from components.configuration import Configuration, load
+from components.flux.github_checks import check_github
 from components.flux.installation import FluxInstallation, FluxInstallationArgs, FluxSync, FluxSyncArgs
 from components.flux.repository import InfraRepository, InfraRepositoryArgs, github_providers
 from components.preflight import preflight_check
@@ -43,6 +44,7 @@ __all__ = [
     "InfraRepositoryArgs",
     "TenantSpace",
     "TenantSpaceArgs",
+    "check_github",
     "create_aws_context",
     "create_eks_cluster",
     "create_network",

@@ -31,7 +31,9 @@ class Configuration:
     """The program's inputs as plain data. The shape of the stack depends on nothing else."""
 
     settings: Settings
+    stack_file: YamlFile
     tenant_list: TenantList
+    """The tenants with their lines in the file; so has `stack_file`. For problems that only a provider knows of."""
     mirrors: tuple[Mirror, ...]
     flux: FluxManifest
 
@@ -74,7 +76,7 @@ def load(folder: Path) -> Configuration:
     manifest = None if settings.unpinned else collect(lambda: _flux_manifest(folder, file, settings, mirror_list))
     if problems or manifest is None:
         raise pulumi.RunError(str(InvalidConfigError(problems)))
-    return Configuration(settings, tenant_list, mirror_list, manifest)
+    return Configuration(settings, file, tenant_list, mirror_list, manifest)
 
 
 def _flux_manifest(folder: Path, file: YamlFile, settings: Settings, mirror_list: tuple[Mirror, ...]) -> FluxManifest:

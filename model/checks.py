@@ -42,6 +42,7 @@ def broken_rules(
     yield from unknown_hosts(tenants, mirrors)
     yield from rsa_only_servers(tenants, mirrors)
     yield from unknown_infra_host(settings, stack_file, mirrors)
+    yield from without_deploy_keys(settings, stack_file, tenants, mirrors)
     yield from users(tenants, settings.aws.identity if settings.aws else None)
     yield from cluster_reaching_rules(tenants, settings.cluster_addresses)
     yield from aws_access(tenants, settings.aws.account if settings.aws else None)
@@ -158,6 +159,26 @@ def unknown_infra_host(settings: Settings, file: YamlFile, mirrors: Sequence[Mir
     if found.url.startswith("ssh://") and host != GITHUB and not found.known_hosts:
         remedy = f"Add `knownHosts:` to the mirror with the output of `{keyscan(found.url)}`, after verifying it."
         yield file.problem(("mirrorsFile",), f"the host keys of {host} are unknown", remedy)
+
+
+def without_deploy_keys(
+    settings: Settings, file: YamlFile, tenants: TenantList, mirrors: Sequence[Mirror]
+) -> Iterator[Problem]:
+    """Repositories that Flux could not read as a GitHub App."""
+    if settings.deploy_keys != "app":
+        return
+    url = f"https://github.com/{settings.owner}/{settings.repository}"
+    if (found := locate(url, mirrors).url) != url:
+        message = f"a GitHub App reads from GitHub only, and a mirror has the infra repository at {found}"
+        yield file.problem(("deployKeys",), message, "Write deployKeys: keys, or take the mirror out.")
+    for index, tenant in enumerate(tenants.tenants):
+        if tenant.source.private and tenant.source.github_repository:
+            message = "a private repository on GitHub needs a deploy key, and deployKeys: app makes none"
+            remedy = (
+                "In the tenant's namespace, the App's key would open more than its product. Let the organization have "
+                "deploy keys and write deployKeys: keys, or mirror the product to another server."
+            )
+            yield tenants.problem(index, ("source", "url"), message, remedy)
 
 
 def users(tenants: TenantList, settings: IdentitySettings | None) -> Iterator[Problem]:

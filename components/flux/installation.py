@@ -13,8 +13,9 @@ from components.configuration import Configuration
 from components.flux.deploy_key import DeployKey, DeployKeyArgs
 from components.flux.repository import InfraRepository
 from components.objects import KubernetesObject, children, children_with_last
-from model.config.mirrors import locate
+from model.config.mirrors import Location, locate
 from model.config.names import FLUX_NAMESPACE, cluster_path, deploy_key_title, secret_name
+from model.config.stack import GithubAppSettings
 from model.kubernetes import manifests
 from model.kubernetes.flux import ARTIFACT_READERS, FluxManifest, with_secret_artifact_host
 from model.kubernetes.manifests import Manifest
@@ -94,11 +95,21 @@ class FluxSync(pulumi.ComponentResource):
     def __init__(self, name: str, args: FluxSyncArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:flux:FluxSync", name, None, opts)
         settings = args.configuration.settings
-        url = f"ssh://git@github.com/{settings.owner}/{settings.repository}"
-        location = locate(url, args.configuration.mirrors)
-        git_repository = manifests.sync_git_repository(location.url, settings.branch)
+        app = settings.github_app
+        place = f"github.com/{settings.owner}/{settings.repository}"
+        location = locate(f"https://{place}" if app else f"ssh://git@{place}", args.configuration.mirrors)
+        git_repository = manifests.sync_git_repository(location.url, settings.branch, app=app is not None)
         kustomization = manifests.sync_kustomization(settings.cluster)
         self._commit(args, [git_repository, kustomization])
+        key = self._app_key(args, app) if app else self._deploy_key(name, args, location)
+        depends_on: list[pulumi.Resource] = [args.installation.ready, key, args.repository.ready]
+        for manifest in (git_repository, kustomization):
+            awaited = manifests.annotated(manifest, manifests.WAIT_UNTIL_READY)
+            depends_on = [*children([awaited], parent=self, provider=args.provider, depends_on=depends_on)]
+        self.register_outputs({"path": cluster_path(settings.cluster)})
+
+    def _deploy_key(self, name: str, args: FluxSyncArgs, location: Location) -> pulumi.Resource:
+        settings = args.configuration.settings
         key = DeployKey(
             name,
             DeployKeyArgs(
@@ -114,11 +125,15 @@ class FluxSync(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=self),
         )
-        depends_on: list[pulumi.Resource] = [args.installation.ready, key.ready, args.repository.ready]
-        for manifest in (git_repository, kustomization):
-            awaited = manifests.annotated(manifest, manifests.WAIT_UNTIL_READY)
-            depends_on = [*children([awaited], parent=self, provider=args.provider, depends_on=depends_on)]
-        self.register_outputs({"path": cluster_path(settings.cluster)})
+        return key.ready
+
+    def _app_key(self, args: FluxSyncArgs, app: GithubAppSettings) -> pulumi.Resource:
+        private_key = pulumi.Config().require_secret("githubAppKey")
+        return KubernetesObject(
+            manifests.GITHUB_APP,
+            manifests.github_app_secret(app.id, app.installation, private_key),
+            pulumi.ResourceOptions(parent=self, provider=args.provider, depends_on=[args.installation.namespace]),
+        )
 
     @staticmethod
     def _commit(args: FluxSyncArgs, sync: list[Manifest]) -> None:

@@ -26,6 +26,27 @@ def github_providers(owner: str, tenants: Sequence[Tenant]) -> dict[str, github.
     return {name: github.Provider(f"github-{name}", owner=name) for name in sorted({owner, *products})}
 
 
+CHOSEN_BY_ITS_OWNERS = (
+    *(
+        "allowAutoMerge",
+        "allowForking",
+        "allowMergeCommit",
+        "allowRebaseMerge",
+        "allowSquashMerge",
+        "allowUpdateBranch",
+    ),
+    *("archived", "autoInit", "defaultBranch", "deleteBranchOnMerge", "description", "fork", "gitignoreTemplate"),
+    *("hasDiscussions", "hasDownloads", "hasIssues", "hasProjects", "hasWiki", "homepageUrl", "isTemplate"),
+    *("licenseTemplate", "mergeCommitMessage", "mergeCommitTitle", "pages", "securityAndAnalysis", "sourceOwner"),
+    *("sourceRepo", "squashMergeCommitMessage", "squashMergeCommitTitle", "template", "topics", "vulnerabilityAlerts"),
+    "webCommitSignoffRequired",
+)
+"""Settings of the repository that people may change on GitHub: only its name and visibility are the stack's.
+
+The provider switches off, or sets back to GitHub's default, what a program does not mention.
+"""
+
+
 @dataclass(frozen=True)
 class InfraRepositoryArgs:
     """The repository on GitHub."""
@@ -56,6 +77,10 @@ class InfraRepository(pulumi.ComponentResource):
             raise pulumi.RunError(
                 f"github.com/{full_name} is public. Make it private: it describes the whole platform."
             )
+        if adopted and existing.archived:
+            raise pulumi.RunError(
+                f"github.com/{full_name} is archived, so nothing can be committed to it: unarchive it."
+            )
         if adopted and existing.default_branch != self._branch:
             raise pulumi.RunError(
                 f"The default branch of github.com/{full_name} is {existing.default_branch}, not {self._branch}. "
@@ -72,8 +97,7 @@ class InfraRepository(pulumi.ComponentResource):
                 parent=self,
                 provider=args.provider,
                 import_=repository if adopted else None,
-                # The previous owner may have chosen otherwise; only name and visibility are the stack's.
-                ignore_changes=["autoInit", "description"],
+                ignore_changes=list(CHOSEN_BY_ITS_OWNERS),
                 retain_on_delete=True,
             ),
         )

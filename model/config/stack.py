@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from model.config import aws
 from model.config.aws import AwsSettings, service_cidr
@@ -74,6 +74,19 @@ def _components(value: list[str]) -> list[str]:
     return value
 
 
+def _deploy_keys(value: str) -> str:
+    if value not in ("keys", "app"):
+        raise rule_error(f"{value!r} is not a way to read private repositories", suggestion(value, ("keys", "app")))
+    return value
+
+
+class GithubAppSettings(Model):
+    """The GitHub App by which Flux reads the infra repository. Its key is the secret `githubAppKey`."""
+
+    id: str = Field(pattern=r"^\d+$")
+    installation: str = Field(pattern=r"^\d+$")
+
+
 class Settings(Model):
     """A stack's configuration. Pulumi.yaml describes each key."""
 
@@ -87,6 +100,10 @@ class Settings(Model):
     repository: Annotated[str, AfterValidator(_repository)]
     branch: Annotated[str, AfterValidator(reference), Field(min_length=1)]
     known_hosts: str = Field(alias="knownHosts")
+    deploy_keys: Annotated[str, AfterValidator(_deploy_keys)] = Field(alias="deployKeys")
+    github_app: Annotated[GithubAppSettings | None, BeforeValidator(lambda value: value or None)] = Field(
+        alias="githubApp"
+    )
     flux_manifest: str = Field(alias="fluxManifest", min_length=1)
     flux_manifest_sha256: Annotated[str, AfterValidator(_sha256)] = Field(alias="fluxManifestSha256")
     flux_components: Annotated[list[Annotated[str, AfterValidator(_controller)]], AfterValidator(_components)] = Field(
@@ -153,6 +170,12 @@ def broken_rules(settings: Settings, file: YamlFile) -> Iterator[Problem]:
         message = "a downloaded manifest needs a digest"
         remedy = "Download and review it, then set fluxManifestSha256 to the output of `sha256sum`."
         yield file.problem(("fluxManifest",), message, remedy)
+    if settings.deploy_keys == "app" and settings.github_app is None:
+        message = "deployKeys: app needs the App that Flux reads with"
+        remedy = "Add `githubApp: {id: …, installation: …}`, and its key by `pulumi config set --secret githubAppKey`."
+        yield file.problem(("deployKeys",), message, remedy)
+    if settings.deploy_keys == "keys" and settings.github_app:
+        yield file.problem(("githubApp",), "githubApp has no effect without deployKeys: app", "Remove it, or add that.")
     if settings.known_hosts and (error := known_hosts_error(settings.known_hosts, "ssh://git@github.com")):
         message, remedy = error
         yield file.problem(("knownHosts",), message, f"{remedy} Leave it empty for the keys that GitHub publishes.")

@@ -30,6 +30,8 @@ CLUSTER_LABEL = f"{PREFIX}cluster"
 """The setting `cluster` of the stack that a tenant's namespace belongs to."""
 ADOPTED = f"{PREFIX}adopted"
 """Annotation of a namespace that existed before its tenant, and stays after it."""
+GITHUB_APP = "github-app"
+"""Secret of the GitHub App that Flux reads as; not the deploy key's, which would be deleted after its successor."""
 
 POD_SECURITY = "pod-security.kubernetes.io"
 
@@ -197,13 +199,30 @@ def source_secret(
     }
 
 
-def sync_git_repository(url: str, branch: str) -> Manifest:
-    """GitRepository of the infra repository."""
+def github_app_secret(app: str, installation: str, private_key: Any) -> Manifest:
+    """Secret by which Flux reads the infra repository as a GitHub App. No other namespace has the App's key."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": GITHUB_APP, "namespace": FLUX_NAMESPACE},
+        "stringData": {
+            "githubAppID": app,
+            "githubAppInstallationID": installation,
+            "githubAppPrivateKey": private_key,
+        },
+    }
+
+
+def sync_git_repository(url: str, branch: str, *, app: bool = False) -> Manifest:
+    """GitRepository of the infra repository, read with its deploy key or as a GitHub App."""
+    spec: Manifest = {"interval": "1m0s", "ref": {"branch": branch}, "secretRef": {"name": FLUX_NAMESPACE}, "url": url}
+    if app:
+        spec |= {"provider": "github", "secretRef": {"name": GITHUB_APP}}
     return {
         "apiVersion": "source.toolkit.fluxcd.io/v1",
         "kind": "GitRepository",
         "metadata": {"name": FLUX_NAMESPACE, "namespace": FLUX_NAMESPACE, "annotations": dict(NOT_FLUX_BUSINESS)},
-        "spec": {"interval": "1m0s", "ref": {"branch": branch}, "secretRef": {"name": FLUX_NAMESPACE}, "url": url},
+        "spec": spec,
     }
 
 

@@ -54,6 +54,7 @@ def stand_in() -> StandIn:
         functions={
             "github:index/getRepository:getRepository": account.get_repository,
             "github:index/getBranch:getBranch": account.get_branch,
+            "github:index/getRestApi:getRestApi": account.get_rest_api,
         },
         configure=configure,
         check_config=check_config,

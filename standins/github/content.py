@@ -53,6 +53,8 @@ class RepositoryDeployKey(_InRepository):
 
     def create(self, inputs: Values) -> tuple[str, Values]:
         repository = self._account.repository(inputs["repository"], writing=True)
+        if not self._account.store.organization(repository.owner)["deploy_keys_enabled_for_repositories"]:
+            raise RefusedError("422 Validation Failed [Deploy keys are disabled for this repository]")
         try:
             made = self._account.store.add_key(repository, inputs["title"], inputs["key"], read_only=inputs["readOnly"])
         except store.KeyInUseError as error:

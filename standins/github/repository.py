@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -295,6 +296,16 @@ class Account:
             return {"id": "", "name": name, "fullName": f"{owner}/{name}"}
         lists: Values = {"pages": [], "repositoryLicenses": [], "templates": []}
         return {**described(found), **lists, "fork": False, "id": found.name}
+
+    def get_rest_api(self, arguments: Values) -> Values:
+        """github.getRestApi of an organization; 404 for everything else."""
+        endpoint = arguments["endpoint"]
+        owner = endpoint.removeprefix("orgs/")
+        found = self.store.organization(owner) if endpoint != owner and owner in self.store.owners() else None
+        code, body = (404, {"message": "Not Found"}) if found is None else (200, found)
+        status = f"{code} {'OK' if found else 'Not Found'}"
+        answer: Values = {"id": endpoint, "endpoint": endpoint, "headers": "{}"}
+        return {**answer, "code": code, "status": status, "body": json.dumps(body)}
 
     def get_branch(self, arguments: Values) -> Values:
         """github.getBranch. A missing branch has an empty id."""

@@ -151,6 +151,18 @@ class Store:
             raise ValueError(f"{name!r} can't be the name of a GitHub user or organization")
         (self.root / name).mkdir(mode=0o700, exist_ok=True)
 
+    def organization(self, owner: str) -> dict[str, Any]:
+        """An organization's settings, by the names of GitHub's API: those that `set_organization` changed."""
+        try:
+            changed = json.loads((self.root / owner / "organization.json").read_text())
+        except FileNotFoundError:
+            changed = {}
+        return {"login": owner, "deploy_keys_enabled_for_repositories": True, **changed}
+
+    def set_organization(self, owner: str, **settings: Any) -> None:
+        """Change an organization's settings, as its owners do."""
+        (self.root / owner / "organization.json").write_text(json.dumps(settings))
+
     def repositories(self) -> Iterator[Repository]:
         """Every repository."""
         for owner in self.owners():

@@ -8,11 +8,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
 from local import agent, pulumi
+from standins.github.store import Store
 from tests.e2e.conftest import applied
 from tests.platform import PRIVATE, PUBLIC, Platform, Stack, deploy_keys, eventually
 
@@ -251,8 +253,17 @@ def test_destroy_leaves_only_the_repository(platform: Platform, article: Stack) 
     assert "toolkit.fluxcd.io" not in platform.kubectl("get", "customresourcedefinitions,clusterroles", "-o", "name")
     assert deploy_keys(platform, "product") == deploy_keys(platform, "saas-in-eks-infra") == []
     eventually(lambda: not agent.programs(platform.home))
-    # The repository is adopted again, with its history.
+    # The repository is adopted again, with its history and what its owners chose.
+    chosen = {"hasIssues": True, "hasWiki": True, "deleteBranchOnMerge": True, "topics": ["platform"]}
+    store = Store(platform.home.git)
+    with store.changing():
+        repository = store.get("acme", "saas-in-eks-infra")
+        assert repository
+        store.save(replace(repository, settings={**repository.settings, **chosen}))
     article.up()
+    repository = store.get("acme", "saas-in-eks-infra")
+    assert repository
+    assert {name: repository.settings[name] for name in chosen} == chosen
     eventually(lambda: applied(platform, "alpha"))
 
 

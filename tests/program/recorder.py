@@ -74,9 +74,11 @@ class Monitor(mocks.MockMonitor):
 
 @dataclass
 class Github:
-    """Existing repositories on GitHub, with their properties."""
+    """Repositories and organizations on GitHub, with their properties. Products exist unless one says otherwise."""
 
     repositories: dict[str, dict[str, Any]] = field(default_factory=dict)
+    organizations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The stack's outputs after its last update."""
 
 
 class FakeProviders(mocks.Mocks):
@@ -97,13 +99,25 @@ class FakeProviders(mocks.Mocks):
         if args.token in self.answers:
             answer = self.answers[args.token]
             return answer(args.args) if callable(answer) else answer
-        if args.token == "pulumi:pulumi:readStackOutputs":
-            return {"name": args.args["name"], "outputs": dict(self.earlier)}
-        if args.token == "aws:index/getAvailabilityZones:getAvailabilityZones":
-            return {"names": [f"eu-west-1{zone}" for zone in "abc"], "zoneIds": ["euw1-az1", "euw1-az2", "euw1-az3"]}
-        if args.token != "github:index/getRepository:getRepository":
-            raise AssertionError(f"{args.token} has no answer: add it to `answers`")
-        return self.github.repositories.get(args.args["fullName"], {"fullName": args.args["fullName"]})
+        match args.token:
+            case "pulumi:pulumi:readStackOutputs":
+                return {"name": args.args["name"], "outputs": dict(self.earlier)}
+            case "aws:index/getAvailabilityZones:getAvailabilityZones":
+                return {
+                    "names": [f"eu-west-1{zone}" for zone in "abc"],
+                    "zoneIds": ["euw1-az1", "euw1-az2", "euw1-az3"],
+                }
+            case "github:index/getRestApi:getRestApi":
+                found = self.github.organizations.get(args.args["endpoint"].removeprefix("orgs/"))
+                return {"code": 404 if found is None else 200, "body": json.dumps(found or {})}
+            case "github:index/getRepository:getRepository":
+                return self._repository(args.args["fullName"])
+        raise AssertionError(f"{args.token} has no answer: add it to `answers`")
+
+    def _repository(self, full_name: str) -> dict[str, Any]:
+        missing = {"fullName": full_name}
+        product = missing if full_name.endswith("-infra") else {**missing, "nodeId": "R_1", "archived": False}
+        return self.github.repositories.get(full_name, product)
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         state = dict(args.inputs)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from typing import Any
 
+import pulumi_github
 import pytest
 import yaml
 
@@ -83,10 +85,26 @@ def test_an_existing_infra_repository_is_adopted(run: Run) -> None:
     assert run(github=github).resource(REPOSITORY, "saas-in-eks-infra").request.importId == "saas-in-eks-infra"
 
 
+def test_an_adopted_infra_repository_keeps_what_its_owners_chose(run: Run) -> None:
+    """The provider switches off Issues, Projects and Wiki where a program does not mention them."""
+    ignored = set(run().resource(REPOSITORY, "saas-in-eks-infra").request.ignoreChanges)
+    settings = set(inspect.signature(pulumi_github.RepositoryArgs.__init__).parameters)
+    ours = {"name", "visibility"}
+    # `private` is an older word for the visibility; the others say how the provider works.
+    no_settings = {"__self__", "private", "etag", "archive_on_destroy", "ignore_vulnerability_alerts_during_read"}
+    assert ignored == {_camel(name) for name in settings - ours - no_settings}
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
 @pytest.mark.parametrize(
     ("existing", "said"),
     [
         ({"visibility": "public", "defaultBranch": "main"}, "is public"),
+        ({"visibility": "private", "defaultBranch": "main", "archived": True}, "is archived"),
         ({"visibility": "private", "defaultBranch": "trunk"}, "is trunk, not main"),
     ],
 )
@@ -289,6 +307,76 @@ def test_nothing_is_registered_before_all_problems_are_reported(run: Run) -> Non
     said = str(refused.value)
     for part in ("tenants.yaml:2", "tenants.yaml:3", "tenants.yaml:4", "m.yaml:2", "owner", "Did you mean source?"):
         assert part in said, said
+
+
+KEYS_OFF = {"acme": {"deploy_keys_enabled_for_repositories": False}}
+DEPLOYED = {"tenants": {"alpha": {"source": "ssh://git@github.com/acme/product"}}}
+
+
+@pytest.mark.parametrize(
+    ("repository", "said"),
+    [
+        ({"fullName": "acme/product"}, r"github.com/acme/product does not exist, or these credentials may not see it"),
+        ({"fullName": "acme/product", "nodeId": "R_1", "archived": True}, "github.com/acme/product is archived"),
+    ],
+)
+def test_a_new_tenant_needs_a_repository_that_can_have_a_key(run: Run, repository: dict[str, Any], said: str) -> None:
+    with pytest.raises(ProgramError, match=rf"tenants.yaml:4: tenants\[0\].source.url: {said}"):
+        run(github=Github({"acme/product": repository}))
+
+
+def test_the_repository_of_a_present_tenant_stops_no_deployment(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    gone = {"acme/product": {"fullName": "acme/product"}}
+    assert run(github=Github(gone), earlier=DEPLOYED).resource(KEY, "alpha")
+    assert "tenants.yaml:4: tenants[0].source.url: github.com/acme/product does not exist" in caplog.text
+    # Another source of a present tenant is a new key.
+    moved = TENANTS.replace("acme/product", "acme/other")
+    with pytest.raises(ProgramError, match=r"github\.com/acme/other does not exist"):
+        run(moved, github=Github({"acme/other": {"fullName": "acme/other"}}), earlier=DEPLOYED)
+
+
+def test_deploy_keys_that_are_switched_off_stop_a_first_deployment(run: Run) -> None:
+    with pytest.raises(ProgramError) as refused:
+        run(github=Github(organizations=KEYS_OFF))
+    said = str(refused.value)
+    assert "owner: the organization acme has deploy keys switched off" in said
+    assert "`gh api --method PATCH orgs/acme -F deploy_keys_enabled_for_repositories=true`" in said
+    assert "deployKeys: app" in said
+    assert "tenants.yaml:4: tenants[0].source.url: the organization acme has deploy keys switched off" in said
+
+
+def test_deploy_keys_switched_off_later_are_a_warning(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    assert run(github=Github(organizations=KEYS_OFF), earlier=DEPLOYED).of(KEY)
+    assert caplog.text.count("the organization acme has deploy keys switched off") == 2
+
+
+APP = {"deployKeys": "app", "githubApp": {"id": "1234567", "installation": "12345678"}, "githubAppKey": "PEM"}
+PUBLIC_TENANTS = "tenants:\n  - {name: beta, source: {url: 'https://github.com/acme/shop', branch: main}}\n"
+
+
+def test_a_github_app_reads_the_infra_repository_without_a_deploy_key(run: Run) -> None:
+    recording = run(PUBLIC_TENANTS, config=APP, github=Github(organizations=KEYS_OFF))
+    assert not recording.of(KEY)
+    source = recording.resource(GIT_REPOSITORY, "flux-system").inputs["spec"]
+    assert source["provider"] == "github"
+    assert source["url"] == "https://github.com/acme/saas-in-eks-infra"
+    (secret,) = recording.of(SECRET)
+    assert secret.inputs["metadata"] == {"name": source["secretRef"]["name"], "namespace": "flux-system"}
+    assert secret.inputs["stringData"] == {
+        "githubAppID": "1234567",
+        "githubAppInstallationID": "12345678",
+        "githubAppPrivateKey": "PEM",
+    }
+    committed = [file.inputs["content"] for file in recording.of("github:index/repositoryFile:RepositoryFile")]
+    assert any("provider: github" in text for text in committed)
+    assert not [text for text in committed if "PEM" in text]
+
+
+def test_the_apps_key_is_in_no_tenants_namespace(run: Run) -> None:
+    with pytest.raises(
+        ProgramError, match=r"tenants\[0\].source.url: a private repository on GitHub needs a deploy key"
+    ):
+        run(config=APP)
 
 
 def test_unknown_host_keys_are_refused_unless_a_mirror_has_them(run: Run) -> None:

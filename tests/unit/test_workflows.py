@@ -243,6 +243,11 @@ def unknown_settings(settings: ENTRY, known: ENTRY) -> list[str]:
     return found
 
 
+def test_one_tenants_failure_does_not_stop_the_others() -> None:
+    assert "--continue-on-error" in DEPLOY["steps"][place(DEPLOY, "pulumi up")]["run"]
+    assert DEPLOYMENTS["operationContext"]["environmentVariables"]["PULUMI_CONTINUE_ON_ERROR"] == "true"
+
+
 def test_pulumi_knows_every_deployment_setting() -> None:
     assert unknown_settings(DEPLOYMENTS, SETTINGS) == []
     assert unknown_settings({"operationContext": {"preRunCommand": []}}, SETTINGS) == ["operationContext.preRunCommand"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -205,6 +206,19 @@ def test_a_deploy_key_opens_one_repository_only(plugin: Plugin) -> None:
         plugin.create("RepositoryDeployKey", repository="one", title="again", key=KEY)
     with pytest.raises(AbortedError, match="key is invalid"):
         plugin.create("RepositoryDeployKey", repository="two", title="flux", key="no key")
+
+
+def test_an_organization_may_have_deploy_keys_switched_off(plugin: Plugin, store: Store) -> None:
+    def answer(owner: str) -> tuple[int, Any]:
+        found = plugin.invoke("github:index/getRestApi:getRestApi", endpoint=f"orgs/{owner}")
+        return found["code"], json.loads(found["body"]).get("deploy_keys_enabled_for_repositories")
+
+    plugin.create("Repository", name="one")
+    assert (answer("acme"), answer("nobody")) == ((200, True), (404, None))
+    store.set_organization("acme", deploy_keys_enabled_for_repositories=False)
+    assert answer("acme") == (200, False)
+    with pytest.raises(AbortedError, match=r"422 .*Deploy keys are disabled for this repository"):
+        plugin.create("RepositoryDeployKey", repository="one", title="flux", key=KEY)
 
 
 def test_a_changed_deploy_key_is_deleted_before_it_is_replaced(plugin: Plugin, store: Store) -> None:

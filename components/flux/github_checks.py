@@ -1,0 +1,90 @@
+"""Questions to GitHub before anything is changed: whether it has the repositories, and lets them have deploy keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import pulumi
+import pulumi_github as github
+
+from components.configuration import Configuration
+from components.earlier import earlier_outputs
+from model.config.errors import InvalidConfigError, Problem
+
+SWITCHED_OFF = "deploy_keys_enabled_for_repositories"
+"""The organization's setting; organizations created since the end of 2024 begin with false."""
+
+
+def check_github(configuration: Configuration, providers: Mapping[str, github.Provider]) -> None:
+    """Raise pulumi.RunError with every reason why deploy keys cannot be added.
+
+    Where the key is in the state already, the reason is a warning: the key changes nothing any more, and one tenant's
+    repository must not stop the deployments of all others.
+    """
+    settings, listed, deployed = configuration.settings, configuration.tenant_list, _deployed_sources()
+    closed = {owner for owner, provider in providers.items() if _deploy_keys_are_off(owner, provider)}
+    problems: list[Problem] = []
+    if settings.owner in closed and settings.deploy_keys == "keys":
+        message, remedy = _switched_off(settings.owner)
+        problem = configuration.stack_file.problem(("owner",), message, f"{remedy} Or write deployKeys: app.")
+        _report(problem, problems if deployed is None else None)
+    for index, tenant in enumerate(listed.tenants):
+        if not (tenant.source.private and tenant.source.github_repository):
+            continue
+        owner, name = tenant.source.github_repository
+        exists = (deployed or {}).get(tenant.name) == tenant.source.url
+
+        def report(found: tuple[str, str] | None, index: int = index, exists: bool = exists) -> None:
+            if found:
+                _report(listed.problem(index, ("source", "url"), *found), None if exists else problems)
+
+        if owner in closed:
+            report(_switched_off(owner))
+        elif exists:  # nothing waits for these answers
+            looked_up = github.get_repository_output(
+                full_name=f"{owner}/{name}", opts=pulumi.InvokeOutputOptions(provider=providers[owner])
+            )
+            looked_up.apply(lambda found, report=report: report(_unusable(found)))
+        else:
+            options = pulumi.InvokeOptions(provider=providers[owner])
+            report(_unusable(github.get_repository(full_name=f"{owner}/{name}", opts=options)))
+    if problems:
+        raise pulumi.RunError(str(InvalidConfigError(problems)))
+
+
+def _report(problem: Problem, problems: list[Problem] | None) -> None:
+    """Collect a problem that has to stop the deployment; warn of any other."""
+    if problems is None:
+        pulumi.log.warn(str(problem))
+    else:
+        problems.append(problem)
+
+
+def _switched_off(owner: str) -> tuple[str, str]:
+    setting = f"gh api --method PATCH orgs/{owner} -F {SWITCHED_OFF}=true"
+    return f"the organization {owner} has deploy keys switched off", f"An owner of it switches them on: `{setting}`."
+
+
+def _unusable(found: github.GetRepositoryResult) -> tuple[str, str] | None:
+    """Message and remedy for a repository that cannot get a deploy key."""
+    if not found.node_id:  # a missing repository is not an error, it has no id
+        remedy = "Correct the URL, or select the repository in the installation of the platform's GitHub App."
+        return f"github.com/{found.full_name} does not exist, or these credentials may not see it", remedy
+    if found.archived:
+        return f"github.com/{found.full_name} is archived, so it gets no deploy key", "Unarchive it on GitHub."
+    return None
+
+
+def _deploy_keys_are_off(owner: str, provider: github.Provider) -> bool:
+    """Whether an organization forbids deploy keys. Users have no such setting, and not every token sees it."""
+    answer = github.get_rest_api(endpoint=f"orgs/{owner}", opts=pulumi.InvokeOptions(provider=provider))
+    return answer.code == 200 and json.loads(answer.body).get(SWITCHED_OFF) is False
+
+
+def _deployed_sources() -> Mapping[str, str] | None:
+    """The sources of the tenants after this stack's last update, by the tenants' names; None before the first."""
+    outputs = earlier_outputs()
+    if "tenants" not in outputs:
+        return None
+    return {tenant: summary["source"] for tenant, summary in outputs["tenants"].items()}
