@@ -16,6 +16,7 @@ components.check_github(configuration, github)
 
 # Network and cluster: EKS in a VPC, or an existing cluster
 aws = components.create_aws_context(settings)
+components.check_addon_versions(configuration, aws)
 network = components.create_network(settings, aws)
 check = components.preflight_check(configuration)
 cluster = components.create_eks_cluster(settings, aws, network, check) or components.ExistingCluster(

@@ -3,8 +3,8 @@
 configuration   the stack's settings and tenants, validated before anything is registered
 cluster         the Kubernetes provider; a cluster reached by its kubeconfig
 preflight       asks the cluster, by kubectl, whether the update would take over or break what exists
-aws/            context (provider, region, account, prefix, tags), network (VPC), eks and nodes, registry (ECR),
-                users (Cognito), kms
+aws/            context (provider, region, account, prefix, tags), network (VPC), eks and nodes, addon_versions,
+                registry (ECR), users (Cognito), kms
 flux/           repository (GitHub), github_checks, deploy_key, installation (Flux, its sync with the infra repository)
 tenant/         guardrails (roles and admission policies), space (a namespace with everything in it), aws_role, warnings
 objects         Kubernetes objects from plain manifests
@@ -12,6 +12,7 @@ objects         Kubernetes objects from plain manifests
 `create_...` functions return None, or an empty mapping, for parts that the settings leave out.
 """
 
+from components.aws.addon_versions import check_addon_versions
 from components.aws.context import AwsContext, create_aws_context
 from components.aws.eks import create_eks_cluster
 from components.aws.network import create_network
@@ -44,6 +45,7 @@ __all__ = [
     "InfraRepositoryArgs",
     "TenantSpace",
     "TenantSpaceArgs",
+    "check_addon_versions",
     "check_github",
     "create_aws_context",
     "create_eks_cluster",

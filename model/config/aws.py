@@ -548,6 +548,23 @@ def _minor(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in version.removeprefix("v").split(".")[:2])
 
 
+def addon_version_problem(name: str, pinned: str, default: str, newest: str) -> tuple[str, str] | None:
+    """Message and remedy for an add-on's version that EKS does not have yet; None for one that it may have."""
+    if _addon_order(pinned) <= _addon_order(newest):
+        return None
+    return f"EKS has no {name} {pinned} for this version of Kubernetes", f"Write {default}, or {newest}, the newest."
+
+
+def is_behind(pinned: str, default: str) -> bool:
+    """Whether an add-on's version is older than the one that EKS installs by default."""
+    return _addon_order(pinned) < _addon_order(default)
+
+
+def _addon_order(version: str) -> tuple[int, ...]:
+    """(1, 21, 1, 2) for v1.21.1-eksbuild.2."""
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
 def _foreign_principals(settings: AwsSettings) -> Iterator[Finding]:
     cluster = settings.cluster
     for key, principals in (("administrators", cluster.administrators), ("viewers", cluster.viewers)):

@@ -58,6 +58,14 @@ FUNCTIONS: Mapping[str, AwsFunction] = {
     "aws:index/getRegion:getRegion": AwsFunction({}, _region),
     "aws:ec2/getVpc:getVpc": AwsFunction(_BY_ID, ec2.get_vpc),
     "aws:ec2/getSubnet:getSubnet": AwsFunction(_BY_ID, ec2.get_subnet),
+    "aws:eks/getAddonVersion:getAddonVersion": AwsFunction(
+        {
+            "addonName": Property(required=True),
+            "kubernetesVersion": Property(required=True),
+            "mostRecent": Property(bool),
+        },
+        eks.get_addon_version,
+    ),
     "aws:eks/getCluster:getCluster": AwsFunction({"name": Property(required=True)}, eks.get_cluster),
 }
 

@@ -494,4 +494,14 @@ def get_cluster(aws: Session, arguments: Values) -> Values:
     }
 
 
+def get_addon_version(aws: Session, arguments: Values) -> Values:
+    """The function getAddonVersion: EKS' default version of an add-on, or the newest."""
+    name, version = arguments["addonName"], arguments["kubernetesVersion"]
+    found = aws.list("eks", "describe_addon_versions", "addons", addonName=name, kubernetesVersion=version)
+    offered = found[0]["addonVersions"]
+    if not arguments.get("mostRecent"):
+        offered = [each for each in offered if any(where["defaultVersion"] for where in each["compatibilities"])]
+    return {**arguments, "id": name, "region": aws.region, "version": offered[0]["addonVersion"]}
+
+
 KINDS = (Cluster, AccessEntry, AccessPolicyAssociation, PodIdentityAssociation, NodeGroup, Addon)

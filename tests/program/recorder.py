@@ -78,7 +78,6 @@ class Github:
 
     repositories: dict[str, dict[str, Any]] = field(default_factory=dict)
     organizations: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The stack's outputs after its last update."""
 
 
 class FakeProviders(mocks.Mocks):
@@ -103,10 +102,10 @@ class FakeProviders(mocks.Mocks):
             case "pulumi:pulumi:readStackOutputs":
                 return {"name": args.args["name"], "outputs": dict(self.earlier)}
             case "aws:index/getAvailabilityZones:getAvailabilityZones":
-                return {
-                    "names": [f"eu-west-1{zone}" for zone in "abc"],
-                    "zoneIds": ["euw1-az1", "euw1-az2", "euw1-az3"],
-                }
+                zones = {f"eu-west-1{letter}": f"euw1-az{n}" for n, letter in enumerate("abc", 1)}
+                return {"names": [*zones], "zoneIds": [*zones.values()]}
+            case "aws:eks/getAddonVersion:getAddonVersion":
+                return {"version": "v999.0.0-eksbuild.1" if args.args["mostRecent"] else "v0.0.0-eksbuild.1"}
             case "github:index/getRestApi:getRestApi":
                 found = self.github.organizations.get(args.args["endpoint"].removeprefix("orgs/"))
                 return {"code": 404 if found is None else 200, "body": json.dumps(found or {})}

@@ -172,6 +172,38 @@ def test_nodes_carry_the_providers_default_tags(run: Run) -> None:
     assert all(given.items() <= resource["tags"].items() for resource in template["tagSpecifications"])
 
 
+VERSIONS = "aws:eks/getAddonVersion:getAddonVersion"
+
+
+def offered(default: str, newest: str) -> dict[str, Any]:
+    """EKS' answers about vpc-cni; it has any version of the other add-ons."""
+
+    def answer(asked: dict[str, Any]) -> dict[str, str]:
+        if asked["addonName"] != "vpc-cni":
+            return {"version": "v999.0.0-eksbuild.1" if asked["mostRecent"] else "v0.0.0-eksbuild.1"}
+        return {"version": newest if asked["mostRecent"] else default}
+
+    return {VERSIONS: answer}
+
+
+def run_with_addons(run: Run, answers: dict[str, Any]) -> Recording:
+    return run((CHECKOUT / "tenants.yaml").read_text(), config=production(), stack_name="prod-eu", answers=answers)
+
+
+def test_the_preview_shows_which_versions_eks_has_of_each_addon(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    run_with_addons(run, offered("v1.21.1-eksbuild.1", "v1.22.0-eksbuild.1"))
+    assert "vpc-cni v1.21.1-eksbuild.1 (default v1.21.1-eksbuild.1, newest v1.22.0-eksbuild.1)" in caplog.text
+    assert "vpc-cni v1.21.1-eksbuild.1 is older" not in caplog.text
+    run_with_addons(run, offered("v1.21.1-eksbuild.3", "v1.22.0-eksbuild.1"))
+    assert "vpc-cni v1.21.1-eksbuild.1 is older than v1.21.1-eksbuild.3, EKS' default" in caplog.text
+
+
+def test_an_addon_version_that_eks_lacks_stops_before_anything_is_made(run: Run) -> None:
+    with pytest.raises(ProgramError, match=r"aws.cluster.addons.vpc-cni: EKS has no vpc-cni v1\.21\.1-eksbuild\.1"):
+        run_with_addons(run, offered("v1.20.4-eksbuild.1", "v1.20.5-eksbuild.2"))
+
+
 VPC = "vpc-0123456789abcdef0"
 SUBNETS = {"subnet-0123456789abcdef0": "eu-west-1a", "subnet-0123456789abcdef1": "eu-west-1b"}
 THEIRS = {

@@ -12,11 +12,36 @@ from standins.moto.eks.access import Access
 from standins.moto.eks.errors import EksError, refuse
 from standins.moto.eks.references import Values
 
-NAMES = (
-    *("vpc-cni", "coredns", "kube-proxy", "eks-pod-identity-agent", "aws-ebs-csi-driver", "aws-efs-csi-driver"),
-    *("snapshot-controller", "metrics-server", "eks-node-monitoring-agent", "amazon-cloudwatch-observability"),
-    *("aws-guardduty-agent", "cert-manager", "external-dns", "kube-state-metrics", "prometheus-node-exporter"),
-)
+NEWEST = {
+    "vpc-cni": "v1.21.1-eksbuild.1",
+    "coredns": "v1.13.1-eksbuild.1",
+    "eks-pod-identity-agent": "v1.3.10-eksbuild.1",
+    "aws-ebs-csi-driver": "v1.53.0-eksbuild.1",
+    "aws-efs-csi-driver": "v2.1.13-eksbuild.1",
+    "snapshot-controller": "v8.3.0-eksbuild.1",
+    "metrics-server": "v0.8.0-eksbuild.3",
+    "eks-node-monitoring-agent": "v1.4.2-eksbuild.1",
+    "amazon-cloudwatch-observability": "v4.6.0-eksbuild.1",
+    "aws-guardduty-agent": "v1.12.1-eksbuild.2",
+    "cert-manager": "v1.19.1-eksbuild.1",
+    "external-dns": "v0.19.0-eksbuild.2",
+    "kube-state-metrics": "v2.17.0-eksbuild.4",
+    "prometheus-node-exporter": "v1.10.2-eksbuild.1",
+}
+"""The newest version of each add-on here, which is its default. Older ones are offered, too."""
+
+
+def newest(name: str, kubernetes: str) -> str:
+    """The newest version for a version of Kubernetes. kube-proxy has that of Kubernetes."""
+    if name == "kube-proxy":
+        return f"v{kubernetes}.0-eksbuild.2"
+    if name not in NEWEST:
+        raise refuse(f"Addon {name} specified is not supported in {kubernetes} kubernetes version")
+    return NEWEST[name]
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
 class Addons(Access):
@@ -25,13 +50,12 @@ class Addons(Access):
     def create_addon(self, given: Values) -> Values:
         cluster = self.cluster(given["clusterName"])
         name = given["addonName"]
-        if name not in NAMES:
-            raise refuse(f"Addon {name} specified is not supported in {cluster['version']} kubernetes version")
+        newest(name, cluster["version"])
         if name in cluster["_addons"]:
             raise EksError("ResourceInUseException", "Addon already exists.")
         if given.get("namespaceConfig"):
             raise refuse("namespaceConfig: this platform has nothing that would act on it: leave it out")
-        _check(given)
+        _check(given, cluster["version"])
         if not given.get("addonVersion"):
             raise refuse(f"addonVersion: this platform has no catalogue of the versions of {name}: name one")
         now = utcnow()
@@ -85,6 +109,12 @@ class Addons(Access):
                                    f"{given['clusterName']}")  # fmt: skip
         return addons[given["addonName"]]
 
+    def describe_addon_versions(self, given: Values) -> Values:
+        name, kubernetes = given["addonName"], given["kubernetesVersion"]
+        offered = {"clusterVersion": kubernetes, "platformVersions": ["*"], "defaultVersion": True}
+        version = {"addonVersion": newest(name, kubernetes), "architecture": ["amd64", "arm64"]}
+        return {"addons": [{"addonName": name, "addonVersions": [{**version, "compatibilities": [offered]}]}]}
+
     def describe_addon(self, given: Values) -> Values:
         return {"addon": self._addon(given)}
 
@@ -99,7 +129,7 @@ class Addons(Access):
 
     def update_addon(self, given: Values) -> Values:
         addon = self._addon(given)
-        _check(given)
+        _check(given, self.cluster(given["clusterName"])["version"])
         # The service account's role is not kept where the request does not name it.
         addon.pop("serviceAccountRoleArn", None)
         if given.get("serviceAccountRoleArn"):
@@ -114,9 +144,10 @@ class Addons(Access):
         return self.updated("AddonUpdate")
 
 
-def _check(given: Values) -> None:
+def _check(given: Values, kubernetes: str) -> None:
     version = given.get("addonVersion")
-    if version and not re.fullmatch(r"v\d+\.\d+\.\d+-eksbuild\.\d+", version):
+    known = version and re.fullmatch(r"v\d+\.\d+\.\d+-eksbuild\.\d+", version)
+    if version and not (known and _order(version) <= _order(newest(given["addonName"], kubernetes))):
         raise refuse(f"Addon version specified is not supported: {version}")
     configured = given.get("configurationValues")
     if not configured:

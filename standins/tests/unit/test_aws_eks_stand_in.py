@@ -244,12 +244,21 @@ def test_an_addon_has_pod_identities_of_its_own(plugin: Plugin, cluster: State, 
     [
         ({"addonName": "vpc-cnii"}, "is not supported in 1.36 kubernetes version"),
         ({"addonVersion": "1.20"}, "Addon version specified is not supported"),
+        ({"addonVersion": "v1.99.0-eksbuild.1"}, "Addon version specified is not supported"),
         ({"configurationValues": '{"enableNetworkPolicy": true}'}, "Json schema validation failed"),
     ],
 )
 def test_a_wrong_addon_is_refused(plugin: Plugin, cluster: State, change: State, reason: str) -> None:
     right = {"clusterName": "prod", "addonName": "vpc-cni", "addonVersion": "v1.20.0-eksbuild.1"}
     assert reason in plugin.refusal("create", ADDON, **right | change)
+
+
+def test_a_function_tells_the_newest_version_of_an_addon(plugin: Plugin, cluster: State) -> None:
+    asked = {"addonName": "kube-proxy", "kubernetesVersion": "1.35"}
+    function = "eks/getAddonVersion:getAddonVersion"
+    assert plugin.invoke(function, **asked, mostRecent=True)["version"] == "v1.35.0-eksbuild.2"
+    unknown = plugin.refusal("invoke", function, addonName="kube-proxi", kubernetesVersion="1.35")
+    assert "is not supported in 1.35 kubernetes version" in unknown
 
 
 def test_access_is_for_principals_that_exist(plugin: Plugin, cluster: State, roles: dict[str, str]) -> None:
