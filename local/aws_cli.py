@@ -1,7 +1,8 @@
 """`aws eks get-token`, the only command of AWS' CLI that kubeconfigs for EKS need: `python -m local.aws_cli`.
 
-Checks that the emulator has the cluster, then answers with the administrator's client certificate for the platform's
-control plane, which takes the place of every EKS cluster. AWS answers with a token; Kubernetes' clients accept both.
+Checks that the emulator has the cluster, and that this machine would reach its endpoint; then answers with the
+administrator's client certificate for the platform's control plane, which takes the place of every EKS cluster. AWS
+answers with a token; Kubernetes' clients accept both.
 """
 
 from __future__ import annotations
@@ -10,16 +11,24 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
 
 from local.access import ADMINISTRATOR, ADMINISTRATORS, authority
 from local.home import Home
 from local.pki import split
 from standins.aws.session import AwsError, Session
-from standins.provider import RefusedError
+from standins.provider import RefusedError, Values
 
+PRIVATE = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")
 VERSION = "2.31.0"
 """A version that is new enough for pulumi-eks."""
 KINDS = ("client.authentication.k8s.io/v1beta1", "client.authentication.k8s.io/v1")
+ADDRESS = "EKS_STANDIN_CLIENT_ADDRESS"
+"""Environment variable: the IPv4 address from which this machine would reach EKS. The control plane is on loopback, so
+that this command refuses what the endpoint's access settings and security groups would keep out."""
+OFFICE = "203.0.113.10"
+"""The address without that variable: in publicAccess of Pulumi.prod-eu.yaml."""
 USAGE = "aws [--region REGION] eks get-token --cluster-name NAME [--role-arn ARN] [--region REGION] [--output json]"
 
 
@@ -54,13 +63,46 @@ def credential(home: Home, options: dict[str, str]) -> dict[str, object]:
     """The ExecCredential for a cluster that exists. Raises RefusedError with AWS' error if it does not."""
     aws = Session()
     aws.open_from_environment(options.get("--region", ""))
-    aws.call("eks", "describe_cluster", name=options["--cluster-name"])
+    cluster = aws.call("eks", "describe_cluster", name=options["--cluster-name"])["cluster"]
+    _check_reachable(aws, cluster, os.environ.get(ADDRESS, OFFICE))
     asked = json.loads(os.environ.get("KUBERNETES_EXEC_INFO") or "{}").get("apiVersion", KINDS[0])
     if asked not in KINDS:
         raise RefusedError(f"KUBERNETES_EXEC_INFO asks for {asked}, and there are {' and '.join(KINDS)}")
     certificate, key = split(authority(home).client(ADMINISTRATOR, ADMINISTRATORS).read_text())
     status = {"clientCertificateData": certificate, "clientKeyData": key}
     return {"kind": "ExecCredential", "apiVersion": asked, "spec": {}, "status": status}
+
+
+def _check_reachable(aws: Session, cluster: Values, address: str) -> None:
+    """Raise RefusedError if the endpoint does not let in this address: connections would time out."""
+    network = cluster["resourcesVpcConfig"]
+    groups = {"Name": "group-id", "Values": network["securityGroupIds"]}
+    rules: list[Values] = []
+    if network["securityGroupIds"]:
+        rules = aws.list("ec2", "describe_security_group_rules", "SecurityGroupRules", Filters=[groups])
+    if not reaches(network, rules, address):
+        raise RefusedError(
+            f"dial tcp {urlsplit(cluster['endpoint']).netloc}: i/o timeout. {address} is in none of the networks that "
+            f"reach the endpoint of {cluster['name']}: change publicAccess or privateAccess through EKS' API"
+        )
+
+
+def reaches(network: Values, rules: Sequence[Values], address: str) -> bool:
+    """Whether an address gets through to a cluster's endpoint, by its VPC settings and its security groups' rules.
+
+    In the VPC and in networks connected to it, the endpoint's name has private addresses.
+    """
+    here = ip_address(address)
+    if not any(here in ip_network(private) for private in PRIVATE):
+        allowed = network["publicAccessCidrs"] if network["endpointPublicAccess"] else []
+        return any(here in ip_network(cidr) for cidr in allowed)
+    return network["endpointPrivateAccess"] and any(
+        not rule["IsEgress"]
+        and rule["IpProtocol"] in ("tcp", "-1")
+        and (rule["IpProtocol"] == "-1" or rule["FromPort"] <= 443 <= rule["ToPort"])
+        and here in ip_network(rule.get("CidrIpv4") or "0.0.0.0/32")
+        for rule in rules
+    )
 
 
 def main(given: Sequence[str]) -> int:

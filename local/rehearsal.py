@@ -226,8 +226,9 @@ def rehearse(
             changes += _only(rehearsal.run("up", "--yes", "--skip-preview"), "update")
         with step("pulumi destroy") as changes:
             changes += _only(rehearsal.run("destroy", "--yes", "--skip-preview"), "delete", "discard")
-        if left := rehearsal.leftovers():
-            raise RehearsalError(f"AWS still has {json.dumps(left)}")
+        # EKS writes its last logs late, and makes the group again: the next `up` takes it over.
+        if (left := rehearsal.leftovers()) != {"log group": [f"/aws/eks/{STACK}/cluster"]}:
+            raise RehearsalError(f"AWS has {json.dumps(left)}, instead of EKS' log group only")
     finally:
         rehearsal.stop()
     console.print(_table(steps))

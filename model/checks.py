@@ -14,7 +14,7 @@ from model.config.base import Finding
 from model.config.errors import Problem
 from model.config.git import GITHUB, RSA_REMEDY, keyscan, rsa_message, rsa_only, ssh_address
 from model.config.mirrors import Mirror, locate
-from model.config.network import ClusterAddresses, NetworkRules, NetworkSettings, cluster_reaching
+from model.config.network import PUBLIC_SUBNETS, ClusterAddresses, NetworkRules, NetworkSettings, cluster_reaching
 from model.config.stack import Settings
 from model.config.tenants import TenantList, location
 from model.config.yaml_lines import YamlFile, YamlPath
@@ -45,6 +45,7 @@ def broken_rules(
     yield from without_deploy_keys(settings, stack_file, tenants, mirrors)
     yield from users(tenants, settings.aws.identity if settings.aws else None)
     yield from cluster_reaching_rules(tenants, settings.cluster_addresses)
+    yield from unknown_public_subnets(tenants, settings.cluster_addresses)
     yield from aws_access(tenants, settings.aws.account if settings.aws else None)
 
 
@@ -207,6 +208,16 @@ def cluster_reaching_rules(tenants: TenantList, cluster: ClusterAddresses) -> It
     for index, tenant in enumerate(tenants.tenants):
         for path, message, remedy in cluster_reaching(tenant.network, cluster):
             yield tenants.problem(index, ("network", *path), message, remedy)
+
+
+def unknown_public_subnets(tenants: TenantList, cluster: ClusterAddresses) -> Iterator[Problem]:
+    """Load balancers in public subnets that the stack does not create."""
+    for index, tenant in enumerate(tenants.tenants):
+        if PUBLIC_SUBNETS in tenant.network.load_balancers and not cluster.public_subnets:
+            message = "the public subnets are unknown: this stack creates none"
+            remedy = "Write their networks, such as 10.0.224.0/19."
+            place = tenant.network.load_balancers.index(PUBLIC_SUBNETS)
+            yield tenants.problem(index, ("network", "loadBalancers", place), message, remedy)
 
 
 def aws_access(tenants: TenantList, account: str | None) -> Iterator[Problem]:

@@ -130,7 +130,8 @@ def policies_of_flux() -> list[Manifest]:
 def load(path: Path) -> Scenario:
     """A scenario and its intended table, from a file such as tests/isolation/reachability.yaml."""
     content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    cluster = ClusterAddresses(tuple(content["cluster"]["ranges"]), tuple(content["cluster"]["resolvers"]))
+    parts = (content["cluster"][key] for key in ("ranges", "resolvers", "publicSubnets"))
+    cluster = ClusterAddresses(*map(tuple, parts))
     hosts = (f"10.0.{number // 250 + 16}.{number % 250 + 1}" for number in count())
     scrapers, senders = content["flux"]["scrapers"], content["flux"]["webhookSenders"]
     policies = [with_closed_network(policy, scrapers, senders) for policy in policies_of_flux()]

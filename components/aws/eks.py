@@ -145,7 +145,10 @@ class EksCluster(Cluster):
         self.register_outputs({"arn": self.arn, "kubernetesVersion": self.kubernetes_version})
 
     def _log_group(self) -> aws.cloudwatch.LogGroup:
-        """Created before the cluster, which would create it unencrypted and without an end of retention."""
+        """Created before the cluster, which would create it unencrypted and without an end of retention.
+
+        EKS writes for a while after a cluster is gone, and creates the group again: then it is taken over.
+        """
         args, context = self._args, self._context
         group = f"/aws/eks/{args.cluster_name}/cluster"
         key = EncryptionKey(
@@ -158,12 +161,15 @@ class EksCluster(Cluster):
             ),
             pulumi.ResourceOptions(parent=self),
         )
+        asked = pulumi.InvokeOptions(provider=context.provider)
+        found = aws.cloudwatch.get_log_groups(log_group_name_prefix=group, opts=asked)
+        adopted = pulumi.ResourceOptions(import_=group if group in found.log_group_names else None)
         return aws.cloudwatch.LogGroup(
             self._name,
             name=group,
             retention_in_days=args.settings.log_days,
             kms_key_id=key.arn,
-            opts=context.child(self, protect=context.protected),
+            opts=pulumi.ResourceOptions.merge(context.child(self, protect=context.protected), adopted),
         )
 
     def _service_role(self) -> tuple[aws.iam.Role, Sequence[pulumi.Resource]]:

@@ -21,6 +21,7 @@ from model.config.aws import (
 from model.config.errors import InvalidConfigError, Problem
 from model.config.stack import Settings
 from model.iam.documents import allow, document, logs_use_key, service_trust
+from model.iam.endpoints import endpoint_policy
 
 INTERNAL_LOAD_BALANCERS = "kubernetes.io/role/internal-elb"
 PUBLIC_LOAD_BALANCERS = "kubernetes.io/role/elb"
@@ -198,6 +199,7 @@ class Network(VpcNetwork):
                 service_name=f"com.amazonaws.{self._context.region}.{service}",
                 vpc_endpoint_type="Gateway",
                 route_table_ids=[table.id for table in tables],
+                policy=self._endpoint_policy(service),
                 tags=self._named(service),
                 opts=self._context.child(self),
             )
@@ -238,11 +240,15 @@ class Network(VpcNetwork):
                 security_group_ids=[group.id],
                 # So that clients use it under the service's usual name, without configuration.
                 private_dns_enabled=True,
+                policy=self._endpoint_policy(service),
                 tags=self._named(service),
                 opts=self._context.child(self, depends_on=[rule]),
             )
             for service in services
         ]
+
+    def _endpoint_policy(self, service: str) -> str:
+        return endpoint_policy(service, self._context.account, self._args.settings.endpoint_accounts)
 
     def _flow_logs(self, days: int) -> None:
         args, context = self._args, self._context

@@ -320,6 +320,8 @@ class VpcSettings(Model):
     """Networks that must stay reachable, such as offices, VPNs and peers. The VPC must not overlap them."""
     nat: Literal["single", "perZone", "none"] = "perZone"
     endpoints: list[Annotated[str, AfterValidator(_endpoint)]] = ["s3"]
+    endpoint_accounts: list[Annotated[str, AfterValidator(_account)]] = Field(default=[], alias="endpointAccounts")
+    """Other accounts that may be written to by way of the VPC's endpoints. Reading images and objects is open."""
     flow_log_days: Annotated[int, AfterValidator(_flow_log_days)] = Field(default=90, alias="flowLogDays")
     """How many days flow logs are kept; 0 for no flow logs."""
     existing: ExistingVpcSettings | None = None

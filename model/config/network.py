@@ -39,6 +39,9 @@ NEVER = {
 }
 """Address ranges that no rule can open, and their owners."""
 
+PUBLIC_SUBNETS = "publicSubnets"
+"""In place of a network: the public subnets of the stack's VPC, where internet-facing load balancers are."""
+
 PLATFORM_NAMESPACES = (FLUX_NAMESPACE, "kube-system")
 NODE_LOCAL_DNS = "169.254.20.10"
 MAXIMUM_PORTS = 24
@@ -52,6 +55,10 @@ def _network(value: str) -> IPv4Network | IPv6Network:
 
 def _source(value: str) -> str:
     return str(_network(value))
+
+
+def _load_balancers(value: str) -> str:
+    return value if value == PUBLIC_SUBNETS else _source(value)
 
 
 def _destination(value: str) -> str:
@@ -169,10 +176,10 @@ class NetworkRules(Model):
     ingress_controllers: list[Namespace] = Field(
         default=[], alias="ingressControllers", description="Namespaces of ingress controllers, such as ingress-nginx"
     )
-    load_balancers: list[SourceNetwork] = Field(
+    load_balancers: list[Annotated[str, AfterValidator(_load_balancers)]] = Field(
         default=[],
         alias="loadBalancers",
-        description="Networks from which load balancers reach pods directly: the VPC's public subnets",
+        description="Networks from which load balancers reach pods directly; publicSubnets: those of the stack's VPC",
     )
     monitoring: list[Namespace] = Field(default=[], description="Namespaces that may scrape the pods")
     egress: Annotated[list[EgressRule], AfterValidator(_unique_names)] = []
@@ -211,6 +218,8 @@ class ClusterAddresses:
     """Networks of pods, nodes and services; every private range if they are unknown."""
     resolvers: tuple[str, ...] = (NODE_LOCAL_DNS,)
     """DNS servers in addition to CoreDNS' pods."""
+    public_subnets: tuple[str, ...] = ()
+    """Networks of internet-facing load balancers; empty if there are none, or they are unknown."""
 
 
 def within(inner: str, outer: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from model.config import aws
-from model.config.aws import AwsSettings, service_cidr
+from model.config.aws import AwsSettings, public_subnet, service_cidr
 from model.config.base import Model, rule_error, validate
 from model.config.errors import Problem, raise_if_any, suggestion
 from model.config.git import known_hosts_error
@@ -128,7 +128,8 @@ class Settings(Model):
         if self.network is None:
             return known
         ranges = tuple(self.network.ranges) or known.ranges
-        return ClusterAddresses(ranges, (*known.resolvers, *map(str, self.network.resolvers)))
+        resolvers = (*known.resolvers, *map(str, self.network.resolvers))
+        return ClusterAddresses(ranges, resolvers, known.public_subnets)
 
 
 def _addresses_on_aws(settings: AwsSettings | None) -> ClusterAddresses:
@@ -137,7 +138,9 @@ def _addresses_on_aws(settings: AwsSettings | None) -> ClusterAddresses:
     services = service_cidr(settings.network)
     # EKS answers DNS at the tenth address. In Auto Mode there are no DNS pods that a policy could select.
     dns = str(ip_network(services).network_address + 10)
-    return ClusterAddresses((settings.network.cidr, services), (NODE_LOCAL_DNS, dns))
+    zones = () if settings.network.nat == "none" else settings.network.zones
+    public = tuple(public_subnet(settings.network, zone) for zone in zones)
+    return ClusterAddresses((settings.network.cidr, services), (NODE_LOCAL_DNS, dns), public)
 
 
 def keys() -> dict[str, Any]:

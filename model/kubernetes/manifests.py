@@ -230,7 +230,8 @@ def sync_kustomization(cluster: str) -> Manifest:
     """Kustomization of the cluster's folder in the infra repository, with the rights of its controller.
 
     Under lockdown Flux needs the account's name. It is there without lockdown too: a controller that is locked down
-    later would otherwise fail for a minute on a Kustomization without one.
+    later would otherwise fail for a minute on a Kustomization without one. Its deletion waits until what it applied is
+    gone, load balancers on AWS included: their interfaces would keep the VPC's subnets from being deleted.
     """
     return {
         "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
@@ -240,6 +241,7 @@ def sync_kustomization(cluster: str) -> Manifest:
             "interval": "10m0s",
             "path": cluster_path(cluster),
             "prune": True,
+            "deletionPolicy": "WaitForTermination",
             "retryInterval": "1m0s",
             "serviceAccountName": "kustomize-controller",
             "sourceRef": {"kind": "GitRepository", "name": FLUX_NAMESPACE},

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model.config.names import FLUX_NAMESPACE
-from model.config.network import LINK_LOCAL, PRIVATE, ClusterAddresses, EgressRule, NetworkRules, within
+from model.config.network import LINK_LOCAL, PRIVATE, PUBLIC_SUBNETS, ClusterAddresses, EgressRule, NetworkRules, within
 from model.kubernetes.manifests import TENANT_LABEL, Manifest
 
 DEFAULT_DENY = "default-deny"
@@ -45,8 +45,13 @@ def network_policies(
     if rules.ingress_controllers:
         policies["allow-ingress-controllers"] = _ingress([_all_of(name) for name in rules.ingress_controllers])
     if rules.load_balancers:
+        networks = [
+            network
+            for source in rules.load_balancers
+            for network in (cluster.public_subnets if source == PUBLIC_SUBNETS else [source])
+        ]
         policies["allow-load-balancers"] = _ingress(
-            [_addresses(network, _inside(network, cluster)) for network in rules.load_balancers]
+            [_addresses(network, _inside(network, cluster)) for network in networks]
         )
     if rules.monitoring:
         policies["allow-monitoring"] = _ingress([_all_of(name) for name in rules.monitoring])

@@ -56,6 +56,7 @@ FUNCTIONS: Mapping[str, AwsFunction] = {
     "aws:index/getAvailabilityZones:getAvailabilityZones": AwsFunction({}, _availability_zones),
     "aws:index/getPartition:getPartition": AwsFunction({}, _partition),
     "aws:index/getRegion:getRegion": AwsFunction({}, _region),
+    "aws:cloudwatch/getLogGroups:getLogGroups": AwsFunction({"logGroupNamePrefix": Property()}, logs.get_log_groups),
     "aws:ec2/getVpc:getVpc": AwsFunction(_BY_ID, ec2.get_vpc),
     "aws:ec2/getSubnet:getSubnet": AwsFunction(_BY_ID, ec2.get_subnet),
     "aws:eks/getAddonVersion:getAddonVersion": AwsFunction(

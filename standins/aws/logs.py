@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from standins.aws.engine import REGION, TAGS, AwsKind, Call, Field, Tagging
 from standins.aws.kms import allows_service
+from standins.aws.session import Session
 from standins.provider import Values
 
 _DAYS = (0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
@@ -70,6 +71,14 @@ class LogGroup(AwsKind):
     def delete(self, identifier: str, state: Values) -> None:
         if not state.get("skipDestroy"):
             super().delete(identifier, state)
+
+
+def get_log_groups(aws: Session, arguments: Values) -> Values:
+    """The function getLogGroups: names and ARNs by a prefix."""
+    prefix = arguments.get("logGroupNamePrefix")
+    found = aws.list("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=prefix)
+    names, arns = [group["logGroupName"] for group in found], [group["arn"].removesuffix(":*") for group in found]
+    return {**arguments, "id": aws.region, "region": aws.region, "logGroupNames": names, "arns": arns}
 
 
 KINDS = (LogGroup,)

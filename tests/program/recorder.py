@@ -104,6 +104,8 @@ class FakeProviders(mocks.Mocks):
             case "aws:index/getAvailabilityZones:getAvailabilityZones":
                 zones = {f"eu-west-1{letter}": f"euw1-az{n}" for n, letter in enumerate("abc", 1)}
                 return {"names": [*zones], "zoneIds": [*zones.values()]}
+            case "aws:cloudwatch/getLogGroups:getLogGroups":
+                return {"logGroupNames": []}
             case "aws:eks/getAddonVersion:getAddonVersion":
                 return {"version": "v999.0.0-eksbuild.1" if args.args["mostRecent"] else "v0.0.0-eksbuild.1"}
             case "github:index/getRestApi:getRestApi":

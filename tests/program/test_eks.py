@@ -22,7 +22,9 @@ ASSOCIATION = "aws:eks/accessPolicyAssociation:AccessPolicyAssociation"
 NODE_POOL = "kubernetes:karpenter.sh/v1:NodePool"
 
 
-def provision(preview: bool = False, *, protected: bool = True, **settings: Any) -> Recording:
+def provision(
+    preview: bool = False, *, protected: bool = True, answers: dict[str, Any] | None = None, **settings: Any
+) -> Recording:
     def program() -> None:
         args = EksClusterArgs(
             context=aws_context(protected=protected),
@@ -36,7 +38,7 @@ def provision(preview: bool = False, *, protected: bool = True, **settings: Any)
         cluster = EksCluster("prod-eu", args)
         pulumi.export("kubeconfig", cluster.kubeconfig)
 
-    return record(program, preview=preview)
+    return record(program, preview=preview, answers=answers)
 
 
 def test_the_endpoint_is_private_unless_public_access_is_set() -> None:
@@ -174,6 +176,20 @@ def test_secrets_and_logs_are_encrypted_from_the_first_on() -> None:
         "controllerManager",
         "scheduler",
     }
+
+
+def test_a_log_group_that_eks_made_again_is_taken_over() -> None:
+    """EKS writes for a while after its cluster is gone; the group is unencrypted then, and in the way of the next."""
+
+    def import_id(*names: str) -> str:
+        answers = {"aws:cloudwatch/getLogGroups:getLogGroups": {"logGroupNames": list(names)}}
+        group = provision(answers=answers).resource("aws:cloudwatch/logGroup:LogGroup", "prod-eu")
+        assert group.inputs["kmsKeyId"].endswith(":prod-eu-logs")
+        return group.request.importId
+
+    assert import_id() == ""
+    assert import_id("/aws/eks/prod-eu/cluster-of-others") == ""
+    assert import_id("/aws/eks/prod-eu/cluster") == "/aws/eks/prod-eu/cluster"
 
 
 @pytest.mark.parametrize("protected", [True, False])

@@ -111,6 +111,23 @@ def test_every_zone_has_a_private_and_a_public_subnet() -> None:
     assert not any(item["mapPublicIpOnLaunch"] for item in subnets.values())
 
 
+def test_endpoints_take_nothing_to_other_accounts() -> None:
+    recording = network(endpoints=["s3", "dynamodb", "ecr.dkr", "sts"], endpointAccounts=["210987654321"])
+    account = ["123456789012", "210987654321"]
+    reads = {}
+    for endpoint in recording.of(ENDPOINT):
+        own, *elsewhere = json.loads(endpoint.inputs["policy"])["Statement"]
+        assert own["Condition"] == {"StringEqualsIfExists": {"aws:ResourceAccount": account}}
+        assert findings(endpoint.inputs["policy"]) == []
+        reads[endpoint.inputs["serviceName"].rpartition("eu-west-1.")[2]] = [
+            action.partition(":")[2] for statement in elsewhere for action in statement["Action"]
+        ]
+    # Image layers and packages are in buckets, and add-ons in registries, of AWS' accounts.
+    assert reads["s3"] == ["GetObject", "GetObjectVersion", "GetBucketLocation", "ListBucket"]
+    assert reads["ecr.dkr"] == ["BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer"]
+    assert reads["dynamodb"] == reads["sts"] == []
+
+
 def test_load_balancers_and_karpenter_find_their_subnets_by_tags() -> None:
     recording = network()
     assert recording.resource(SUBNET, "eu-private-a").inputs["tags"] == {

@@ -148,7 +148,10 @@ def test_a_failure_is_retried_within_minutes_whatever_the_interval(given: dict[s
 def test_the_sync_is_what_bootstrap_commits() -> None:
     url = "ssh://git@github.com/acme/saas-in-eks-infra"
     made = [manifests.sync_git_repository(url, "main"), manifests.sync_kustomization("prod-eu")]
-    assert made == golden("sync.yaml")
+    repository, kustomization = golden("sync.yaml")
+    # In addition: removing the stack waits for the load balancers of the infra repository's Services.
+    kustomization["spec"]["deletionPolicy"] = "WaitForTermination"
+    assert made == [repository, kustomization]
 
 
 def test_a_private_source_names_its_secret_and_a_revision_of_any_kind() -> None:

@@ -179,6 +179,19 @@ def test_a_network_around_the_cluster_excludes_the_cluster():
     assert blocks(policy) == [{"cidr": "10.0.0.0/8", "except": ["10.9.0.0/16", "10.0.0.0/16"]}]
 
 
+def test_load_balancers_are_let_in_from_the_public_subnets_of_every_zone():
+    network = {"zones": ["a", "c"]}
+    aws = {"region": "eu-west-1", "account": "123456789012", "network": network}
+    known = addresses(aws)
+    assert known.public_subnets == ("10.0.224.0/22", "10.0.232.0/22")
+    policies = network_policies("shop", rules(loadBalancers=["publicSubnets", "10.9.0.0/24"]), cluster=known)
+    (policy,) = [policy for policy in policies if policy["metadata"]["name"] == "allow-load-balancers"]
+    sources = [peer["ipBlock"]["cidr"] for peer in policy["spec"]["ingress"][0]["from"]]
+    assert sources == ["10.0.224.0/22", "10.0.232.0/22", "10.9.0.0/24"]
+    without = {**aws, "network": {**network, "nat": "none"}}
+    assert addresses(without).public_subnets == addresses(None).public_subnets == ()
+
+
 def test_without_known_addresses_every_private_network_is_the_clusters():
     assert addresses(None).ranges == (*PRIVATE, "fc00::/7")
     for cidr, own in (("192.168.4.0/24", "192.168.0.0/16"), ("fd12:3456::/48", "fc00::/7")):
@@ -189,7 +202,9 @@ def test_without_known_addresses_every_private_network_is_the_clusters():
 
 def test_on_aws_the_cluster_is_its_vpc_and_its_services():
     aws = {"region": "eu-west-1", "account": "123456789012"}
-    assert addresses(aws) == ClusterAddresses(("10.0.0.0/16", "172.20.0.0/16"), ("169.254.20.10", "172.20.0.10"))
+    found = addresses(aws)
+    assert found.ranges == ("10.0.0.0/16", "172.20.0.0/16")
+    assert found.resolvers == ("169.254.20.10", "172.20.0.10")
     for elsewhere in ({"cluster": {"adopt": True, "version": "1.36"}}, {"network": EXISTING}):
         other = {**aws, **elsewhere}
         assert addresses(other) == ClusterAddresses()

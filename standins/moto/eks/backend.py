@@ -15,9 +15,10 @@ from moto.core.responses import ActionResult, BaseResponse
 from moto.core.utils import get_service_model
 
 from standins.moto.eks.addons import Addons
+from standins.moto.eks.clusters import LATE_LOGS
 from standins.moto.eks.control_plane import ControlPlane
 from standins.moto.eks.nodes import NodeGroups
-from standins.moto.eks.references import References
+from standins.moto.eks.references import References, write_late_logs
 from standins.moto.eks.tags import Tags
 
 
@@ -59,6 +60,7 @@ def install(control_plane: Callable[[], ControlPlane]) -> None:
     `control_plane` is asked each time a cluster is made. It raises NoControlPlaneError if there is none.
     """
     Backend.asked[:] = [control_plane]
+    write_late_logs(LATE_LOGS)
     backends = BackendDict(Backend, "eks")
     for module in (moto.eks, moto.eks.models):
         setattr(module, "eks_backends", backends)  # noqa: B010 - of another type than moto's own

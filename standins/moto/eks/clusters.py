@@ -15,6 +15,8 @@ from standins.moto.eks.references import References, Values
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 PRIVATE = [ipaddress.IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
+LATE_LOGS: set[str] = set()
+"""Log groups of deleted clusters that EKS still writes to."""
 AUTO_POOLS = {"general-purpose", "system"}
 UNKNOWN = (
     *("outpostConfig", "zonalShiftConfig", "remoteNetworkConfig", "controlPlaneScalingConfig"),
@@ -171,6 +173,8 @@ class Clusters:
         if cluster["_nodeGroups"]:
             raise EksError("ResourceInUseException", "Cluster has nodegroups attached")
         self.references.delete_security_group(cluster["resourcesVpcConfig"]["clusterSecurityGroupId"])
+        if any(setup["enabled"] for setup in cluster["logging"]["clusterLogging"]):
+            LATE_LOGS.add(f"/aws/eks/{given['name']}/cluster")
         return {"cluster": {**self.clusters.pop(given["name"]), "status": "DELETING"}}
 
     def update_cluster_config(self, given: Values) -> Values:

@@ -97,6 +97,24 @@ class References:
             self._logs.create_log_group(name, {})
 
 
+def write_late_logs(deleted: set[str]) -> None:
+    """Let EKS create the log group of a deleted cluster again, once: what it still has to write comes late.
+
+    `deleted` are the names of such groups.
+    """
+    from moto.logs.models import LogsBackend
+
+    delete = LogsBackend.delete_log_group
+
+    def delete_log_group(self: LogsBackend, log_group_name: str) -> None:
+        delete(self, log_group_name)
+        if log_group_name in deleted:
+            deleted.remove(log_group_name)
+            self.create_log_group(log_group_name, {})
+
+    LogsBackend.delete_log_group = delete_log_group
+
+
 def _services(trust: Mapping[str, Any]) -> set[str]:
     statements = trust["Statement"] if isinstance(trust["Statement"], list) else [trust["Statement"]]
     services: set[str] = set()

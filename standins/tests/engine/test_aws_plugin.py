@@ -16,6 +16,8 @@ from local.home import PROJECT, Home
 from tests.platform import Step, changes
 
 PROGRAM = """
+import json
+
 import pulumi
 import pulumi_aws as aws
 
@@ -59,7 +61,21 @@ template = aws.ec2.LaunchTemplate(
     metadata_options={"http_tokens": config.get("tokens") or "required"},
     opts=opts,
 )
-key = aws.kms.Key("it", enable_key_rotation=True, opts=opts)
+principals = ({"AWS": "arn:aws:iam::123456789012:root"}, {"Service": "logs.eu-west-1.amazonaws.com"})
+statements = [{"Effect": "Allow", "Principal": each, "Action": "kms:*", "Resource": "*"} for each in principals]
+policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+key = aws.kms.Key("it", enable_key_rotation=True, policy=policy, opts=opts)
+# A group that is there already is taken over, and gets the program's settings in the same update.
+late = aws.cloudwatch.get_log_groups(
+    log_group_name_prefix="/late", opts=pulumi.InvokeOptions(provider=opts.provider)
+).log_group_names
+aws.cloudwatch.LogGroup(
+    "it",
+    name="/late",
+    retention_in_days=30,
+    kms_key_id=key.arn,
+    opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(import_="/late" if late else None)),
+)
 pulumi.export("vpc", vpc.id)
 pulumi.export("address", address.public_ip)
 pulumi.export("template", template.latest_version)
@@ -114,9 +130,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def test_a_stack_comes_up_changes_and_leaves_nothing(stack: Stack) -> None:
-    assert ("create", "Vpc") in stack.steps("preview")
-    assert aws.leftovers(stack.home) == {}, "a preview made something"
+    session = aws.session(stack.home)
+    session.call("logs", "create_log_group", logGroupName="/late")
+    planned = stack.steps("preview")
+    assert ("create", "Vpc") in planned
+    assert ("import", "LogGroup") in planned
+    assert aws.leftovers(stack.home) == {"log group": ["/late"]}, "a preview made something"
     made = stack.up()
+    (group,) = session.call("logs", "describe_log_groups", logGroupNamePrefix="/late")["logGroups"]
+    assert group["retentionInDays"] == 30
+    assert group["kmsKeyId"].startswith("arn:aws:kms:")
     assert len([op for op, _ in made if op == "create"]) == 13
     outputs = stack.outputs()
     assert outputs["vpc"].startswith("vpc-")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from local import aws, pulumi
+from local import aws, aws_cli, pulumi
 from local.home import PROJECT
 from standins.eks import network
 from tests.platform import Platform
@@ -150,6 +150,21 @@ def test_an_aws_profile_gets_into_the_inner_provider(program: Program) -> None:
     assert '"--profile", "alice"' in step["newState"]["inputs"]["kubeconfig"]
 
 
+def test_whoever_is_locked_out_gets_in_again_through_aws(program: Program) -> None:
+    def up(**variables: str) -> subprocess.CompletedProcess[str]:
+        return program.run("up", "--yes", "--skip-preview", check=False, **variables)
+
+    program.set(public="198.51.100.0/24", made="from outside")
+    locked_out = up()
+    assert locked_out.returncode
+    assert "203.0.113.10 is in none of the networks that reach the endpoint of test" in locked_out.stdout
+    # The change of access goes through EKS' API, before anything in the cluster.
+    program.set(private="10.0.0.0/16", made="from the VPC")
+    assert up(**{aws_cli.ADDRESS: "10.0.3.7"}).returncode == 0
+    program.set(public="203.0.113.0/24", made="by pulumi")
+    assert up().returncode == 0
+
+
 def test_a_cluster_never_goes_back_to_an_older_version(program: Program) -> None:
     program.set(version="1.35")
     refused = program.run("up", "--yes", "--skip-preview", check=False)
@@ -157,9 +172,13 @@ def test_a_cluster_never_goes_back_to_an_older_version(program: Program) -> None
     assert "Unsupported Kubernetes minor version update from 1.36 to 1.35" in refused.stdout
 
 
-def test_a_cluster_leaves_nothing_and_auto_mode_comes_after_it(program: Program) -> None:
+LOGS = "/aws/eks/test/cluster"
+
+
+def test_a_cluster_leaves_only_late_logs_and_auto_mode_comes_after_it(program: Program) -> None:
     program.run("destroy", "--yes", "--skip-preview")
-    assert aws.leftovers(program.platform.home) == {}
+    assert aws.leftovers(program.platform.home) == {"log group": [LOGS]}
+    aws.session(program.platform.home).call("logs", "delete_log_group", logGroupName=LOGS)
     assert program.platform.get("/api/v1/namespaces/default/configmaps/eks-plugin") is None
     program.set(auto="true")
     program.run("up", "--yes", "--skip-preview")
@@ -171,4 +190,4 @@ def test_a_cluster_leaves_nothing_and_auto_mode_comes_after_it(program: Program)
     assert session.call("eks", "list_addons", clusterName="test")["addons"] == []
     program.run("preview", "--expect-no-changes")
     program.run("destroy", "--yes", "--skip-preview")
-    assert aws.leftovers(program.platform.home) == {}
+    assert aws.leftovers(program.platform.home) == {"log group": [LOGS]}

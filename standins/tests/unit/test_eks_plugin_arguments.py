@@ -66,3 +66,33 @@ def test_any_other_command_is_refused(command: str) -> None:
 def test_an_answer_is_json_only() -> None:
     with pytest.raises(aws_cli.UsageError, match="JSON only"):
         aws_cli.arguments("eks get-token --cluster-name x --output text".split())
+
+
+def rule(network: str, **changes: object) -> dict[str, object]:
+    ports = {"IsEgress": False, "IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
+    return {**ports, "CidrIpv4": network, **changes}
+
+
+OPEN_TO_OFFICE = {"endpointPublicAccess": True, "publicAccessCidrs": ["203.0.113.0/24"], "endpointPrivateAccess": True}
+CLOSED = {"endpointPublicAccess": False, "publicAccessCidrs": [], "endpointPrivateAccess": True}
+
+
+@pytest.mark.parametrize(
+    ("network", "rules", "address", "through"),
+    [
+        (OPEN_TO_OFFICE, [], "203.0.113.10", True),
+        (OPEN_TO_OFFICE, [], "198.51.100.10", False),
+        (CLOSED, [], "203.0.113.10", False),
+        # Inside the VPC the endpoint's name has private addresses, whatever is open to the internet.
+        (OPEN_TO_OFFICE, [], "10.0.3.7", False),
+        (CLOSED, [rule("10.0.0.0/16")], "10.0.3.7", True),
+        (CLOSED, [rule("10.8.0.0/16")], "10.0.3.7", False),
+        (CLOSED, [rule("10.0.0.0/16", IsEgress=True)], "10.0.3.7", False),
+        (CLOSED, [rule("10.0.0.0/16", FromPort=1025, ToPort=65535)], "10.0.3.7", False),
+        (CLOSED, [{"IsEgress": False, "IpProtocol": "-1", "ReferencedGroupInfo": {}}], "10.0.3.7", False),
+    ],
+)
+def test_an_endpoint_lets_in_the_networks_that_it_names(
+    network: dict[str, object], rules: list[dict[str, object]], address: str, through: bool
+) -> None:
+    assert aws_cli.reaches(network, rules, address) is through

@@ -51,7 +51,8 @@ cluster = eks.Cluster(
     upgrade_policy={"support_type": "STANDARD"},
     kubernetes_service_ip_address_range="10.200.0.0/16",
     endpoint_private_access=True,
-    endpoint_public_access=False,
+    endpoint_public_access=True,
+    public_access_cidrs=[config.get("public") or "203.0.113.0/24"],
     enabled_cluster_log_types=["api"],
     create_oidc_provider=True,
     skip_default_node_group=config.get_bool("ownNodes") is not False,
@@ -64,13 +65,30 @@ cluster = eks.Cluster(
     kube_proxy_addon_options=eks.KubeProxyAddonOptionsArgs(enabled=not auto, version="v1.34.0-eksbuild.1"),
     opts=pulumi.ResourceOptions(providers={"aws": provider}, depends_on=[group]),
 )
-inside = kubernetes.Provider("inside", kubeconfig=cluster.kubeconfig_json, cluster_identifier="test")
+rules = [
+    aws.vpc.SecurityGroupIngressRule(
+        "private",
+        security_group_id=cluster.cluster_security_group_id,
+        ip_protocol="tcp",
+        from_port=443,
+        to_port=443,
+        cidr_ipv4=private,
+        opts=opts,
+    )
+    for private in filter(None, [config.get("private")])
+]
+inside = kubernetes.Provider(
+    "inside",
+    kubeconfig=cluster.kubeconfig_json,
+    cluster_identifier="test",
+    opts=pulumi.ResourceOptions(depends_on=rules),
+)
 kubernetes.apiextensions.CustomResource(  # core.v1 costs pyright ten seconds
     "inside",
     api_version="v1",
     kind="ConfigMap",
     metadata={"name": "eks-plugin", "namespace": "default"},
-    others={"data": {"made": "by pulumi"}},
+    others={"data": {"made": config.get("made") or "by pulumi"}},
     opts=pulumi.ResourceOptions(provider=inside),
 )
 pulumi.export("kubeconfig", cluster.kubeconfig)
