@@ -186,6 +186,23 @@ def test_a_narrow_permission_passes(item: Resource) -> None:
     assert "narrow-permissions" not in broken(item)
 
 
+def test_data_leaves_by_a_vpc_endpoint_to_named_accounts_only() -> None:
+    endpoint = "ec2/vpcEndpoint:VpcEndpoint"
+
+    def is_open(**props: Any) -> bool:
+        return "limited-endpoints" in broken(aws(endpoint, **props))
+
+    anyone = {"Principal": "*", "Resource": "*"}
+    own = {"StringEqualsIfExists": {"aws:ResourceAccount": ["123456789012"]}}
+    assert is_open()
+    assert is_open(policy=document(**anyone, Action="*"))
+    assert is_open(policy=document(**anyone, Action="s3:*"))
+    assert not is_open(policy=document(**anyone, Action="*", Condition=own))
+    assert not is_open(policy=document(**anyone, Action=["s3:GetObject"]))
+    assert not is_open(policy=UNKNOWN)
+    assert "narrow-permissions" not in broken(aws(endpoint, policy=document(**anyone, Action="*", Condition=own)))
+
+
 def test_pods_cannot_get_their_nodes_credentials() -> None:
     def template(**options: Any) -> Resource:
         return aws(TEMPLATE, metadataOptions=options)

@@ -22,7 +22,7 @@ from .data import encrypted_stores, immutable_tags, log_retention, protected_dat
 from .exceptions import SCHEMA, RuleException, parse
 from .exposure import closed_security_groups, endpoint_allow_list
 from .isolation import tenant_isolation
-from .permissions import narrow_permissions
+from .permissions import limited_endpoints, narrow_permissions
 from .plain_text import no_plain_text_secrets
 from .resource import SECRET, UNKNOWN, Hidden, Provider, Resource, Rule, StackRule, description_of, name_of
 from .tags import tagged_resources
@@ -35,6 +35,7 @@ RULES: Sequence[Rule] = (
     immutable_tags,
     protected_data,
     narrow_permissions,
+    limited_endpoints,
     instance_metadata,
     control_plane_logs,
     standard_support,

@@ -10,6 +10,7 @@ from typing import Any
 from .resource import Hidden, Resource
 
 KEY = "aws:kms/key:Key"
+ENDPOINT = "aws:ec2/vpcEndpoint:VpcEndpoint"
 DOCUMENTS = ("policy", "assumeRolePolicy")
 """Properties of AWS resources that hold a policy document."""
 
@@ -24,7 +25,8 @@ _ACCOUNT = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:root")
 
 def narrow_permissions(resource: Resource) -> Iterator[str]:
     """No IAM policy allows every action of a service, an action on every resource, or every principal."""
-    if not resource.type.startswith("aws:"):
+    # An endpoint's policy gives no rights, it only limits those of the caller: `limited_endpoints`.
+    if not resource.type.startswith("aws:") or resource.type == ENDPOINT:
         return
     for where, document in _documents(resource):
         for statement in _statements(document):
@@ -37,6 +39,21 @@ def narrow_permissions(resource: Resource) -> Iterator[str]:
     for arn in attached:
         if isinstance(arn, str) and arn.startswith("arn:aws") and FAR_REACHING.search(arn):
             yield f"{arn} is far too wide: write a policy with the actions that are needed."
+
+
+def limited_endpoints(resource: Resource) -> Iterator[str]:
+    """A VPC endpoint leads to named accounts only; elsewhere it lets read what its policy names."""
+    if resource.type != ENDPOINT or isinstance(resource.get("policy"), Hidden):
+        return
+    statements = [each for each in _statements(resource.get("policy")) if each]
+    if not statements:
+        yield "it has no policy, so data can leave by it to any account: allow aws:ResourceAccount only."
+    for statement in statements:
+        conditions = statement.get("Condition")
+        keys = {key for each in conditions.values() for key in each} if isinstance(conditions, Mapping) else set[str]()
+        wide = [each for each in _list(statement.get("Action")) if each == "*" or each.endswith(":*")]
+        if statement.get("Effect") == "Allow" and wide and "aws:ResourceAccount" not in keys:
+            yield f"policy allows {', '.join(wide)} in any account: add a condition on aws:ResourceAccount."
 
 
 def _documents(resource: Resource) -> Iterator[tuple[str, Any]]:
