@@ -83,13 +83,16 @@ inside = kubernetes.Provider(
     cluster_identifier="test",
     opts=pulumi.ResourceOptions(depends_on=rules),
 )
-kubernetes.apiextensions.CustomResource(  # core.v1 costs pyright ten seconds
+pulumi.CustomResource(  # kubernetes.core.v1 costs pyright ten seconds
+    "kubernetes:core/v1:ConfigMap",
     "inside",
-    api_version="v1",
-    kind="ConfigMap",
-    metadata={"name": "eks-plugin", "namespace": "default"},
-    others={"data": {"made": config.get("made") or "by pulumi"}},
-    opts=pulumi.ResourceOptions(provider=inside),
+    {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "eks-plugin", "namespace": "default"},
+        "data": {"made": config.get("made") or "by pulumi"},
+    },
+    pulumi.ResourceOptions(provider=inside),
 )
 pulumi.export("kubeconfig", cluster.kubeconfig)
 pulumi.export("kubeconfigJson", cluster.kubeconfig_json)
