@@ -379,6 +379,18 @@ def test_the_apps_key_is_in_no_tenants_namespace(run: Run) -> None:
         run(config=APP)
 
 
+def test_a_github_app_reads_no_mirror(run: Run) -> None:
+    mirrors = "mirrors: [{prefix: 'https://github.com/', url: 'https://git.example.com/'}]"
+    with pytest.raises(ProgramError, match="deployKeys: a GitHub App reads from GitHub only"):
+        run(PUBLIC_TENANTS, config={**APP, "mirrorsFile": "m.yaml"}, files={"m.yaml": mirrors})
+
+
+def test_load_balancers_need_public_subnets_that_the_stack_makes(run: Run) -> None:
+    balanced = TENANTS.replace("prune: true, ", "prune: true, network: {loadBalancers: [publicSubnets]}, ")
+    with pytest.raises(ProgramError, match=r"loadBalancers\[0\]: the public subnets are unknown"):
+        run(balanced)
+
+
 def test_unknown_host_keys_are_refused_unless_a_mirror_has_them(run: Run) -> None:
     tenants = TENANTS.replace("github.com/acme/product", "git.example.com/p")
     with pytest.raises(ProgramError, match=r"tenants\[0\].source.url: the host keys of git.example.com are unknown"):

@@ -45,6 +45,10 @@ def test_the_defaults_are_valid() -> None:
         ({"fluxComponents": ["source-controler", "kustomize-controller"]}, "Did you mean source-controller?"),
         ({"fluxComponents": ["source-controller", "source-controller", "kustomize-controller"]}, "twice"),
         ({"fluxManifest": "https://example.com/install.yaml"}, "needs a digest"),
+        ({"deployKeys": "apps"}, "not a way to read private repositories.*\n.*Did you mean app?"),
+        ({"deployKeys": "app"}, "needs the App that Flux reads with.*\n.*githubAppKey"),
+        ({"deployKeys": "app", "githubApp": {"id": "x", "installation": "1"}}, "githubApp.id"),
+        ({"githubApp": {"id": "1", "installation": "2"}}, "no effect without deployKeys: app"),
     ],
 )
 def test_a_problem_gets_its_remedy(changes: dict[str, Any], part: str) -> None:
