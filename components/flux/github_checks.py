@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_github as github
@@ -11,6 +11,7 @@ import pulumi_github as github
 from components.configuration import Configuration
 from components.earlier import earlier_outputs
 from model.config.errors import InvalidConfigError, Problem
+from model.config.tenants import Tenant
 
 SWITCHED_OFF = "deploy_keys_enabled_for_repositories"
 """The organization's setting; organizations created since the end of 2024 begin with false."""
@@ -29,28 +30,38 @@ def check_github(configuration: Configuration, providers: Mapping[str, github.Pr
         message, remedy = _switched_off(settings.owner)
         problem = configuration.stack_file.problem(("owner",), message, f"{remedy} Or write deployKeys: app.")
         _report(problem, problems if deployed is None else None)
-    for index, tenant in enumerate(listed.tenants):
-        if not (tenant.source.private and tenant.source.github_repository):
-            continue
-        owner, name = tenant.source.github_repository
-        exists = (deployed or {}).get(tenant.name) == tenant.source.url
+    for (owner, name), tenants in _by_repository(listed.tenants).items():
+        new = [
+            index
+            for index in tenants
+            if (deployed or {}).get(listed.tenants[index].name) != listed.tenants[index].source.url
+        ]
 
-        def report(found: tuple[str, str] | None, index: int = index, exists: bool = exists) -> None:
-            if found:
-                _report(listed.problem(index, ("source", "url"), *found), None if exists else problems)
+        def report(found: tuple[str, str] | None, tenants: Sequence[int] = tenants, new: Sequence[int] = new) -> None:
+            for index in new or tenants[:1] if found else ():  # one warning for all that share the repository
+                _report(listed.problem(index, ("source", "url"), *found), problems if new else None)
 
         if owner in closed:
             report(_switched_off(owner))
-        elif exists:  # nothing waits for these answers
+        elif new:
+            options = pulumi.InvokeOptions(provider=providers[owner])
+            report(_unusable(github.get_repository(full_name=f"{owner}/{name}", opts=options)))
+        else:  # nothing waits for these answers
             looked_up = github.get_repository_output(
                 full_name=f"{owner}/{name}", opts=pulumi.InvokeOutputOptions(provider=providers[owner])
             )
             looked_up.apply(lambda found, report=report: report(_unusable(found)))
-        else:
-            options = pulumi.InvokeOptions(provider=providers[owner])
-            report(_unusable(github.get_repository(full_name=f"{owner}/{name}", opts=options)))
     if problems:
         raise pulumi.RunError(str(InvalidConfigError(problems)))
+
+
+def _by_repository(tenants: Sequence[Tenant]) -> Mapping[tuple[str, str], list[int]]:
+    """Private repositories on GitHub, each with the indexes of its tenants: GitHub is asked once for each."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for index, tenant in enumerate(tenants):
+        if tenant.source.private and tenant.source.github_repository:
+            found.setdefault(tenant.source.github_repository, []).append(index)
+    return found
 
 
 def _report(problem: Problem, problems: list[Problem] | None) -> None:

@@ -327,12 +327,26 @@ def test_a_new_tenant_needs_a_repository_that_can_have_a_key(run: Run, repositor
 
 def test_the_repository_of_a_present_tenant_stops_no_deployment(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     gone = {"acme/product": {"fullName": "acme/product"}}
-    assert run(github=Github(gone), earlier=DEPLOYED).resource(KEY, "alpha")
+    assert run(github=Github(gone), earlier=DEPLOYED).resource(KEY, "alpha/acme")
     assert "tenants.yaml:4: tenants[0].source.url: github.com/acme/product does not exist" in caplog.text
     # Another source of a present tenant is a new key.
     moved = TENANTS.replace("acme/product", "acme/other")
     with pytest.raises(ProgramError, match=r"github\.com/acme/other does not exist"):
         run(moved, github=Github({"acme/other": {"fullName": "acme/other"}}), earlier=DEPLOYED)
+
+
+def test_github_is_asked_once_for_a_repository_of_many_tenants(run: Run) -> None:
+    asked: list[str] = []
+
+    def answer(arguments: dict[str, Any]) -> dict[str, Any]:
+        asked.append(arguments["fullName"])
+        missing = {"fullName": arguments["fullName"]}
+        return missing if missing["fullName"].endswith("-infra") else {**missing, "nodeId": "R_1", "archived": False}
+
+    source = "{url: ssh://git@github.com/acme/product, branch: main, private: true}"
+    tenants = "tenants:\n" + "".join(f"  - {{name: t-{n}, source: {source}}}\n" for n in range(4))
+    run(tenants, answers={"github:index/getRepository:getRepository": answer})
+    assert asked.count("acme/product") == 1
 
 
 def test_deploy_keys_that_are_switched_off_stop_a_first_deployment(run: Run) -> None:
@@ -361,7 +375,8 @@ def test_a_github_app_reads_the_infra_repository_without_a_deploy_key(run: Run) 
     assert source["provider"] == "github"
     assert source["url"] == "https://github.com/acme/saas-in-eks-infra"
     (secret,) = recording.of(SECRET)
-    assert secret.inputs["metadata"] == {"name": source["secretRef"]["name"], "namespace": "flux-system"}
+    metadata = secret.inputs["metadata"]
+    assert (metadata["namespace"], metadata["name"]) == ("flux-system", source["secretRef"]["name"])
     assert secret.inputs["stringData"] == {
         "githubAppID": "1234567",
         "githubAppInstallationID": "12345678",
