@@ -38,8 +38,9 @@ def check_github(configuration: Configuration, providers: Mapping[str, github.Pr
         ]
 
         def report(found: tuple[str, str] | None, tenants: Sequence[int] = tenants, new: Sequence[int] = new) -> None:
-            for index in new or tenants[:1] if found else ():  # one warning for all that share the repository
-                _report(listed.problem(index, ("source", "url"), *found), problems if new else None)
+            if found:
+                for index in new or tenants[:1]:  # one warning for all that share the repository
+                    _report(listed.problem(index, ("source", "url"), *found), problems if new else None)
 
         if owner in closed:
             report(_switched_off(owner))
