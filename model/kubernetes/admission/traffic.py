@@ -85,6 +85,7 @@ TOOLS = (
     "kustomize.toolkit.fluxcd.io",
     "meta.helm.sh",
     "prometheus.io",
+    "pulumi.com",
     "service.kubernetes.io",
 )
 """Domains of annotations by which no controller routes traffic, makes load balancers or gives rights."""
