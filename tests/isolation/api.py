@@ -134,11 +134,13 @@ class Actor:
         query = {"dryRun": "All"} if dry_run and verb != "get" else {}
         collection = self.kinds.path(manifest)
         single = "/".join(part for part in (collection, manifest["metadata"]["name"], subresource) if part)
+        # Options in the body of a deletion hide those of the query.
+        options = {**body, "dryRun": ["All"] if dry_run else []} if isinstance(body, dict) else None
         method, path, content = {
             "get": ("GET", single, None),
             "create": ("POST", single if subresource else collection, body or manifest),
             "update": ("PUT", single, body or manifest),
-            "delete": ("DELETE", single, body),
+            "delete": ("DELETE", single, options),
             "deletecollection": ("DELETE", collection, None),
         }.get(verb, ("PATCH", single, body or manifest))
         if verb == "apply":
