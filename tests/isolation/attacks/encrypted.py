@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tests.isolation import objects as of
 from tests.isolation.attack import BASIC, OWN, Attack, commit, request
-from tests.isolation.defences import admission_policy
+from tests.isolation.defences import ADMISSION, admission_policy
 
 VALUE = "ENC[AES256_GCM,data:CwE4O1s=,iv:2k2c0uU=,tag:QmFzZTY0,type:str]"
 POLICY = admission_policy("encrypted")
@@ -36,12 +36,12 @@ def _commits() -> Iterator[Attack]:
         promise,
         reason,
         defence,
-        {POLICY},
+        ADMISSION,
         files={"password.enc": f'{{"data": "{VALUE}", "sops": {{"version": "3.11.0"}}}}'},
         kustomization={"secretGenerator": [{"name": "attack", "files": ["password.enc"]}]},
     )
     secret = of.make("Secret", OWN, name="attack", stringData={"password": VALUE}, sops={"version": "3.11.0"})
-    yield commit("a Secret is encrypted by SOPS", promise, reason, defence, {POLICY}, objects=(secret,))
+    yield commit("a Secret is encrypted by SOPS", promise, reason, defence, ADMISSION, objects=(secret,))
 
 
 ATTACKS = (*_requests(), *_commits())
