@@ -143,6 +143,10 @@ def test_no_policy_exceeds_iams_size_limit_with_the_longest_names() -> None:
         assert len(json.dumps(policy, separators=(",", ":"))) <= 6144, name
 
 
+def test_cloudformation_takes_the_template_without_a_bucket_for_it() -> None:
+    assert len(TEMPLATE.read_bytes()) <= 51_200
+
+
 def test_each_role_is_assumed_from_a_single_github_environment(account: Account) -> None:
     for role, environment in {"preview": "prod-eu-preview", "drift": "prod-eu-drift", "deploy": "prod-eu"}.items():
         conditions = [item["Condition"] for item in account.trust(role) if item["Principal"]["Federated"] == GITHUB]
