@@ -6,7 +6,20 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from standins.aws import VERSION, cognito, ec2, ecr, eks, iam, kms, launch_template, logs, security_groups
+from standins.aws import (
+    VERSION,
+    backup,
+    cognito,
+    ec2,
+    ecr,
+    eks,
+    iam,
+    kms,
+    launch_template,
+    logs,
+    monitoring,
+    security_groups,
+)
 from standins.aws.engine import AwsFunction, AwsKind
 from standins.aws.session import Session
 from standins.provider import UNKNOWN, Property, RefusedError, StandIn, Values
@@ -47,7 +60,21 @@ def _availability_zones(aws: Session, arguments: Values) -> Values:
     }
 
 
-_MODULES = (ec2, security_groups, launch_template, kms, logs, iam, eks, ecr, cognito)
+def _parameter(aws: Session, arguments: Values) -> Values:
+    found = aws.call("ssm", "get_parameter", Name=arguments["name"])["Parameter"]
+    return {
+        "id": found["Name"],
+        "arn": found["ARN"],
+        "name": found["Name"],
+        "type": found["Type"],
+        "value": found["Value"],
+        "insecureValue": found["Value"],
+        "version": found["Version"],
+        "region": aws.region,
+    }
+
+
+_MODULES = (ec2, security_groups, launch_template, kms, logs, iam, eks, ecr, cognito, monitoring, backup)
 KINDS: tuple[type[AwsKind], ...] = tuple(kind for module in _MODULES for kind in module.KINDS)
 
 _BY_ID = {"id": Property(required=True)}
@@ -68,6 +95,12 @@ FUNCTIONS: Mapping[str, AwsFunction] = {
         eks.get_addon_version,
     ),
     "aws:eks/getCluster:getCluster": AwsFunction({"name": Property(required=True)}, eks.get_cluster),
+    "aws:eks/getClusters:getClusters": AwsFunction({}, eks.get_clusters),
+    "aws:eks/getNodeGroup:getNodeGroup": AwsFunction(
+        {"clusterName": Property(required=True), "nodeGroupName": Property(required=True)}, eks.get_node_group
+    ),
+    "aws:eks/getNodeGroups:getNodeGroups": AwsFunction({"clusterName": Property(required=True)}, eks.get_node_groups),
+    "aws:ssm/getParameter:getParameter": AwsFunction({"name": Property(required=True)}, _parameter),
 }
 
 

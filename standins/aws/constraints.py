@@ -61,5 +61,5 @@ _CLASSES = {"L": r"\w", "M": r"\w", "N": r"\w", "Z": r"\s", "S": r"\S", "P": r"\
 @functools.cache
 def compiled(pattern: str) -> re.Pattern[str]:
     """A pattern of AWS' API descriptions, which are written for Java."""
-    known = re.sub(r"\\p\{([A-Z])\}", lambda found: _CLASSES[found[1]], pattern)
-    return re.compile(known.replace(r"\w-_", r"\w\-_"))
+    known = re.sub(r"\\p\{([A-Z])[a-z]?\}", lambda found: _CLASSES[found[1]], pattern)
+    return re.compile(re.sub(r"\\w-(?=[^\]])", r"\\w\\-", known))

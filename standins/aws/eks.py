@@ -504,4 +504,41 @@ def get_addon_version(aws: Session, arguments: Values) -> Values:
     return {**arguments, "id": name, "region": aws.region, "version": offered[0]["addonVersion"]}
 
 
+def get_clusters(aws: Session, arguments: Values) -> Values:
+    """The function getClusters."""
+    return {"id": aws.region, "region": aws.region, "names": aws.list("eks", "list_clusters", "clusters")}
+
+
+def get_node_groups(aws: Session, arguments: Values) -> Values:
+    """The function getNodeGroups."""
+    cluster = arguments["clusterName"]
+    names = aws.list("eks", "list_nodegroups", "nodegroups", clusterName=cluster)
+    return {"id": cluster, "region": aws.region, "clusterName": cluster, "names": names}
+
+
+def get_node_group(aws: Session, arguments: Values) -> Values:
+    """The function getNodeGroup."""
+    where = {"clusterName": arguments["clusterName"], "nodegroupName": arguments["nodeGroupName"]}
+    group = aws.call("eks", "describe_nodegroup", **where)["nodegroup"]
+    known = ("amiType", "capacityType", "clusterName", "instanceTypes", "labels", "releaseVersion", "status", "version")
+    return {
+        **{key: group[key] for key in known},
+        "id": f"{group['clusterName']}:{group['nodegroupName']}",
+        "arn": group["nodegroupArn"],
+        "nodeGroupName": group["nodegroupName"],
+        "nodeRoleArn": group["nodeRole"],
+        "diskSize": group.get("diskSize", 0),
+        "region": aws.region,
+        "subnetIds": group["subnets"],
+        "tags": group["tags"],
+        "taints": group["taints"],
+        "scalingConfigs": [group["scalingConfig"]],
+        "updateConfigs": [],
+        "launchTemplates": [],
+        "remoteAccesses": [],
+        "resources": [],
+        "warmPoolConfigs": [],
+    }
+
+
 KINDS = (Cluster, AccessEntry, AccessPolicyAssociation, PodIdentityAssociation, NodeGroup, Addon)

@@ -75,7 +75,8 @@ class Key(AwsKind):
             super().change(call, scope, inputs)
             return
         key = {"KeyId": scope["id"]}  # three operations, in an order in which each finds the key enabled
-        self.call("enable_key", **key)
+        if not scope.get("isEnabled", True):
+            self.call("enable_key", **key)
         if inputs["enableKeyRotation"]:
             self.call("enable_key_rotation", **key, RotationPeriodInDays=inputs.get("rotationPeriodInDays"))
         else:
@@ -166,9 +167,9 @@ def _texts(value: Any, member: str = "") -> list[str]:
     return [value] if isinstance(value, str) else list(value or [])
 
 
-def allows_service(policy: str, service: str) -> bool:
+def allows_service(policy: str, service: str, action: str = "kms:Encrypt") -> bool:
     """Whether a key's policy lets a service's principal, such as logs.eu-west-1.amazonaws.com, encrypt with it."""
-    return _allows(policy, "Service", {service}, {"*", "kms:*", "kms:Encrypt*", "kms:Encrypt"})
+    return _allows(policy, "Service", {service}, {"*", "kms:*", f"{action.rstrip('*')}*", action.rstrip("*")})
 
 
 KINDS = (Key, Alias)

@@ -44,6 +44,10 @@ def _order(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
+NAMESPACES = {"amazon-cloudwatch-observability": "amazon-cloudwatch", "cert-manager": "cert-manager"}
+"""Where an add-on's service accounts are, if not in kube-system."""
+
+
 class Addons(Access):
     """Operations on add-ons."""
 
@@ -93,7 +97,7 @@ class Addons(Access):
             self.create_pod_identity_association(
                 {
                     "clusterName": addon["clusterName"],
-                    "namespace": "kube-system",
+                    "namespace": NAMESPACES.get(addon["addonName"], "kube-system"),
                     "serviceAccount": association["serviceAccount"],
                     "roleArn": association["roleArn"],
                     "_owner": addon["addonArn"],

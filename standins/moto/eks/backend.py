@@ -34,8 +34,15 @@ class Backend(BaseBackend, NodeGroups, Addons, Tags):
         self.updates = {}
         self.references = References(account_id, region_name)
 
+    auto_mode: ClassVar[list[Callable[[], None]]] = []
+    """The function that brings Auto Mode's definitions into the control plane."""
+
     def control_plane(self) -> ControlPlane:
         return self.asked[0]()
+
+    def start_auto_mode(self) -> None:
+        for bring in self.auto_mode:
+            bring()
 
 
 class Responses(BaseResponse):
@@ -54,13 +61,15 @@ def _operation(name: str) -> Callable[[Responses], ActionResult]:
     return answer
 
 
-def install(control_plane: Callable[[], ControlPlane]) -> None:
+def install(control_plane: Callable[[], ControlPlane], auto_mode: Callable[[], None] | None = None) -> None:
     """Replace moto's EKS in this process; call it before anything is served.
 
-    `control_plane` is asked each time a cluster is made. It raises NoControlPlaneError if there is none.
+    `control_plane` is asked each time a cluster is made. It raises NoControlPlaneError if there is none. `auto_mode`
+    is called for a cluster with Auto Mode.
     """
     Backend.asked[:] = [control_plane]
     write_late_logs(LATE_LOGS)
+    Backend.auto_mode[:] = [auto_mode] if auto_mode else []
     backends = BackendDict(Backend, "eks")
     for module in (moto.eks, moto.eks.models):
         setattr(module, "eks_backends", backends)  # noqa: B010 - of another type than moto's own

@@ -39,6 +39,10 @@ class Clusters:
         """The control plane that a new cluster is. Raises NoControlPlaneError."""
         raise NotImplementedError
 
+    def start_auto_mode(self) -> None:
+        """Bring Auto Mode's definitions into the control plane."""
+        raise NotImplementedError
+
     def cluster(self, name: str) -> Values:
         """Raises ResourceNotFoundException."""
         if name not in self.clusters:
@@ -113,6 +117,8 @@ class Clusters:
         }
         self.clusters[name] = made
         self._log(made)
+        if auto:
+            self.start_auto_mode()
         if role := made["computeConfig"].get("nodeRoleArn"):
             self.add_node_entry(made, role, "EC2")
         return {"cluster": made}
@@ -229,6 +235,8 @@ class Clusters:
         auto = _check_auto_mode(
             {**given, "bootstrapSelfManagedAddons": False}, cluster["accessConfig"]["authenticationMode"]
         )
+        if auto:
+            self.start_auto_mode()
         cluster["computeConfig"] = _compute(given["computeConfig"])
         cluster["storageConfig"] = {"blockStorage": {"enabled": auto}}
         cluster["kubernetesNetworkConfig"]["elasticLoadBalancing"] = {"enabled": auto}

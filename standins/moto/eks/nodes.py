@@ -10,6 +10,7 @@ from moto.core.utils import utcnow
 from standins.moto.eks.clusters import Clusters
 from standins.moto.eks.errors import EksError, refuse
 from standins.moto.eks.references import Values
+from standins.moto.ssm import FIRST_RELEASE
 
 X86 = "AL2023_x86_64_STANDARD"
 
@@ -48,7 +49,7 @@ class NodeGroups(Clusters):
             "nodegroupArn": self.arn(f"nodegroup/{cluster['name']}/{name}/{identifier}"),
             "clusterName": cluster["name"],
             "version": version,
-            "releaseVersion": given.get("releaseVersion") or f"{version}.0-20261101",
+            "releaseVersion": given.get("releaseVersion") or f"{version}.0-{FIRST_RELEASE}",
             "createdAt": now,
             "modifiedAt": now,
             "status": "ACTIVE",
@@ -119,8 +120,11 @@ class NodeGroups(Clusters):
         if given.get("version"):
             self._check_version(given["version"], self.cluster(given["clusterName"]))
             group["version"] = given["version"]
-        if given.get("releaseVersion"):
-            group["releaseVersion"] = given["releaseVersion"]
+        newest = f"{group['version']}.0-{FIRST_RELEASE}" if given.get("version") else ""
+        release = given.get("releaseVersion") or newest
+        if release and not release.startswith(f"{group['version']}."):
+            raise refuse(f"Requested release version {release} is not valid for kubernetes version {group['version']}")
+        group["releaseVersion"] = release or group["releaseVersion"]
         if given.get("launchTemplate"):
             found = self.references.launch_template(given["launchTemplate"])
             if found["id"] != group.get("launchTemplate", {}).get("id"):

@@ -9,9 +9,7 @@ from contextlib import contextmanager
 import pytest
 from moto.server import ThreadedMotoServer
 
-from standins.moto import cognito as aws_cognito
-from standins.moto import ec2 as aws_ec2
-from standins.moto import eks as aws_eks
+from standins.moto import backup, cognito, ec2, eks, ssm
 from standins.moto.eks import ControlPlane
 from standins.tests.unit.aws_stand_in import emulated
 
@@ -21,9 +19,9 @@ CONTROL_PLANE = ControlPlane("https://127.0.0.1:6443", "Q0E=", "1.36")
 @contextmanager
 def emulator() -> Iterator[None]:
     """Runs the emulator; AWS' tools use it meanwhile. Its EKS clusters are described by CONTROL_PLANE."""
-    aws_ec2.install()
-    aws_cognito.install()
-    aws_eks.install(lambda: CONTROL_PLANE)
+    for additions in (backup, cognito, ec2, ssm):
+        additions.install()
+    eks.install(lambda: CONTROL_PLANE)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

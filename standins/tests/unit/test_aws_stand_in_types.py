@@ -21,7 +21,10 @@ from standins.aws.constraints import compiled
 from standins.aws.engine import AwsKind
 from standins.provider import Property
 
-SERVICES = ("ec2", "iam", "eks", "sts", "kms", "logs", "ecr", "cognito-idp")
+SERVICES = (
+    *("ec2", "iam", "eks", "sts", "kms", "logs", "ecr", "cognito-idp"),
+    *("backup", "cloudwatch", "events", "guardduty", "sns", "ssm"),
+)
 
 
 def sdk_class(token: str) -> type:
