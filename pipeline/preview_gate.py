@@ -24,6 +24,7 @@ PROTECTED = frozenset(
         "aws:kms/key:Key",
         "aws:cognito/userPool:UserPool",
         "aws:ecr/repository:Repository",
+        "aws:backup/vault:Vault",
         "aws:ec2/vpc:Vpc",
         "github:index/repository:Repository",
         # With it goes every object of the kind, in every tenant.

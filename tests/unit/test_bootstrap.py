@@ -88,8 +88,56 @@ def allowed(statements: Sequence[Statement], action: str) -> bool:
         patterns = [listed] if isinstance(listed, str) else listed
         return _any_of(tuple(patterns)).match(action.lower()) is not None
 
-    denied = any(s["Effect"] == "Deny" and s.get("Resource") == "*" and matches(s) for s in statements)
+    # Parameters that AWS publishes are no secrets: a denial that spares them counts as one for all others.
+    denied = any(
+        s["Effect"] == "Deny" and (s.get("Resource") == "*" or _spares_aws(s)) and matches(s) for s in statements
+    )
     return not denied and any(s["Effect"] == "Allow" and matches(s) for s in statements)
+
+
+def _spares_aws(statement: Statement) -> bool:
+    return statement.get("NotResource") == [f"arn:aws:ssm:{REGION}:*:parameter/aws/service/*"]
+
+
+def explicit(statements: Sequence[Statement]) -> set[str]:
+    """The allowed actions that change something."""
+    actions = {action for item in statements if item["Effect"] == "Allow" for action in item["Action"]}
+    reading = ("Describe", "Get", "List")
+    return {action for action in actions if not action.partition(":")[2].startswith(reading)}
+
+
+ADMINISTRATORS_ONLY = {"backup:DeleteBackupVaultLockConfiguration", "backup:DeleteRecoveryPoint"}
+"""Calls of a destroy that the deploy role must not make."""
+
+UNREHEARSED = {
+    # What AWS' services do in the name of the role, or check when it makes something with tags.
+    *("backup-storage:MountCapsule", "ec2:RunInstances", "route53:AssociateVPCWithHostedZone"),
+    *("iam:CreateServiceLinkedRole", "iam:PassRole", "kms:CreateGrant", "kms:Decrypt", "kms:GenerateDataKey"),
+    "kms:RetireGrant",
+    *(f"{service}:TagResource" for service in ("backup", "cloudwatch", "cognito-idp", "ecr", "eks", "events")),
+    *(f"{service}:TagResource" for service in ("guardduty", "kms", "logs", "sns")),
+    "iam:TagRole",
+    # Tags that change.
+    *(f"{service}:UntagResource" for service in ("backup", "cloudwatch", "cognito-idp", "ecr", "eks", "events")),
+    *(f"{service}:UntagResource" for service in ("kms", "logs", "sns")),
+    *("ec2:DeleteTags", "iam:UntagRole"),
+    # Settings that a rehearsal does not change.
+    *("backup:UpdateBackupPlan", "cognito-idp:AddCustomAttributes", "cognito-idp:UpdateGroup"),
+    *("cognito-idp:UpdateResourceServer", "cognito-idp:UpdateUserPoolClient", "cognito-idp:UpdateUserPoolDomain"),
+    *("ec2:CreateLaunchTemplateVersion", "ec2:DeleteLaunchTemplateVersions", "ec2:ModifyLaunchTemplate"),
+    *("ec2:ModifySecurityGroupRules", "ec2:ModifySubnetAttribute", "ec2:ModifyVpcEndpoint", "ec2:ReplaceRoute"),
+    *("ec2:ReplaceRouteTableAssociation", "ec2:UpdateSecurityGroupRuleDescriptionsEgress"),
+    *("ec2:UpdateSecurityGroupRuleDescriptionsIngress", "ecr:PutImageScanningConfiguration"),
+    *("ecr:PutImageTagMutability", "eks:UpdateAccessEntry", "eks:UpdateAddon", "eks:UpdatePodIdentityAssociation"),
+    *("iam:PutRolePermissionsBoundary", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole", "iam:UpdateRoleDescription"),
+    *("kms:PutKeyPolicy", "kms:UpdateAlias", "kms:UpdateKeyDescription", "logs:AssociateKmsKey"),
+    *("logs:DeleteRetentionPolicy", "logs:DisassociateKmsKey"),
+    # Parts that prod-eu does not have: threat detection, managed login pages.
+    *("guardduty:CreateDetector", "guardduty:DeleteDetector", "guardduty:UpdateDetector"),
+    *("cognito-idp:CreateManagedLoginBranding", "cognito-idp:DeleteManagedLoginBranding"),
+    "cognito-idp:UpdateManagedLoginBranding",
+}
+"""Actions of the deploy role that a rehearsal does not call, by the reason."""
 
 
 UNUSED = {
@@ -130,7 +178,7 @@ def test_cognito_may_create_its_service_linked_role_for_ses(account: Account) ->
 
 def test_every_policy_passes_the_linter(account: Account) -> None:
     # What a preview reads are settings of anything in the account; and a boundary is wide by its nature.
-    wide = {"saas-in-eks-look", "saas-in-eks-deploy-network", "saas-in-eks-deploy-boundary"}
+    wide = {f"saas-in-eks-{name}" for name in ("look", "deploy-network", "deploy-boundary", "deploy-operation")}
     wide |= {"saas-in-eks-prod-eu-platform-boundary"}
     for name, policy in account.policies().items():
         found = [item for item in findings(json.dumps(policy)) if name not in wide or "RESOURCE_STAR" not in item]
@@ -191,7 +239,7 @@ def test_reading_roles_may_only_describe_get_and_list(account: Account, role: st
     "secret",
     [
         "secretsmanager:GetSecretValue",
-        "ssm:GetParameter",
+        "ssm:GetParameters",
         "ssm:GetParametersByPath",
         "cognito-idp:DescribeUserPoolClient",
         "logs:GetLogEvents",
@@ -204,6 +252,23 @@ def test_a_preview_reads_no_secret_even_with_administrator_access(account: Accou
     administrator = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     assert allowed([administrator], secret)
     assert not allowed([administrator, *account.permissions("preview")], secret)
+
+
+def test_a_preview_reads_parameters_of_aws_only(account: Account) -> None:
+    for statement in account.permissions("preview"):
+        if "ssm:GetParameter" in statement["Action"]:
+            assert statement["Resource"] == [f"arn:aws:ssm:{REGION}:*:parameter/aws/service/eks/*"]
+    assert [_spares_aws(item) for item in account.permissions("preview") if "ssm:GetParameter*" in item["Action"]] == [
+        True
+    ]
+
+
+def test_the_deploy_role_can_neither_unlock_nor_delete_backups(account: Account) -> None:
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    statements = account.policies()["saas-in-eks-deploy-boundary"]["Statement"]
+    for action in ("backup:DeleteBackupVaultLockConfiguration", "backup:DeleteRecoveryPoint"):
+        assert not allowed([everything, *statements], action)
+    assert allowed([everything, *statements], "backup:PutBackupVaultLockConfiguration")
 
 
 def test_each_role_is_allowed_its_own_actions(account: Account) -> None:
@@ -312,6 +377,7 @@ ATTACHED = (
     ),
     *("AmazonEKSNetworkingPolicy", "AmazonEKSWorkerNodePolicy", "AmazonEKSWorkerNodeMinimalPolicy"),
     *("AmazonEC2ContainerRegistryPullOnly", "AmazonEKS_CNI_Policy", "AmazonEBSCSIDriverPolicy"),
+    *("AmazonEFSCSIDriverPolicy", "CloudWatchAgentServerPolicy"),
 )
 """AWS' policies of the platform's roles."""
 

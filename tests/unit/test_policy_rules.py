@@ -118,6 +118,15 @@ def test_resources_that_hold_data_are_protected(token: str) -> None:
     assert "protected-data" not in broken(Resource(item.type, item.name, item.urn, item.props, protect=True))
 
 
+def test_container_logs_go_with_their_tenant() -> None:
+    def group(name: str) -> Resource:
+        made = aws(LOG_GROUP)
+        return Resource(made.type, made.name, made.urn, {"name": name})
+
+    assert "protected-data" not in broken(group("/aws/containerinsights/prod-eu/application/tenant-001"))
+    assert "protected-data" in broken(group("/aws/eks/prod-eu/cluster"))
+
+
 def test_the_infra_repository_may_be_retained_instead() -> None:
     token = "github:index/repository:Repository"
     assert "protected-data" in broken(Resource(token, "infra", "urn", retain_on_delete=False))

@@ -18,8 +18,12 @@ HOLDS_DATA: Mapping[str, str] = {
     COMPONENT: "everything in the cluster",
     "aws:ec2/eip:Eip": "an address that others may have allow-listed",
     LOG_GROUP: "the record of what happened",
+    "aws:backup/vault:Vault": "all backups",
 }
 """Type of a resource that has to be protected -> the data that is lost with it."""
+
+CONTAINER_LOGS = "/aws/containerinsights/"
+"""Log groups of what containers print, which expires within weeks. A tenant's group goes with the tenant."""
 
 TENANTS_POOL = "saas:identity:TenantIdentity$saas:identity:Identity$aws:cognito/userPool:UserPool"
 
@@ -83,7 +87,10 @@ def immutable_tags(resource: Resource) -> Iterator[str]:
 
 def protected_data(resource: Resource) -> Iterator[str]:
     """Resources that hold data which cannot be restored are protected against deletion."""
+    name = resource.get("name")
     if resource.protect or resource.retain_on_delete:
+        return
+    if resource.type == LOG_GROUP and isinstance(name, str) and name.startswith(CONTAINER_LOGS):
         return
     if lost := KEPT.get(resource.types) or KEPT.get(resource.type):
         if resource.retain_on_delete is False:
