@@ -18,11 +18,17 @@ components.check_github(configuration, github)
 aws = components.create_aws_context(settings)
 components.check_addon_versions(configuration, aws)
 network = components.create_network(settings, aws)
+logs = components.create_container_logs(settings, aws)
 check = components.preflight_check(configuration)
-cluster = components.create_eks_cluster(settings, aws, network, check) or components.ExistingCluster(
+cluster = components.create_eks_cluster(settings, aws, network, check, logs) or components.ExistingCluster(
     settings.cluster,
     components.ExistingClusterArgs(cluster_name=settings.cluster, kubeconfig=settings.kubeconfig, check=check),
 )
+storage_classes = components.create_storage_classes(settings, aws, cluster)
+
+# Alarms and backups
+alarms = components.create_alarms(settings, aws, logs)
+backup = components.create_backup(settings, aws)
 
 # Registry of the products' images, and their users
 registry = components.create_registry(settings, aws, cluster)
@@ -37,7 +43,7 @@ flux = components.FluxInstallation(
     components.FluxInstallationArgs(
         manifest=configuration.flux,
         provider=cluster.provider,
-        depends_on=[*cluster.ready, *(registry.ready if registry else ())],
+        depends_on=[*cluster.ready, *storage_classes, *(registry.ready if registry else ())],
     ),
 )
 components.FluxSync(
@@ -56,6 +62,7 @@ guardrails = components.Guardrails(
 # Tenants: each a namespace to which Flux applies the product from its own repository
 tenant_users = components.create_tenant_users(users, tenants)
 tenant_roles = components.create_tenant_roles(settings, aws, cluster, tenants)
+tenant_logs = components.create_tenant_log_groups(logs, tenants)
 spaces = {
     tenant.name: components.TenantSpace(
         tenant.name,
@@ -67,7 +74,7 @@ spaces = {
             github_providers=github,
             users=tenant_users.get(tenant.name),
             role=tenant_roles.get(tenant.name),
-            depends_on=[flux.ready, guardrails.ready],
+            depends_on=[flux.ready, guardrails.ready, *([tenant_logs[tenant.name]] if logs else [])],
         ),
     )
     for tenant in tenants
@@ -81,6 +88,10 @@ if registry:
     pulumi.export("imageRepositories", registry.repository_urls)
 if users:
     pulumi.export("identity", {"issuer": users.issuer, "jwksUrl": users.jwks_url})
+if alarms:
+    pulumi.export("alarmTopic", alarms.topic_arn)
+if backup:
+    pulumi.export("backupVault", backup.vault_name)
 pulumi.export("fluxVersion", configuration.flux.version)
 pulumi.export("infraRepository", repository.html_url)
 pulumi.export("tenants", {name: space.summary for name, space in spaces.items()})

@@ -3,8 +3,8 @@
 configuration   the stack's settings and tenants, validated before anything is registered
 cluster         the Kubernetes provider; a cluster reached by its kubeconfig
 preflight       asks the cluster, by kubectl, whether the update would take over or break what exists
-aws/            context (provider, region, account, prefix, tags), network (VPC), eks and nodes, addon_versions,
-                registry (ECR), users (Cognito), kms
+aws/            context (provider, region, account, prefix, tags), network (VPC), eks with nodes, addons and storage,
+                addon_versions, registry (ECR), users (Cognito), monitoring (CloudWatch), backup, kms
 flux/           repository (GitHub), github_checks, deploy_key, installation (Flux, its sync with the infra repository)
 tenant/         guardrails (roles and admission policies), space (a namespace with everything in it), aws_role, warnings
 objects         Kubernetes objects from plain manifests
@@ -13,10 +13,13 @@ objects         Kubernetes objects from plain manifests
 """
 
 from components.aws.addon_versions import check_addon_versions
+from components.aws.backup import create_backup
 from components.aws.context import AwsContext, create_aws_context
 from components.aws.eks import create_eks_cluster
+from components.aws.monitoring import create_alarms, create_container_logs, create_tenant_log_groups
 from components.aws.network import create_network
 from components.aws.registry import create_registry
+from components.aws.storage import create_storage_classes
 from components.aws.users import create_tenant_users, create_user_pool
 from components.cluster import Cluster, ExistingCluster, ExistingClusterArgs
 from components.configuration import Configuration, load
@@ -47,10 +50,15 @@ __all__ = [
     "TenantSpaceArgs",
     "check_addon_versions",
     "check_github",
+    "create_alarms",
     "create_aws_context",
+    "create_backup",
+    "create_container_logs",
     "create_eks_cluster",
     "create_network",
     "create_registry",
+    "create_storage_classes",
+    "create_tenant_log_groups",
     "create_tenant_roles",
     "create_tenant_users",
     "create_user_pool",

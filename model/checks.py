@@ -8,19 +8,21 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from model.config.aws import IdentitySettings
+from model.config.aws import ADDON_ROLES, EBS_CSI, IdentitySettings
 from model.config.aws_access import OWN, PLACEHOLDER, AwsAccess, AwsStatement
 from model.config.base import Finding
 from model.config.errors import Problem
 from model.config.git import GITHUB, RSA_REMEDY, keyscan, rsa_message, rsa_only, ssh_address
 from model.config.mirrors import Mirror, locate
 from model.config.network import PUBLIC_SUBNETS, ClusterAddresses, NetworkRules, NetworkSettings, cluster_reaching
+from model.config.quantities import amount
 from model.config.stack import Settings
 from model.config.tenants import TenantList, location
 from model.config.yaml_lines import YamlFile, YamlPath
 from model.iam.boundary import TENANT_TAG, ambiguous_names, own_names
 from model.iam.oidc import MAXIMUM_DOMAIN, tenant_domain
 from model.iam.tenant_policy import ATTACHMENT_LIMIT, INLINE_LIMIT, ROLE_NAME_LIMIT, compact_size, inline_policy
+from model.kubernetes.storage import class_names
 
 LONGEST_ROLE = "aws-ebs-csi-driver"
 """The longest role in names of the form `<project>-<stack>-<role>`."""
@@ -38,6 +40,7 @@ def broken_rules(
 ) -> Iterator[Problem]:
     """Values of the inputs that are valid, but not together."""
     yield from name_lengths(settings, stack_file, project, stack)
+    yield from unserved_storage(settings, stack_file, tenants)
     yield from trusted_namespaces(settings, stack_file, tenants, mirrors)
     yield from unknown_hosts(tenants, mirrors)
     yield from rsa_only_servers(tenants, mirrors)
@@ -57,9 +60,32 @@ def name_lengths(settings: Settings, file: YamlFile, project: str, stack: str) -
         message = f"{project}-{stack} is too long to be followed by -{LONGEST_ROLE} in the name of an IAM role"
         remedy = f"Choose a project and a stack name with at most {MAXIMUM_PREFIX - 1} characters together."
         yield file.problem(("aws",), message, remedy)
+    for name, addon in settings.aws.cluster.addons.items():
+        if addon.policies and len(role := f"{project}-{stack}-{name}") > ROLE_NAME_LIMIT:
+            message = f"{role} is too long for the name of the add-on's IAM role (at most {ROLE_NAME_LIMIT} characters)"
+            yield file.problem(("aws", "cluster", "addons", name), message, "Choose a shorter project or stack name.")
     if len(settings.cluster) > MAXIMUM_CLUSTER and not settings.aws.cluster.adopt:
         message = f"{settings.cluster} is too long (names of node groups append {NODE_GROUP_SUFFIX + 1} characters)"
         yield file.problem(("cluster",), message, f"Choose a name with at most {MAXIMUM_CLUSTER} characters.")
+
+
+def unserved_storage(settings: Settings, file: YamlFile, tenants: TenantList) -> Iterator[Problem]:
+    """Quotas of storage in a cluster that cannot create volumes: claims would wait forever, without a word."""
+    classes = class_names(settings.aws.cluster) if settings.aws else None
+    if classes is None:
+        return
+    sold = [tenant.name for tenant in tenants.tenants if amount(tenant.quota.get("requests.storage", "1")) > 0]
+    if not classes and sold:
+        names = ", ".join(sold[:3]) + (f" and {len(sold) - 3} more" if len(sold) > 3 else "")
+        message = f"{names} may claim storage (quota requests.storage), and no add-on of the cluster creates volumes"
+        remedy = f"Add {EBS_CSI} to addons, or write `requests.storage: 0` in the quota of the tiers."
+        yield file.problem(("aws", "cluster", "addons"), message, remedy)
+    for index, tenant in enumerate(tenants.tenants):
+        for key in tenant.quota:
+            name, found, _ = key.partition(".storageclass.storage.k8s.io/")
+            if found and classes and name not in classes:
+                remedy = f"The stack has {' and '.join(classes)}."
+                yield tenants.problem(index, ("quota", key), f"there is no StorageClass {name}", remedy)
 
 
 def trusted_namespaces(
@@ -120,6 +146,11 @@ def _trusted_by_stack(settings: Settings, file: YamlFile) -> Iterator[tuple[str,
         for index, namespace in enumerate(namespaces):
             line = file.line(("network", key, index))
             yield namespace, f"network.{key} of {file.name} on line {line}", None
+    for name, addon in settings.aws.cluster.addons.items() if settings.aws else ():
+        # A tenant there could take the role of the add-on's service account.
+        namespace = addon.namespace if addon.service_account else ADDON_ROLES.get(name, (addon.namespace,))[0]
+        line = file.line(("aws", "cluster", "addons", name))
+        yield namespace, f"the add-on {name} of {file.name} on line {line}", None
 
 
 def _namespace_in_host(host: str | None) -> str:

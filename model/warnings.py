@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
+from typing import Any
 
-from model.config.aws import AwsSettings, end_of_support, has_accelerators
+from model.config.aws import AwsSettings, NodeSettings, end_of_support, has_accelerators
 from model.config.quantities import Kind, amount, shown
 from model.config.tenants import Tenant
 from model.config.tiers import RECONCILER_ROLE
@@ -19,8 +20,8 @@ WIDE_ROLES: Mapping[str, str] = {
 }
 """Permissions of Kubernetes' own roles beyond the default role that admission policies do not refuse."""
 
-COUNTED: Mapping[str, Kind] = {"requests.cpu": "cpu", "requests.memory": "bytes"}
-"""The guaranteed resources: requests. Limits guarantee nothing."""
+COUNTED: Mapping[str, Kind] = {"requests.cpu": "cpu", "requests.memory": "bytes", "pods": "count"}
+"""The guaranteed resources: requests, and addresses for pods. Limits guarantee nothing."""
 
 USABLE = Fraction(3, 4)
 """The share of a node for tenants; the kubelet, system pods and Flux need the rest."""
@@ -28,37 +29,75 @@ USABLE = Fraction(3, 4)
 GIB_PER_CPU = {"c": 2, "m": 4, "r": 8}
 GIB = 1024**3
 
+INTERFACES = {"medium": (2, 4), "large": (3, 10), "xlarge": (4, 15), "2xlarge": (4, 15)}
+"""Network interfaces, and addresses of each, by an instance's size. Larger ones exceed the kubelet's limit."""
+KUBELET_PODS, KUBELET_PODS_ABOVE_30_CPUS = 110, 250
+"""The most pods of a node that EKS sets, whatever addresses it has."""
+
 
 @dataclass(frozen=True)
 class Capacity:
-    """The capacity for tenants of a stack's nodes, at their maximum number."""
+    """The capacity for tenants of a stack's nodes."""
 
     nodes: str
     amounts: Mapping[str, Fraction]
-    """By the key of the quota; unknown amounts are left out."""
+    """By the key of the quota."""
+    setting: str
+    """The setting that adds nodes."""
 
 
 def capacity(aws: AwsSettings | None) -> Capacity | None:
-    """None if it is unknown: for an existing cluster, or instance types of other families."""
+    """None if it is unknown: for an existing cluster, or instance types of other families.
+
+    A node group has as many nodes as `desired` says: nothing adds any. Auto Mode adds nodes up to its limit of CPUs.
+    """
     if aws is None or aws.cluster.adopt:
         return None
     nodes = aws.cluster.nodes
-    if aws.cluster.compute == "auto":
-        # Auto Mode chooses the instances, so their memory is unknown.
-        return Capacity(f"{nodes.cpu_limit} CPUs of Auto Mode", {"requests.cpu": nodes.cpu_limit * USABLE})
     sizes = [_size(kind) for kind in nodes.instance_types]
     known = [size for size in sizes if size]
     if len(known) < len(sizes):
         return None
     # AWS chooses among the types: count on the smallest.
     cpus, gib = min(cpus for cpus, _ in known), min(gib for _, gib in known)
-    amounts = {"requests.cpu": nodes.maximum * cpus * USABLE, "requests.memory": nodes.maximum * gib * GIB * USABLE}
-    return Capacity(f"{nodes.maximum} nodes of {' or '.join(nodes.instance_types)}", amounts)
+    types = " or ".join(nodes.instance_types)
+    if aws.cluster.compute == "auto":
+        number = nodes.cpu_limit // cpus
+        name, setting = f"{nodes.cpu_limit} CPUs of Auto Mode ({number} nodes of {types})", "cpuLimit"
+        # Auto Mode gives each node whole prefixes of addresses.
+        pods = KUBELET_PODS
+    else:
+        number = nodes.number
+        name, setting = f"{number} nodes of {types}", "desired"
+        pods = min(pods_per_node(kind, prefixes=_has_prefixes(aws)) for kind in nodes.instance_types)
+    one = {"requests.cpu": cpus, "requests.memory": gib * GIB, "pods": pods}
+    return Capacity(name, {key: number * amount * USABLE for key, amount in one.items()}, setting)
+
+
+def pods_per_node(instance_type: str, *, prefixes: bool) -> int:
+    """How many pods a node of a managed group holds: an address of a network interface each, but the first.
+
+    With prefixes instead of single addresses (ENABLE_PREFIX_DELEGATION of the VPC CNI), sixteen times as many.
+    """
+    size = instance_type.partition(".")[2]
+    cpus, _ = _size(instance_type) or (0, 0)
+    most = KUBELET_PODS_ABOVE_30_CPUS if cpus > 30 else KUBELET_PODS
+    if size not in INTERFACES:
+        return most
+    interfaces, addresses = INTERFACES[size]
+    return min(most, interfaces * (addresses - 1) * (16 if prefixes else 1) + 2)
+
+
+def _has_prefixes(aws: AwsSettings) -> bool:
+    """Whether the VPC CNI gives nodes whole prefixes of addresses."""
+    addon = aws.cluster.addons.get("vpc-cni")
+    environment: Any = addon.configuration.get("env") if addon else None
+    return isinstance(environment, Mapping) and ("ENABLE_PREFIX_DELEGATION", "true") in environment.items()
 
 
 def _size(instance_type: str) -> tuple[int, int] | None:
     """CPUs and GiB of an instance type of the families c, m and r, whose names define them."""
-    found = re.fullmatch(r"([cmr])\d+[a-z]*(?:-flex)?\.(medium|large|(\d*)xlarge)", instance_type)
+    found = re.fullmatch(r"([cmr])[5-9]\d*[a-z]*(?:-flex)?\.(medium|large|(\d*)xlarge)", instance_type)
     if not found:
         return None
     cpus = {"medium": 1, "large": 2}.get(found[2]) or 4 * int(found[3] or 1)
@@ -81,7 +120,7 @@ def overcommitment(tenants: Sequence[Tenant], aws: AwsSettings | None) -> str | 
         [
             f"The tenants' quotas exceed {nodes.nodes}; if all tenants used their quotas, pods would stay pending:",
             *lines,
-            "  Raise the nodes' maximum, or lower quotas. Ignore this if you overcommit on purpose.",
+            f"  Raise aws.cluster.nodes.{nodes.setting}, or lower quotas. Ignore this if you overcommit on purpose.",
         ]
     )
 
@@ -144,6 +183,41 @@ def accelerators(aws: AwsSettings | None) -> Iterator[str]:
             "drivers and device plugin for them. Choose another type, such as m7g.large, in "
             "aws.cluster.nodes.instanceTypes."
         )
+
+
+def nodes_behind(current: str, newest: str) -> str | None:
+    """A warning if the nodes run another release of their AMI than the stack will give them."""
+    if not current or current == newest:
+        return None
+    return (
+        f"The nodes are behind: they run the AMI release {current}, and {newest} is the one to run. `pulumi up` "
+        "replaces them, a third at a time. To stay, set aws.cluster.nodes.release."
+    )
+
+
+def group_replacement(
+    current: Mapping[str, Sequence[str]], wanted: Mapping[str, Sequence[str]], cpus: int | None
+) -> str | None:
+    """A warning before a node group is replaced, by the settings that no group can change.
+
+    `cpus` are those of the new group; None if unknown.
+    """
+    changed = [key for key, value in wanted.items() if sorted(current.get(key, [])) != sorted(value)]
+    if not changed:
+        return None
+    more = f" the {cpus} vCPUs of the new group" if cpus else " the vCPUs of the new group"
+    return (
+        f"The node group is replaced, because of {', '.join(changed)}: the new one is created first, then all nodes of "
+        f"the old one are drained together, so that every pod moves at once. Your quota of vCPUs (L-1216C47A) needs "
+        f"room for{more} beside the old one's."
+    )
+
+
+def group_cpus(nodes: NodeSettings) -> int | None:
+    """The virtual CPUs of the managed node group, at the largest of its instance types; None if unknown."""
+    sizes = [_size(kind) for kind in nodes.instance_types]
+    known = [size[0] for size in sizes if size]
+    return nodes.number * max(known) if len(known) == len(sizes) else None
 
 
 def all_warnings(tenants: Sequence[Tenant], aws: AwsSettings | None, today: date) -> Iterator[str]:

@@ -19,7 +19,8 @@ def check_addon_versions(configuration: Configuration, context: AwsContext | Non
     kubernetes, options = settings.cluster.version, pulumi.InvokeOptions(provider=context.provider)
     problems: list[Problem] = []
     rows: list[str] = []
-    for name, pinned in settings.cluster.addons.items():
+    for name, addon in settings.cluster.addons.items():
+        pinned = addon.version
         default, newest = (
             aws.eks.get_addon_version(
                 addon_name=name, kubernetes_version=kubernetes, most_recent=most_recent, opts=options

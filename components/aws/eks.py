@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -11,11 +12,12 @@ import pulumi_eks as eks
 
 from components.aws.context import AwsContext
 from components.aws.kms import EncryptionKey, EncryptionKeyArgs
+from components.aws.monitoring import ContainerLogs
 from components.aws.network import VpcNetwork
 from components.aws.nodes import AutoNodes, ManagedNodes, NodesArgs
 from components.cluster import Cluster, cluster_provider
 from components.preflight import Preflight
-from model.config.aws import LOG_TYPES, ClusterSettings, service_cidr
+from model.config.aws import LOG_TYPES, OBSERVABILITY, ClusterSettings, service_cidr
 from model.config.stack import Settings
 from model.iam.documents import cluster_trust, logs_use_key
 from model.kubernetes.cluster import eks_kubeconfig, version_problem
@@ -45,7 +47,9 @@ class EksClusterArgs:
     service_cidr: str | None
     """Addresses of the cluster's Services, which never change; None lets EKS choose."""
     depends_on: Sequence[pulumi.Resource] = ()
-    """Routes and endpoints by which nodes reach the internet or AWS."""
+    """Routes and endpoints by which nodes reach the internet or AWS, and log groups that they would create."""
+    addon_values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Configuration of add-ons that other parts of the stack need, by the add-on's name."""
 
 
 class EksCluster(Cluster):
@@ -134,6 +138,7 @@ class EksCluster(Cluster):
                 cluster=cluster,
                 private_subnet_ids=args.private_subnet_ids,
                 depends_on=args.depends_on,
+                addon_values=args.addon_values,
             ),
             pulumi.ResourceOptions(parent=self),
         )
@@ -296,7 +301,11 @@ def _supported(version: str) -> str:
 
 
 def create_eks_cluster(
-    settings: Settings, context: AwsContext | None, network: VpcNetwork | None, check: Preflight
+    settings: Settings,
+    context: AwsContext | None,
+    network: VpcNetwork | None,
+    check: Preflight,
+    logs: ContainerLogs | None,
 ) -> EksCluster | AdoptedEksCluster | None:
     """The stack's EKS cluster, in its network or adopted; None for a stack that has nothing on AWS."""
     if settings.aws is None or context is None:
@@ -316,6 +325,7 @@ def create_eks_cluster(
             check=check,
             # The addresses of an existing VPC are not in the configuration: EKS chooses some that are free.
             service_cidr=None if settings.aws.network.existing else service_cidr(settings.aws.network),
-            depends_on=network.ready,
+            depends_on=[*network.ready, *(logs.ready if logs else ())],
+            addon_values={OBSERVABILITY: logs.agent_values} if logs else {},
         ),
     )

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 import pulumi_eks as eks
 import pulumi_kubernetes as kubernetes
 
+from components.aws.addons import BEFORE_NODES, AddonArgs, create_addon
 from components.aws.context import AwsContext
 from components.objects import KubernetesObject
-from model.config.aws import ClusterSettings, processor
-from model.iam.documents import pod_identity_trust, service_trust
+from model import warnings
+from model.config.aws import AWS_POLICY, ClusterSettings, ami_release_parameter, processor
+from model.iam.documents import service_trust
 from model.kubernetes import auto_mode
 
-POLICY = "arn:aws:iam::aws:policy/"
-BEFORE_NODES = ("vpc-cni", "kube-proxy", "eks-pod-identity-agent")
-"""Add-ons that a node needs to become ready; all others need nodes to run on."""
-ADDON_ROLES: Mapping[str, tuple[str, str]] = {
-    "vpc-cni": ("aws-node", f"{POLICY}AmazonEKS_CNI_Policy"),
-    "aws-ebs-csi-driver": ("ebs-csi-controller-sa", f"{POLICY}service-role/AmazonEBSCSIDriverPolicy"),
-}
-"""Service account and policy of each add-on that acts on AWS, in place of permissions of the nodes."""
-ADDON_VALUES: Mapping[str, object] = {"vpc-cni": {"enableNetworkPolicy": "true"}}
+CAPACITY_TYPES = {"onDemand": "ON_DEMAND", "spot": "SPOT"}
 TAGGED_TYPES = ("instance", "volume", "network-interface")
 """Resources that EC2 creates from a launch template, and tags only as it says."""
 
@@ -41,6 +35,8 @@ class NodesArgs:
     private_subnet_ids: Sequence[pulumi.Input[str]]
     depends_on: Sequence[pulumi.Resource] = ()
     """Routes and endpoints by which nodes reach the internet or AWS."""
+    addon_values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Configuration of add-ons that other parts of the stack need, by the add-on's name."""
 
 
 class Nodes(pulumi.ComponentResource):
@@ -69,48 +65,31 @@ class Nodes(pulumi.ComponentResource):
             aws.iam.RolePolicyAttachment(
                 f"{name}-node-{attached}",
                 role=self._role.name,
-                policy_arn=f"{POLICY}{attached}",
+                policy_arn=f"{AWS_POLICY}{attached}",
                 opts=self._context.child(self),
             )
             for attached in (policy, "AmazonEC2ContainerRegistryPullOnly")
         ]
         self.role_arn = self._role.arn
 
-    def _addon(self, addon: str, *depends_on: pulumi.Resource) -> aws.eks.Addon:
-        account, policy = ADDON_ROLES.get(addon, ("", ""))
-        values = ADDON_VALUES.get(addon)
-        depends_on = (self._args.cluster, *depends_on)
-        identities = None
-        if account:
-            role, attachment = self._addon_role(addon, account, policy)
-            identities = [aws.eks.AddonPodIdentityAssociationArgs(service_account=account, role_arn=role.arn)]
-            depends_on = (*depends_on, attachment)
-        return aws.eks.Addon(
-            f"{self._name}-{addon}",
-            cluster_name=self._cluster,
-            addon_name=addon,
-            addon_version=self._args.settings.addons[addon],
-            configuration_values=json.dumps(values) if values else None,
-            pod_identity_associations=identities,
-            resolve_conflicts_on_create="OVERWRITE",
-            # A tuned CoreDNS (Corefile, replicas) survives an upgrade.
-            resolve_conflicts_on_update="PRESERVE" if addon == "coredns" else "OVERWRITE",
-            opts=self._context.child(self, depends_on=depends_on),
-        )
-
-    def _addon_role(self, addon: str, account: str, policy: str) -> tuple[aws.iam.Role, pulumi.Resource]:
-        trust = self._arn.apply(lambda arn: pod_identity_trust(self._context.account, arn, "kube-system", account))
-        role = aws.iam.Role(
-            f"{self._name}-{addon}",
-            name=f"{self._context.prefix}-{addon}",
-            assume_role_policy=trust,
-            permissions_boundary=self._context.boundary,
-            opts=self._context.child(self),
-        )
-        attachment = aws.iam.RolePolicyAttachment(
-            f"{self._name}-{addon}", role=role.name, policy_arn=policy, opts=self._context.child(self)
-        )
-        return role, attachment
+    def _addons(self, names: Sequence[str], *depends_on: pulumi.Resource) -> list[pulumi.Resource]:
+        args = self._args
+        return [
+            create_addon(
+                self._name,
+                name,
+                AddonArgs(
+                    context=self._context,
+                    cluster_name=self._cluster,
+                    cluster_arn=self._arn,
+                    settings=args.settings.addons[name],
+                    values=args.addon_values.get(name, {}),
+                ),
+                self,
+                [args.cluster, *depends_on],
+            )
+            for name in names
+        ]
 
 
 class ManagedNodes(Nodes):
@@ -119,15 +98,17 @@ class ManagedNodes(Nodes):
     def __init__(self, name: str, args: NodesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("ManagedNodes", name, args, "AmazonEKSWorkerNodePolicy", opts)
         addons = args.settings.addons
-        early = [self._addon(addon) for addon in addons if addon in BEFORE_NODES]
+        early = self._addons([name for name in addons if name in BEFORE_NODES])
         group = self._group(early)
-        late = [self._addon(addon, group) for addon in addons if addon not in BEFORE_NODES]
+        late = self._addons([name for name in addons if name not in BEFORE_NODES], group)
         self.ready = [group, *early, *late]
         self.register_outputs({"roleArn": self.role_arn})
 
     def _group(self, early: Sequence[pulumi.Resource]) -> aws.eks.NodeGroup:
         args, nodes = self._args, self._args.settings.nodes
         template = self._launch_template()
+        newest = pulumi.Output.from_input(nodes.release or self._newest_release())
+        _warn_of_changes(args, newest)
         return aws.eks.NodeGroup(
             self._name,
             cluster_name=self._cluster,
@@ -137,19 +118,26 @@ class ManagedNodes(Nodes):
             subnet_ids=list(args.private_subnet_ids),
             ami_type=processor(nodes.instance_types[0]),
             instance_types=nodes.instance_types,
-            capacity_type={"onDemand": "ON_DEMAND", "spot": "SPOT"}[nodes.capacity],
+            capacity_type=CAPACITY_TYPES[nodes.capacity],
             version=args.settings.version,
-            release_version=nodes.release or None,
+            # Named, because EKS takes the newest one only when it creates a group or changes its Kubernetes version.
+            release_version=newest,
             launch_template={"id": template.id, "version": template.latest_version.apply(str)},
-            scaling_config={"min_size": nodes.minimum, "max_size": nodes.maximum, "desired_size": nodes.minimum},
+            scaling_config={"min_size": nodes.minimum, "max_size": nodes.maximum, "desired_size": nodes.number},
             update_config={"max_unavailable_percentage": 33},
-            opts=self._context.child(
-                self,
-                depends_on=[args.cluster, *self._node_policies, *early, *args.depends_on],
-                # An autoscaler may change it once the group exists.
-                ignore_changes=["scalingConfig.desiredSize"],
-            ),
+            # EKS replaces a node that stays unhealthy.
+            node_repair_config={"enabled": True},
+            opts=self._context.child(self, depends_on=[args.cluster, *self._node_policies, *early, *args.depends_on]),
         )
+
+    def _newest_release(self) -> pulumi.Output[str]:
+        """The AMI release that AWS recommends today: a preview shows when nodes lack security patches."""
+        settings = self._args.settings
+        parameter = aws.ssm.get_parameter_output(
+            name=ami_release_parameter(settings.version, settings.nodes.instance_types[0]),
+            opts=pulumi.InvokeOutputOptions(parent=self, provider=self._context.provider),
+        )
+        return parameter.insecure_value  # public; the other one is a secret to the provider
 
     def _launch_template(self) -> aws.ec2.LaunchTemplate:
         name = f"{self._context.prefix}-node"
@@ -225,4 +213,33 @@ class AutoNodes(Nodes):
         after = pulumi.ResourceOptions(parent=self, provider=provider, depends_on=[node_class, switch])
         pool = KubernetesObject("nodes", auto_mode.node_pool(nodes), after)
         # Add-ons that nodes need to become ready are built into Auto Mode; all others need nodes first.
-        return [pool, *(self._addon(addon, pool) for addon in args.settings.addons)]
+        return [pool, *self._addons(list(args.settings.addons), pool)]
+
+
+def _warn_of_changes(args: NodesArgs, newest: pulumi.Output[str]) -> None:
+    """Warn, in a preview too, of what an update does to running nodes: a new AMI release, or their replacement.
+
+    Only warnings depend on the answers, no resource.
+    """
+    options = pulumi.InvokeOptions(provider=args.context.provider)
+    if args.cluster_name not in aws.eks.get_clusters(opts=options).names:
+        return
+    nodes = args.settings.nodes
+    for name in aws.eks.get_node_groups(cluster_name=args.cluster_name, opts=options).names:
+        if not name.startswith(f"{args.cluster_name}-"):
+            continue
+        group = aws.eks.get_node_group(cluster_name=args.cluster_name, node_group_name=name, opts=options)
+        replaced = warnings.group_replacement(
+            {"instanceTypes": group.instance_types, "capacity": [group.capacity_type]},
+            {"instanceTypes": nodes.instance_types, "capacity": [CAPACITY_TYPES[nodes.capacity]]},
+            warnings.group_cpus(nodes),
+        )
+        if replaced:
+            pulumi.log.warn(replaced)
+        else:
+            newest.apply(lambda release, current=group.release_version: _warn(warnings.nodes_behind(current, release)))
+
+
+def _warn(text: str | None) -> None:
+    if text:
+        pulumi.log.warn(text)

@@ -20,6 +20,8 @@ from model.iam.documents import allow, document, pod_identity_trust
 
 IMAGE_SCANNER = "image-reflector-controller"
 """Flux controller that looks for new tags, and the name of its service account."""
+SOURCES = "source-controller"
+"""Flux controller that pulls charts and artifacts, and the name of its service account."""
 KEPT = "keep-*"
 """Images with such a tag never expire: for releases that run longer than the newest ones are kept."""
 PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
@@ -48,7 +50,7 @@ class Registry(pulumi.ComponentResource):
     repository_urls: Mapping[str, pulumi.Output[str]]
     """Image references without their tags, by the names in the settings."""
     ready: Sequence[pulumi.Resource]
-    """Pod Identity of the image scanner: a pod that started before its association gets no credentials."""
+    """Pod Identity of Flux's controllers: a pod that started before its association gets no credentials."""
 
     def __init__(self, name: str, args: RegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:registry:Registry", name, None, opts)
@@ -63,9 +65,11 @@ class Registry(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self),
         )
         repositories = {image: self._repository(image, key) for image in args.settings.repositories}
-        scanner, self.ready = self._image_scanner(repositories) if args.image_scanner else (None, ())
+        sources, pods = self._controller(SOURCES, "sources", PULL, repositories)
+        scanners = self._controller(IMAGE_SCANNER, "image-scanner", SCAN, repositories) if args.image_scanner else None
+        self.ready = [pods, *([scanners[1]] if scanners else [])]
         for image, repository in repositories.items():
-            self._policies(image, repository, scanner)
+            self._policies(image, repository, sources, scanners[0] if scanners else None)
         self.repository_urls = {image: repository.repository_url for image, repository in repositories.items()}
         self.register_outputs({"repositoryUrls": self.repository_urls})
 
@@ -83,7 +87,9 @@ class Registry(pulumi.ComponentResource):
             opts=self._context.child(self, protect=self._context.protected),
         )
 
-    def _policies(self, name: str, repository: aws.ecr.Repository, scanner: aws.iam.Role | None) -> None:
+    def _policies(
+        self, name: str, repository: aws.ecr.Repository, sources: aws.iam.Role, scanner: aws.iam.Role | None
+    ) -> None:
         args = self._args
         aws.ecr.LifecyclePolicy(
             f"{self._name}-{name}",
@@ -91,35 +97,39 @@ class Registry(pulumi.ComponentResource):
             policy=lifecycle_policy(args.settings),
             opts=self._context.child(self),
         )
-        if args.pull_roles or scanner:
-            aws.ecr.RepositoryPolicy(
-                f"{self._name}-{name}",
-                repository=repository.name,
-                policy=pulumi.Output.all(pull=list(args.pull_roles), scan=[scanner.arn] if scanner else []).apply(
-                    lambda roles: _readers(roles["pull"], roles["scan"])
-                ),
-                opts=self._context.child(self),
-            )
+        aws.ecr.RepositoryPolicy(
+            f"{self._name}-{name}",
+            repository=repository.name,
+            policy=pulumi.Output.all(
+                nodes=list(args.pull_roles), sources=[sources.arn], scan=[scanner.arn] if scanner else []
+            ).apply(lambda roles: _readers(roles["nodes"], roles["sources"], roles["scan"])),
+            opts=self._context.child(self),
+        )
 
-    def _image_scanner(
-        self, repositories: Mapping[str, aws.ecr.Repository]
-    ) -> tuple[aws.iam.Role, Sequence[pulumi.Resource]]:
-        """The image scanner's role, and the association by which its pods get it."""
-        args, context, own = self._args, self._context, f"{self._name}-image-scanner"
+    def _controller(
+        self, account: str, role_name: str, actions: Sequence[str], repositories: Mapping[str, aws.ecr.Repository]
+    ) -> tuple[aws.iam.Role, pulumi.Resource]:
+        """A Flux controller's role, and the association by which its pods get it.
+
+        Tenants cannot use it: admission refuses their sources a cloud's `provider`.
+        """
+        args, context, own = self._args, self._context, f"{self._name}-{role_name}"
         role = aws.iam.Role(
             own,
-            name=f"{context.prefix}-image-scanner",
+            name=f"{context.prefix}-{role_name}",
             assume_role_policy=pulumi.Output.from_input(args.cluster_arn).apply(
-                lambda arn: pod_identity_trust(context.account, arn, FLUX_NAMESPACE, IMAGE_SCANNER)
+                lambda arn: pod_identity_trust(context.account, arn, FLUX_NAMESPACE, account)
             ),
             permissions_boundary=context.boundary,
             opts=self._context.child(self),
         )
         policy = aws.iam.RolePolicy(
             own,
-            name="scan",
+            name="scan" if account == IMAGE_SCANNER else "pull",
             role=role.name,
-            policy=pulumi.Output.all(*(repository.arn for repository in repositories.values())).apply(_scanning),
+            policy=pulumi.Output.all(*(repository.arn for repository in repositories.values())).apply(
+                lambda arns: _reading(actions, arns)
+            ),
             opts=self._context.child(self),
         )
         association = aws.eks.PodIdentityAssociation(
@@ -127,11 +137,11 @@ class Registry(pulumi.ComponentResource):
             # From the ARN rather than the settings, so that it waits for the cluster.
             cluster_name=pulumi.Output.from_input(args.cluster_arn).apply(lambda arn: arn.rpartition("/")[2]),
             namespace=FLUX_NAMESPACE,
-            service_account=IMAGE_SCANNER,
+            service_account=account,
             role_arn=role.arn,
             opts=self._context.child(self, depends_on=[policy]),
         )
-        return role, [association]
+        return role, association
 
 
 def lifecycle_policy(settings: RegistrySettings) -> str:
@@ -177,20 +187,24 @@ def _expire(priority: int, description: str, **selection: object) -> Mapping[str
     }
 
 
-def _readers(pull: Sequence[str], scan: Sequence[str]) -> str:
+def _readers(nodes: Sequence[str], sources: Sequence[str], scan: Sequence[str]) -> str:
     """Resource policy of a repository; it names no resource, since ECR attaches it to the repository."""
     statements = [
         {"Sid": sid, "Effect": "Allow", "Principal": {"AWS": list(roles)}, "Action": list(actions)}
-        for sid, roles, actions in (("NodesPull", pull, PULL), ("FluxScans", scan, SCAN))
+        for sid, roles, actions in (
+            ("NodesPull", nodes, PULL),
+            ("FluxPulls", sources, PULL),
+            ("FluxScans", scan, SCAN),
+        )
         if roles
     ]
     return document(*statements)
 
 
-def _scanning(repositories: Sequence[str]) -> str:
+def _reading(actions: Sequence[str], repositories: Sequence[str]) -> str:
     # The token is the registry's, not a repository's: AWS has no narrower resource for it.
     token = allow(["ecr:GetAuthorizationToken"], ["*"])
-    return document(token, *([allow(SCAN, repositories)] if repositories else []))
+    return document(token, *([allow(actions, repositories)] if repositories else []))
 
 
 def create_registry(settings: Settings, context: AwsContext | None, cluster: Cluster) -> Registry | None:

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from ipaddress import IPv4Network
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from model.config.base import Finding, Model, rule_error
 from model.config.errors import suggestion
@@ -61,8 +61,29 @@ INTERFACE_ENDPOINTS = (
 )
 """Services with an interface endpoint, at an hourly price per zone."""
 
-ADDONS = ("vpc-cni", "coredns", "kube-proxy", "eks-pod-identity-agent", "metrics-server", "aws-ebs-csi-driver")
-"""The EKS add-ons that the cluster component can install."""
+ADDONS = (
+    *("vpc-cni", "coredns", "kube-proxy", "eks-pod-identity-agent", "metrics-server", "aws-ebs-csi-driver"),
+    *("aws-efs-csi-driver", "snapshot-controller", "eks-node-monitoring-agent", "amazon-cloudwatch-observability"),
+    *("aws-guardduty-agent", "cert-manager", "external-dns", "kube-state-metrics", "prometheus-node-exporter"),
+)
+"""Well-known EKS add-ons, to suggest one for a misspelled name. Any other name is passed on to EKS."""
+
+EBS_CSI = "aws-ebs-csi-driver"
+OBSERVABILITY = "amazon-cloudwatch-observability"
+
+AWS_POLICY = "arn:aws:iam::aws:policy/"
+ADDON_ROLES: Mapping[str, tuple[str, str, str]] = {
+    "vpc-cni": ("kube-system", "aws-node", f"{AWS_POLICY}AmazonEKS_CNI_Policy"),
+    EBS_CSI: ("kube-system", "ebs-csi-controller-sa", f"{AWS_POLICY}service-role/AmazonEBSCSIDriverPolicy"),
+    "aws-efs-csi-driver": (
+        "kube-system",
+        "efs-csi-controller-sa",
+        f"{AWS_POLICY}service-role/AmazonEFSCSIDriverPolicy",
+    ),
+    # Of the agent and of Fluent Bit.
+    OBSERVABILITY: ("amazon-cloudwatch", "cloudwatch-agent", f"{AWS_POLICY}CloudWatchAgentServerPolicy"),
+}
+"""Namespace, service account and policy of add-ons whose pods act on AWS, in place of permissions of the nodes."""
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 """All log types of an EKS control plane."""
@@ -72,11 +93,14 @@ ZONES_WITHOUT_EKS = frozenset({"use1-az3", "usw1-az2", "cac1-az3"})
 
 REQUIRED_ADDONS = ("vpc-cni", "coredns", "kube-proxy", "eks-pod-identity-agent")
 """Add-ons that a cluster with its own nodes needs; they are built into Auto Mode."""
+BUILT_INTO_AUTO_MODE = (*REQUIRED_ADDONS, EBS_CSI)
 ZONES = "abcdef"
 """The supported letters of availability zones."""
 MAXIMUM_ZONES = len(ZONES)
 MAXIMUM_RULES = 60
 """AWS' default quota of ingress rules in a security group."""
+MINIMUM_BACKUP_DAYS = 7
+"""The shortest time that a locked vault takes backups for. Fixed, since a lock cannot be changed but only removed."""
 SUPPORT_NOTICE = timedelta(days=60)
 """How long before the end of standard support a warning is printed."""
 PRIVATE_BITS, PUBLIC_BITS = 3, 6
@@ -160,8 +184,12 @@ def _endpoint(value: str) -> str:
 
 
 def _addon(value: str) -> str:
-    if value not in ADDONS:
-        raise rule_error(f"{value!r} is not a supported add-on", suggestion(value, ADDONS))
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,99}", value):
+        raise rule_error(
+            f"{value!r} is not the name of an add-on", "Write it as `aws eks describe-addon-versions` does."
+        )
+    if value not in ADDONS and (similar := difflib.get_close_matches(value, ADDONS, n=1, cutoff=0.85)):
+        raise rule_error(f"{value!r} is not an EKS add-on", f"Did you mean {similar[0]}?")
     return value
 
 
@@ -169,6 +197,32 @@ def _addon_version(value: str) -> str:
     if not re.fullmatch(r"v\d+\.\d+\.\d+-eksbuild\.\d+", value):
         remedy = "Write a version that `aws eks describe-addon-versions` lists, such as v1.2.3-eksbuild.1."
         raise rule_error(f"{value!r} is not a version of an EKS add-on", remedy)
+    return value
+
+
+def _addon_settings(value: Any) -> Any:
+    """A version alone is the short form of an add-on's settings."""
+    return {"version": _addon_version(value)} if isinstance(value, str) else value
+
+
+def _service_account(value: str) -> str:
+    if value and not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", value):
+        raise rule_error(f"{value!r} is not the name of a service account", "Use lower-case letters, digits, - and .")
+    return value
+
+
+def _mail_address(value: str) -> str:
+    if not re.fullmatch(r"[^@<>\s]+@[^@<>\s]+\.[^@<>\s]+", value):
+        raise rule_error(f"{value!r} is not a mail address", "Write NAME@HOST, such as platform@example.com.")
+    return value
+
+
+def _policy(value: str) -> str:
+    if not re.fullmatch(r"arn:aws:iam::([0-9]{12}|aws):policy/\S+", arn(value)):
+        remedy = (
+            "Write the ARN of an IAM policy: arn:aws:iam::aws:policy/NAME or arn:aws:iam::123456789012:policy/NAME."
+        )
+        raise rule_error(f"{value!r} is not the ARN of a policy", remedy)
     return value
 
 
@@ -328,19 +382,41 @@ class VpcSettings(Model):
 
 
 class NodeSettings(Model):
-    """The managed node group."""
+    """The nodes: a managed node group, or the limits of Auto Mode."""
 
     instance_types: list[Annotated[str, AfterValidator(_instance_type)]] = Field(
         default=["m7g.large"], alias="instanceTypes", min_length=1
     )
     minimum: int = Field(default=3, ge=0)
+    desired: int | None = Field(default=None, ge=0)
+    """The number of nodes, which nothing but this setting changes; by default the minimum."""
     maximum: int = Field(default=9, ge=1)
     disk_gib: int = Field(default=50, alias="diskGib", ge=20, le=16384)
     capacity: Literal["onDemand", "spot"] = "onDemand"
     release: Annotated[str, AfterValidator(_release)] = ""
-    """The AMI's release, such as 1.36.1-20261110; empty for the newest at each creation or upgrade of the group."""
+    """The AMI's release, such as 1.36.1-20261110; empty for the newest one that AWS recommends."""
     cpu_limit: int = Field(default=64, alias="cpuLimit", ge=2)
     """The total number of virtual CPUs of Auto Mode, which scales by itself."""
+
+    @property
+    def number(self) -> int:
+        """How many nodes the group has."""
+        return self.minimum if self.desired is None else self.desired
+
+
+class AddonSettings(Model):
+    """An EKS add-on. `NAME: VERSION` is the short form."""
+
+    version: Annotated[str, AfterValidator(_addon_version)]
+    configuration: dict[str, Any] = {}
+    """Values of the add-on's schema (`aws eks describe-addon-configuration`); they override the program's own."""
+    conflicts: Literal["overwrite", "preserve", "none"] = "overwrite"
+    """What an upgrade does with fields that something else changed in the cluster. coredns: always preserve."""
+    policies: list[Annotated[str, AfterValidator(_policy)]] = []
+    """IAM policies of its pods, by Pod Identity, in place of the ones that the program knows."""
+    service_account: Annotated[str, AfterValidator(_service_account)] = Field(default="", alias="serviceAccount")
+    """The service account of the pods that get the policies."""
+    namespace: Annotated[str, AfterValidator(_service_account)] = "kube-system"
 
 
 class ClusterSettings(Model):
@@ -363,8 +439,32 @@ class ClusterSettings(Model):
     administrators: list[Principal] = []
     viewers: list[Principal] = []
     log_days: LogDays = Field(default=90, alias="logDays")
-    addons: dict[Annotated[str, AfterValidator(_addon)], Annotated[str, AfterValidator(_addon_version)]] = {}
-    """Versions of EKS add-ons. Those that the cluster needs must be listed."""
+    addons: dict[
+        Annotated[str, AfterValidator(_addon)], Annotated[AddonSettings, BeforeValidator(_addon_settings)]
+    ] = {}
+    """EKS add-ons with their versions. Those that the cluster needs must be listed."""
+
+
+class MonitoringSettings(Model):
+    """Container logs, metrics and alarms in CloudWatch."""
+
+    emails: list[Annotated[str, AfterValidator(_mail_address)]] = []
+    """Addresses that alarms are sent to. Each has to confirm its subscription."""
+    log_days: LogDays = Field(default=30, alias="logDays")
+    """How many days the logs of containers are kept."""
+    guard_duty: bool = Field(default=False, alias="guardDuty")
+    """Threat detection of the whole account in this region. It must not have a detector yet."""
+
+
+class BackupSettings(Model):
+    """Daily backups, by AWS Backup, of the volumes and file systems that have the tag `tenant`."""
+
+    hour: int = Field(default=3, ge=0, le=23)
+    """The hour, in UTC, at which backups begin."""
+    keep_days: int = Field(default=35, alias="keepDays", ge=MINIMUM_BACKUP_DAYS, le=36500)
+    """How long a backup is kept. While the vault is locked, nobody can delete it earlier."""
+    lock: Literal["governance", "compliance"] = "governance"
+    """Who can remove the vault's lock: an administrator, or from three days after its creation nobody, AWS included."""
 
 
 class RegistrySettings(Model):
@@ -425,6 +525,8 @@ class AwsSettings(Model):
     cluster: ClusterSettings = ClusterSettings()
     registry: RegistrySettings | None = None
     identity: IdentitySettings | None = None
+    monitoring: MonitoringSettings | None = None
+    backup: BackupSettings | None = None
 
 
 def private_subnet(network: VpcSettings, zone: str) -> str:
@@ -454,6 +556,8 @@ def broken_rules(settings: AwsSettings) -> Iterator[Finding]:
         _mixed_processors,
         _missing_addons,
         _addons_built_into_auto_mode,
+        _incomplete_addon_roles,
+        _unmanaged_monitoring,
         _kube_proxy_newer_than_cluster,
         _foreign_principals,
         _viewer_is_administrator,
@@ -502,13 +606,16 @@ def _missing_endpoints(settings: AwsSettings) -> Iterator[Finding]:
 
 def _impossible_nodes(settings: AwsSettings) -> Iterator[Finding]:
     compute, nodes = settings.cluster.compute, settings.cluster.nodes
-    unused = {"minimum", "maximum", "release"} if compute == "auto" else {"cpu_limit"}
+    unused = {"minimum", "desired", "maximum", "release"} if compute == "auto" else {"cpu_limit"}
     for name in sorted(unused & nodes.model_fields_set):
         key = NodeSettings.model_fields[name].alias or name
         yield ("cluster", "nodes", key), f"{key} has no effect with `compute: {compute}`", f"Remove {key}."
     if nodes.minimum > nodes.maximum:
         message = f"the minimum of {nodes.minimum} is above the maximum of {nodes.maximum}"
         yield ("cluster", "nodes", "minimum"), message, "Lower minimum or raise maximum."
+    elif not nodes.minimum <= nodes.number <= nodes.maximum:
+        message = f"{nodes.number} is not between the minimum of {nodes.minimum} and the maximum of {nodes.maximum}"
+        yield ("cluster", "nodes", "desired"), message, "Change desired, or widen minimum and maximum."
 
 
 def _mixed_processors(settings: AwsSettings) -> Iterator[Finding]:
@@ -531,13 +638,37 @@ def _missing_addons(settings: AwsSettings) -> Iterator[Finding]:
 def _addons_built_into_auto_mode(settings: AwsSettings) -> Iterator[Finding]:
     cluster = settings.cluster
     if cluster.compute == "auto" and not cluster.adopt:
-        for name in REQUIRED_ADDONS:
+        for name in BUILT_INTO_AUTO_MODE:
             if name in cluster.addons:
                 yield ("cluster", "addons", name), f"{name} is built into Auto Mode", f"Remove {name} from addons."
 
 
+def _incomplete_addon_roles(settings: AwsSettings) -> Iterator[Finding]:
+    for name, addon in settings.cluster.addons.items():
+        path: YamlPath = ("cluster", "addons", name)
+        if addon.service_account and not addon.policies:
+            yield (*path, "serviceAccount"), "a service account without policies has no use", "Add policies."
+        elif addon.policies and not addon.service_account and name not in ADDON_ROLES:
+            message = f"the program does not know which service account of {name} gets the policies"
+            yield (*path, "policies"), message, "Add `serviceAccount:`, and `namespace:` if that is not kube-system."
+
+
+def _unmanaged_monitoring(settings: AwsSettings) -> Iterator[Finding]:
+    if settings.monitoring is None:
+        return
+    if settings.cluster.adopt:
+        message = "the add-ons of an adopted cluster are not managed here"
+        yield ("monitoring",), message, "Remove monitoring, and set it up where the cluster is managed."
+    elif OBSERVABILITY not in settings.cluster.addons:
+        version = settings.cluster.version
+        command = f"aws eks describe-addon-versions --kubernetes-version {version} --addon-name {OBSERVABILITY}"
+        message = f"logs and metrics of containers need the add-on {OBSERVABILITY}"
+        yield ("monitoring",), message, f"Add it to cluster.addons; `{command}` lists its versions."
+
+
 def _kube_proxy_newer_than_cluster(settings: AwsSettings) -> Iterator[Finding]:
-    version, proxy = settings.cluster.version, settings.cluster.addons.get("kube-proxy")
+    version, addon = settings.cluster.version, settings.cluster.addons.get("kube-proxy")
+    proxy = addon.version if addon else ""
     if proxy and not settings.cluster.adopt and _minor(proxy) > _minor(version):
         message = f"kube-proxy {proxy} is newer than the cluster's version {version}"
         command = f"aws eks describe-addon-versions --kubernetes-version {version} --addon-name kube-proxy"
@@ -620,6 +751,12 @@ def end_of_support(settings: AwsSettings | None, today: date) -> str | None:
 def processor(instance_type: str) -> str:
     """The AMI type of Amazon Linux 2023 for an instance type."""
     return "AL2023_ARM_64_STANDARD" if is_arm(instance_type) else "AL2023_x86_64_STANDARD"
+
+
+def ami_release_parameter(version: str, instance_type: str) -> str:
+    """Name of the public SSM parameter with the newest release of the nodes' AMI."""
+    kind = "arm64" if is_arm(instance_type) else "x86_64"
+    return f"/aws/service/eks/optimized-ami/{version}/amazon-linux-2023/{kind}/standard/recommended/release_version"
 
 
 def has_accelerators(instance_type: str) -> bool:

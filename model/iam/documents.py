@@ -122,3 +122,37 @@ def logs_use_key(region: str, account: str, log_groups: str) -> Statement:
             "ArnLike": {"kms:EncryptionContext:aws:logs:arn": f"arn:aws:logs:{region}:{account}:log-group:{log_groups}"}
         },
     }
+
+
+def service_uses_key(services: Sequence[str], account: str) -> Statement:
+    """Key policy statement: AWS services may encrypt messages for this account."""
+    return {
+        "Sid": "Services",
+        "Effect": "Allow",
+        "Principal": {"Service": list(services)},
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+        "Resource": "*",
+        "Condition": {"StringEquals": {"aws:SourceAccount": account}},
+    }
+
+
+def topic_policy(topic: str, services: Sequence[str], account: str) -> str:
+    """Policy of an SNS topic: AWS services may publish for this account, over encrypted connections only."""
+    return document(
+        {
+            "Sid": "ServicesPublish",
+            "Effect": "Allow",
+            "Principal": {"Service": list(services)},
+            "Action": ["sns:Publish"],
+            "Resource": [topic],
+            "Condition": {"StringEquals": {"aws:SourceAccount": account}},
+        },
+        {
+            "Sid": "OnlyEncryptedConnections",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": ["sns:Publish"],
+            "Resource": [topic],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        },
+    )

@@ -23,10 +23,10 @@ def network_policy_switch() -> Manifest:
 
 
 def tagging_policy(account: str) -> str:
-    """IAM policy that lets the control plane's role create nodes with custom tags; AWS' managed policies do not.
+    """IAM policy that lets the control plane's role tag nodes and volumes; AWS' managed policies do not.
 
-    As in the EKS user guide ("Custom AWS tags for EKS Auto resources"), narrowed to a node's resources. EKS names the
-    cluster in the role's session, so that it creates nothing in the name of another cluster.
+    As in the EKS user guide ("Custom AWS tags for EKS Auto resources"), narrowed to the resources of nodes and
+    volumes. EKS names the cluster in the role's session, so that it creates nothing in the name of another cluster.
     """
     own = {"aws:RequestTag/eks:eks-cluster-name": "${aws:PrincipalTag/eks:eks-cluster-name}"}
 
@@ -43,6 +43,7 @@ def tagging_policy(account: str) -> str:
             tagged_with("node-class-name", "node-pool-name"),
         ),
         allow(["ec2:CreateNetworkInterface"], arns("network-interface"), tagged_with("cni-node-name")),
+        allow(["ec2:CreateVolume"], arns("volume"), {"StringEquals": own}),
     )
 
 

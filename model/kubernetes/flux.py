@@ -43,6 +43,10 @@ ALWAYS = {
     "kustomize-controller": ("--custom-apply-stage-kinds=rbac.authorization.k8s.io/Role",),
 }
 
+POD_IDENTITY_AGENT = "169.254.170.23"
+"""Address at which EKS Pod Identity gives pods their role's credentials, by plain HTTP. It asks for the pod's own
+token, so a tenant's source that names this address gets nothing."""
+
 BLACKHOLE_PROXY = "http://127.0.0.1:9"
 """A closed port: in a pod nothing listens on the discard port."""
 EVENTS_AND_API_SERVER = (
@@ -96,11 +100,12 @@ def parse(
     lockdown: bool,
     network: NetworkSettings | None = None,
     plain_http: Sequence[str] = (),
+    pod_identity: bool = False,
 ) -> FluxManifest:
     """The manifest's objects for the selected controllers; with `lockdown`, closed to tenants.
 
-    `plain_http` are hosts whose sources are read without encryption, such as mirrors. Raises InvalidConfigError for a
-    manifest that is not Flux's.
+    `plain_http` are hosts whose sources are read without encryption, such as mirrors; with `pod_identity`,
+    source-controller has a role on AWS. Raises InvalidConfigError for a manifest that is not Flux's.
     """
     try:
         documents = [document for document in yaml.load_all(text, Loader=_Loader) if document]
@@ -127,7 +132,8 @@ def parse(
     if lockdown:
         allowed = network or NetworkSettings()
         closed = (with_closed_network(manifest, allowed.monitoring, allowed.webhooks) for manifest in objects)
-        reachable = dict.fromkeys(ARTIFACT_READERS, allowed.kustomize_reaches) | {"source-controller": plain_http}
+        reachable = dict.fromkeys(ARTIFACT_READERS, allowed.kustomize_reaches)
+        reachable["source-controller"] = [*plain_http, *([POD_IDENTITY_AGENT] if pod_identity else [])]
         objects = [_block_egress(_with_arguments(manifest, LOCKDOWN), reachable) for manifest in closed]
     return FluxManifest(
         version=next(_versions(objects), ""),

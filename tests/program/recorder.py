@@ -22,6 +22,8 @@ from pulumi.runtime.proto import resource_pb2
 
 from components.aws.context import AwsContext
 
+NEWEST_RELEASE = "1.36.1-20261120"
+"""The AMI release that AWS recommends."""
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -108,6 +110,10 @@ class FakeProviders(mocks.Mocks):
                 return {"logGroupNames": []}
             case "aws:eks/getAddonVersion:getAddonVersion":
                 return {"version": "v999.0.0-eksbuild.1" if args.args["mostRecent"] else "v0.0.0-eksbuild.1"}
+            case "aws:eks/getClusters:getClusters":
+                return {"names": []}  # as before the first update
+            case "aws:ssm/getParameter:getParameter":
+                return {"name": args.args["name"], "insecureValue": NEWEST_RELEASE, "value": NEWEST_RELEASE}
             case "github:index/getRestApi:getRestApi":
                 found = self.github.organizations.get(args.args["endpoint"].removeprefix("orgs/"))
                 return {"code": 404 if found is None else 200, "body": json.dumps(found or {})}

@@ -11,7 +11,7 @@ import pytest
 from components.aws.eks import AdoptedEksCluster, AdoptedEksClusterArgs, EksCluster, EksClusterArgs
 from model.config.aws import ClusterSettings
 from tests.iam_lint import findings
-from tests.program.recorder import TAGS, ProgramError, Recording, aws_context, record
+from tests.program.recorder import NEWEST_RELEASE, TAGS, ProgramError, Recording, aws_context, record
 
 ROLE = "arn:aws:iam::123456789012:role/platform-engineer"
 ADDONS = dict.fromkeys(("vpc-cni", "coredns", "kube-proxy", "eks-pod-identity-agent"), "v1.2.3-eksbuild.1")
@@ -19,6 +19,7 @@ CLUSTER = "eks:index:Cluster"
 ADDON = "aws:eks/addon:Addon"
 ENTRY = "aws:eks/accessEntry:AccessEntry"
 ASSOCIATION = "aws:eks/accessPolicyAssociation:AccessPolicyAssociation"
+NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
 NODE_POOL = "kubernetes:karpenter.sh/v1:NodePool"
 
 
@@ -250,9 +251,94 @@ def test_an_upgrade_changes_versions_only() -> None:
     assert changed == {(CLUSTER, "version"), ("aws:eks/nodeGroup:NodeGroup", "version")}
 
 
-def test_an_autoscaler_may_change_the_number_of_nodes() -> None:
-    group = provision().resource("aws:eks/nodeGroup:NodeGroup", "prod-eu")
-    assert list(group.request.ignoreChanges) == ["scalingConfig.desiredSize"]
+def test_the_number_of_nodes_is_a_setting_and_nothing_ignores_it() -> None:
+    group = provision(nodes={"minimum": 3, "desired": 5, "maximum": 9}).resource(NODE_GROUP, "prod-eu")
+    assert group.inputs["scalingConfig"] == {"minSize": 3, "desiredSize": 5, "maxSize": 9}
+    assert list(group.request.ignoreChanges) == []
+    assert provision().resource(NODE_GROUP, "prod-eu").inputs["scalingConfig"]["desiredSize"] == 3
+
+
+def test_nodes_run_the_newest_release_of_their_image_unless_one_is_pinned() -> None:
+    assert provision().resource(NODE_GROUP, "prod-eu").inputs["releaseVersion"] == NEWEST_RELEASE
+    pinned = provision(nodes={"release": "1.36.0-20261001"}).resource(NODE_GROUP, "prod-eu")
+    assert pinned.inputs["releaseVersion"] == "1.36.0-20261001"
+
+
+def test_unhealthy_nodes_are_replaced() -> None:
+    assert provision().resource(NODE_GROUP, "prod-eu").inputs["nodeRepairConfig"] == {"enabled": True}
+
+
+def running(**group: Any) -> dict[str, Any]:
+    """Answers of a cluster with a node group, and with one that the stack did not make."""
+    known = {"capacityType": "ON_DEMAND", "instanceTypes": ["m7g.large"], "releaseVersion": NEWEST_RELEASE, **group}
+    return {
+        "aws:eks/getClusters:getClusters": {"names": ["other", "prod-eu"]},
+        "aws:eks/getNodeGroups:getNodeGroups": {"names": ["prod-eu-20261101", "by-hand"]},
+        "aws:eks/getNodeGroup:getNodeGroup": lambda asked: {**known, "nodeGroupName": asked["nodeGroupName"]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("group", "warned"),
+    [
+        ({}, []),
+        ({"releaseVersion": "1.36.0-20261001"}, ["The nodes are behind: they run the AMI release 1.36.0-20261001"]),
+        ({"instanceTypes": ["m6g.large"]}, ["The node group is replaced, because of instanceTypes"]),
+        ({"capacityType": "SPOT"}, ["The node group is replaced, because of capacity"]),
+    ],
+)
+def test_a_preview_warns_of_what_happens_to_running_nodes(
+    monkeypatch: pytest.MonkeyPatch, group: dict[str, Any], warned: list[str]
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", said.append)
+    provision(preview=True, answers=running(**group))
+    assert [line[: len(start)] for line, start in zip(said, warned, strict=True)] == warned
+
+
+OBSERVABILITY = "amazon-cloudwatch-observability"
+
+
+def test_any_addon_gets_its_configuration_and_a_role_for_its_pods() -> None:
+    own = "arn:aws:iam::123456789012:policy/dns"
+    dns = {
+        "version": "v0.19.0-eksbuild.2",
+        "configuration": {"provider": "aws", "domainFilters": ["acme.example"]},
+        "policies": [own],
+        "serviceAccount": "external-dns",
+        "namespace": "external-dns",
+        "conflicts": "preserve",
+    }
+    recording = provision(addons={**ADDONS, "external-dns": dns})
+    addon = recording.resource(ADDON, "prod-eu-external-dns")
+    assert json.loads(addon.inputs["configurationValues"]) == dns["configuration"]
+    assert addon.inputs["resolveConflictsOnUpdate"] == "PRESERVE"
+    (identity,) = addon.inputs["podIdentityAssociations"]
+    assert identity["serviceAccount"] == "external-dns"
+    role = recording.resource("aws:iam/role:Role", "prod-eu-external-dns")
+    assert role.inputs["name"] == "saas-prod-eu-external-dns"
+    condition = json.loads(role.inputs["assumeRolePolicy"])["Statement"][0]["Condition"]["StringEquals"]
+    assert condition["aws:RequestTag/kubernetes-namespace"] == "external-dns"
+    attached = [resource.inputs["policyArn"] for resource in attachments(recording, "prod-eu-external-dns")]
+    assert attached == [own]
+
+
+def test_the_settings_of_an_addon_are_merged_over_what_the_program_needs() -> None:
+    cni = {"version": "v1.21.1-eksbuild.1", "configuration": {"env": {"ENABLE_PREFIX_DELEGATION": "true"}}}
+    addon = provision(addons={**ADDONS, "vpc-cni": cni}).resource(ADDON, "prod-eu-vpc-cni")
+    values = json.loads(addon.inputs["configurationValues"])
+    assert values == {"enableNetworkPolicy": "true", "env": {"ENABLE_PREFIX_DELEGATION": "true"}}
+
+
+def test_the_monitoring_agents_have_a_role_in_their_own_namespace() -> None:
+    recording = provision(compute="auto", addons={OBSERVABILITY: "v4.6.0-eksbuild.1"})
+    role = recording.resource("aws:iam/role:Role", f"prod-eu-{OBSERVABILITY}")
+    assert role.inputs["name"] == "saas-prod-eu-cloudwatch"
+    condition = json.loads(role.inputs["assumeRolePolicy"])["Statement"][0]["Condition"]["StringEquals"]
+    assert condition["aws:RequestTag/kubernetes-namespace"] == "amazon-cloudwatch"
+    assert findings(role.inputs["assumeRolePolicy"]) == []
+    (attached,) = attachments(recording, f"prod-eu-{OBSERVABILITY}")
+    assert attached.inputs["policyArn"].endswith(":policy/CloudWatchAgentServerPolicy")
 
 
 def test_the_kubeconfig_holds_no_secret_and_asks_aws() -> None:
@@ -291,6 +377,8 @@ def test_auto_mode_may_tag_its_nodes_and_does() -> None:
     assert leave.inputs["role"] == "prod-eu-eksRole-role-0123456"
     statements = json.loads(leave.inputs["policy"])["Statement"]
     assert {"ec2:CreateFleet", "ec2:RunInstances", "ec2:CreateLaunchTemplate"} <= set(statements[0]["Action"])
+    # Volumes too: their tag `tenant` is what backups go by.
+    assert "ec2:CreateVolume" in [action for statement in statements for action in statement["Action"]]
     assert all(
         "aws:RequestTag/eks:eks-cluster-name" in resource["Condition"]["StringEquals"] for resource in statements
     )

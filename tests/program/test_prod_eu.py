@@ -31,6 +31,21 @@ def production(**aws: Any) -> dict[str, Any]:
     return {**config, "fluxManifest": "install.yaml"}
 
 
+NODES: dict[str, Any] = {
+    "compute": "nodes",
+    "nodes": {"instanceTypes": ["m7g.large"], "minimum": 3, "maximum": 9},
+    "addons": {
+        "vpc-cni": "v1.21.1-eksbuild.1",
+        "coredns": "v1.13.1-eksbuild.1",
+        "kube-proxy": "v1.36.0-eksbuild.2",
+        "eks-pod-identity-agent": "v1.3.10-eksbuild.1",
+        "aws-ebs-csi-driver": "v1.53.0-eksbuild.1",
+        "amazon-cloudwatch-observability": "v4.6.0-eksbuild.1",
+    },
+}
+"""Settings of the cluster for managed nodes in place of Auto Mode."""
+
+
 def run_production(run: Run, preview: bool = False, **aws: Any) -> Recording:
     tenants = (CHECKOUT / "tenants.yaml").read_text()
     return run(tenants, config=production(**aws), stack_name="prod-eu", preview=preview)
@@ -77,7 +92,7 @@ def test_a_stack_cannot_move_to_another_region_or_account(run: Run, key: str, ot
 
 
 def test_everything_in_the_cluster_waits_for_its_nodes(run: Run) -> None:
-    recording = run_production(run)
+    recording = run_production(run, cluster=NODES)
     group = recording.resource("aws:eks/nodeGroup:NodeGroup", "prod-eu").urn
     provider = recording.resource("pulumi:providers:kubernetes", "prod-eu")
     assert group in recording.needs(provider)
@@ -105,6 +120,7 @@ def test_resources_with_data_are_protected_until_protection_is_off(run: Run) -> 
         "aws:ec2/eip:Eip",
         "aws:ecr/repository:Repository",
         "aws:cognito/userPool:UserPool",
+        "aws:backup/vault:Vault",
     }
     for protection in (True, False):
         recording = run_production(run, protection=protection)
@@ -165,7 +181,7 @@ def test_a_version_near_the_end_of_support_is_warned_of(run: Run, monkeypatch: p
 
 
 def test_nodes_carry_the_providers_default_tags(run: Run) -> None:
-    recording = run_production(run)
+    recording = run_production(run, cluster=NODES)
     given = json.loads(recording.resource("pulumi:providers:aws", "aws").inputs["defaultTags"])["tags"]
     assert given["Stack"] == "prod-eu"
     template = recording.resource("aws:ec2/launchTemplate:LaunchTemplate", "prod-eu-node").inputs
@@ -187,7 +203,9 @@ def offered(default: str, newest: str) -> dict[str, Any]:
 
 
 def run_with_addons(run: Run, answers: dict[str, Any]) -> Recording:
-    return run((CHECKOUT / "tenants.yaml").read_text(), config=production(), stack_name="prod-eu", answers=answers)
+    return run(
+        (CHECKOUT / "tenants.yaml").read_text(), config=production(cluster=NODES), stack_name="prod-eu", answers=answers
+    )
 
 
 def test_the_preview_shows_which_versions_eks_has_of_each_addon(run: Run, caplog: pytest.LogCaptureFixture) -> None:
@@ -227,8 +245,7 @@ def test_eks_chooses_service_addresses_in_an_existing_vpc_only(run: Run) -> None
 
 
 def test_the_names_of_a_stack_leave_room_for_every_role(run: Run) -> None:
-    addons = dict.fromkeys(["vpc-cni", "coredns", "kube-proxy", "eks-pod-identity-agent"], "v1.2.3-eksbuild.1")
-    config = production(cluster={"addons": {**addons, "aws-ebs-csi-driver": "v1.2.3-eksbuild.1"}})
+    config = production(cluster=NODES)
     recording = run((CHECKOUT / "tenants.yaml").read_text(), config=config, stack_name="prod-eu")
     names = {role.inputs["name"] for role in recording.of("aws:iam/role:Role")}
     own = [name for name in names if name.startswith("saas-in-eks-prod-eu-")]
@@ -280,7 +297,7 @@ def test_all_shape_errors_of_all_files_come_before_anything_is_registered(run: R
         "Pulumi.prod-eu.yaml:13: aws.cluster.version: Kubernetes 1.21 is not in EKS' standard support",
         "Pulumi.prod-eu.yaml:14: aws.cluster.administrators[0]: 'platform-engineer' is not an ARN",
         "Pulumi.prod-eu.yaml:16: aws.cluster.addons.vpc-cni: 'latest' is not a version of an EKS add-on",
-        "Pulumi.prod-eu.yaml:17: aws.cluster.addons.core-dns: 'core-dns' is not a supported add-on",
+        "Pulumi.prod-eu.yaml:17: aws.cluster.addons.core-dns: 'core-dns' is not an EKS add-on",
         "tenants.yaml:2: tenants[0].name: 'A' is not a valid namespace name",
     ]
 
@@ -303,6 +320,8 @@ def test_all_broken_rules_of_all_files_come_before_anything_is_registered(run: R
         "Pulumi.prod-eu.yaml:11: aws.network.reserved[1]: the VPC's 10.0.0.0/16 overlaps 10.0.1.0/24",
         "Pulumi.prod-eu.yaml:12: aws.cluster: the cluster's endpoint could be reached from its own pods only, so that "
         "not even Pulumi could use it",
+        "Pulumi.prod-eu.yaml:15: aws.cluster.addons: alpha, shop may claim storage (quota requests.storage), and no "
+        "add-on of the cluster creates volumes",
         "Pulumi.prod-eu.yaml:15: aws.cluster.addons: the version of eks-pod-identity-agent is not pinned",
         "tenants.yaml:5: tenants[1].identity: a pool needs a stack with a user pool, and this stack has none",
         "tenants.yaml:9: tenants[1].aws.statements[0].resources[0]: arn:aws:s3:::acme-data/* does not contain the "

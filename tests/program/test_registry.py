@@ -72,36 +72,47 @@ def test_images_are_protected_until_protection_is_off(protected: bool) -> None:
     assert found.resource("aws:kms/key:Key", "prod-eu-images").request.protect is protected
 
 
-def test_only_nodes_pull_and_only_the_image_scanner_lists() -> None:
+PULL = {"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}
+
+
+def test_nodes_and_flux_pull_and_only_the_image_scanner_lists() -> None:
     found = registry()
-    scanner = "arn:aws:iam:eu-west-1:123456789012:prod-eu-image-scanner"
     statements = policy(found, "aws:ecr/repositoryPolicy:RepositoryPolicy", "prod-eu-product")["Statement"]
+    roles = "arn:aws:iam:eu-west-1:123456789012:prod-eu-"
     assert {resource["Principal"]["AWS"][0]: set(resource["Action"]) for resource in statements} == {
-        NODES: {"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"},
-        scanner: {"ecr:BatchGetImage", "ecr:ListImages"},
+        NODES: PULL,
+        f"{roles}sources": PULL,
+        f"{roles}image-scanner": {"ecr:BatchGetImage", "ecr:ListImages"},
     }
 
 
-def test_the_image_scanner_reads_these_repositories_only() -> None:
+@pytest.mark.parametrize(
+    ("role", "account", "actions"),
+    [
+        ("sources", "source-controller", PULL),
+        ("image-scanner", "image-reflector-controller", {"ecr:BatchGetImage", "ecr:ListImages"}),
+    ],
+)
+def test_flux_controllers_read_these_repositories_only(role: str, account: str, actions: set[str]) -> None:
     found = registry()
-    token, scan = policy(found, "aws:iam/rolePolicy:RolePolicy", "prod-eu-image-scanner")["Statement"]
+    token, reading = policy(found, "aws:iam/rolePolicy:RolePolicy", f"prod-eu-{role}")["Statement"]
     assert token["Action"] == ["ecr:GetAuthorizationToken"]
-    assert scan["Resource"] == [
+    assert set(reading["Action"]) == actions
+    assert reading["Resource"] == [
         f"arn:aws:ecr:eu-west-1:123456789012:prod-eu-{resource}" for resource in ("product", "team/worker")
     ]
-    association = found.of("aws:eks/podIdentityAssociation:PodIdentityAssociation")[0].inputs
-    assert (association["clusterName"], association["namespace"]) == ("prod-eu", "flux-system")
-    assert association["serviceAccount"] == "image-reflector-controller"
-    trust = json.loads(found.resource("aws:iam/role:Role", "prod-eu-image-scanner").inputs["assumeRolePolicy"])
+    inputs = found.resource("aws:eks/podIdentityAssociation:PodIdentityAssociation", f"prod-eu-{role}").inputs
+    assert (inputs["clusterName"], inputs["namespace"]) == ("prod-eu", "flux-system")
+    assert inputs["serviceAccount"] == account
+    trust = json.loads(found.resource("aws:iam/role:Role", f"prod-eu-{role}").inputs["assumeRolePolicy"])
     assert trust["Statement"][0]["Condition"]["ArnEquals"] == {"aws:SourceArn": CLUSTER}
 
 
 def test_without_flux_image_scanner_there_is_no_role_for_it() -> None:
     found = registry(image_scanner=False)
-    assert found.of("aws:iam/role:Role") == []
+    assert [role.name for role in found.of("aws:iam/role:Role")] == ["prod-eu-sources"]
     statements = policy(found, "aws:ecr/repositoryPolicy:RepositoryPolicy", "prod-eu-product")["Statement"]
-    assert [resource["Sid"] for resource in statements] == ["NodesPull"]
-    assert registry(image_scanner=False, nodes=False).of("aws:ecr/repositoryPolicy:RepositoryPolicy") == []
+    assert [resource["Sid"] for resource in statements] == ["NodesPull", "FluxPulls"]
 
 
 def test_images_with_a_keep_tag_never_expire() -> None:

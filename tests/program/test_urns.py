@@ -15,7 +15,7 @@ import yaml
 
 from tests.program.conftest import Run
 from tests.program.recorder import CHECKOUT
-from tests.program.test_prod_eu import SUBNETS, THEIRS, VPC, production
+from tests.program.test_prod_eu import NODES, SUBNETS, THEIRS, VPC, production
 
 GOLDEN = Path(__file__).parent / "urns.json"
 
@@ -53,10 +53,14 @@ def local() -> dict[str, Any]:
     return {**config, "kubeconfig": "kubeconfig", "mirrorsFile": "", "fluxManifest": "install.yaml"}
 
 
+def managed_nodes() -> dict[str, Any]:
+    """Production on managed nodes, with GuardDuty."""
+    return production(cluster=NODES, monitoring={"guardDuty": True})
+
+
 def auto_mode() -> dict[str, Any]:
     """Production on EKS Auto Mode in an existing VPC of an account without the bootstrap, with Flux's image scanner."""
-    nodes, addons = {"instanceTypes": ["m7g.large"]}, {"metrics-server": "v0.8.0-eksbuild.3"}
-    config = production(cluster={"compute": "auto", "nodes": nodes, "addons": addons})
+    config = production()
     config["aws"]["network"] = {"existing": {"vpc": VPC, "privateSubnets": [*SUBNETS]}}
     config["aws"]["boundaries"] = "stack"
     controllers = ["source-controller", "kustomize-controller", "image-reflector-controller"]
@@ -65,7 +69,7 @@ def auto_mode() -> dict[str, Any]:
 
 SAMPLES = {
     "local": (local, TENANTS),
-    "prod-eu": (production, AWS_TENANTS),
+    "prod-eu": (managed_nodes, AWS_TENANTS),
     "auto-mode": (auto_mode, AWS_TENANTS),
 }
 

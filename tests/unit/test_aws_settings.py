@@ -89,6 +89,21 @@ def test_the_defaults_are_secure() -> None:
         ({"cluster": {"compute": "auto"}}, "eks-pod-identity-agent is built into Auto Mode"),
         ({"cluster": {"nodes": {"minimum": 5, "maximum": 2}}}, "above the maximum"),
         ({"cluster": {"compute": "auto", "nodes": {"maximum": 5}}}, "maximum has no effect with `compute: auto`"),
+        ({"cluster": {"compute": "auto", "nodes": {"desired": 5}}}, "desired has no effect with `compute: auto`"),
+        ({"cluster": {"nodes": {"minimum": 3, "desired": 2}}}, "2 is not between the minimum of 3 and"),
+        ({"cluster": {"nodes": {"desired": 10}}}, "10 is not between the minimum of 3 and the maximum of 9"),
+        ({"cluster": {"compute": "auto", "addons": {"aws-ebs-csi-driver": "v1.53.0-eksbuild.1"}}}, "aws-ebs-csi-driver is built into Auto Mode"),  # noqa: E501
+        ({"cluster": {"addons": {"x": {"version": "v1.2.3-eksbuild.1", "policies": [f"arn:aws:iam::{HERE}:policy/a"]}}}}, "which service account of x"),  # noqa: E501
+        ({"cluster": {"addons": {"x": {"version": "v1.2.3-eksbuild.1", "serviceAccount": "a"}}}}, "without policies has no use"),  # noqa: E501
+        ({"cluster": {"addons": {"x": {"version": "v1.2.3-eksbuild.1", "policies": [ROLE]}}}}, "not the ARN of a policy"),  # noqa: E501
+        ({"cluster": {"addons": {"x": {"version": "1.2"}}}}, "not a version of an EKS add-on"),
+        ({"cluster": {"addons": {"X y": "v1.2.3-eksbuild.1"}}}, "not the name of an add-on"),
+        ({"monitoring": {}}, "need the add-on amazon-cloudwatch-observability"),
+        ({"monitoring": {"emails": ["platform"]}}, "not a mail address"),
+        ({"monitoring": {"logDays": 31}}, "Write 30"),
+        ({"monitoring": {}, "cluster": {"adopt": True}}, "add-ons of an adopted cluster are not managed here"),
+        ({"backup": {"hour": 24}}, "24 is too large"),
+        ({"backup": {"keepDays": 6}}, "6 is too small"),
         ({"cluster": {"nodes": {"instanceTypes": ["m7g.large", "m7i.large"]}}}, "cannot mix processor architectures"),
         ({"registry": {"repositories": ["Product"]}}, "not a valid ECR repository name"),
         ({"registry": {"mutableTags": ["*"]}}, "every tag mutable"),
@@ -107,6 +122,7 @@ def test_a_problem_gets_its_remedy(changes: dict[str, Any], part: str) -> None:
 
 def test_older_and_optional_addons_are_valid() -> None:
     assert parse(cluster={"addons": ADDONS | {"kube-proxy": "v1.35.9-eksbuild.1"}}).cluster.version == "1.36"
+    assert parse(cluster={"addons": ADDONS | {"a-new-addon": "v1.2.3-eksbuild.1"}}).cluster.addons
     assert parse(cluster={"compute": "auto", "addons": {"metrics-server": "v0.8.0-eksbuild.3"}}).cluster.addons
 
 

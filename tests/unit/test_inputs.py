@@ -106,6 +106,8 @@ DURATIONS = {
     },
     ("VpcSettings", "flowLogDays"): 10**12,
     ("ClusterSettings", "logDays"): 10**12,
+    ("MonitoringSettings", "logDays"): 10**12,
+    ("BackupSettings", "keepDays"): 10**12,
     ("RegistrySettings", "untaggedDays"): 10**12,
 }
 
@@ -188,6 +190,7 @@ MIRROR = {"prefix": "https://github.com/", "url": "https://git.example.com/"}
 SUBNET = "subnet-0123456789abcdef0"
 
 TWICE: dict[tuple[str, str], Any] = {
+    ("AddonSettings", "policies"): "arn:aws:iam::123456789012:policy/dns",
     ("AwsAccess", "policies"): POLICY,
     ("AwsAccess", "statements"): STATEMENT,
     ("AwsStatement", "actions"): "s3:GetObject",
@@ -205,6 +208,7 @@ TWICE: dict[tuple[str, str], Any] = {
     ("IdentitySettings", "tenantCallbackUrls"): "https://{tenant}.example.com/",
     ("IdentitySettings", "tenantLogoutUrls"): "https://{tenant}.example.com/",
     ("MirrorsFile", "mirrors"): MIRROR,
+    ("MonitoringSettings", "emails"): "platform@example.com",
     ("NetworkRules", "apiServer"): "172.20.0.1/32",
     ("NetworkRules", "egress"): RULE,
     ("NetworkRules", "ingressControllers"): "ingress-nginx",
@@ -359,6 +363,25 @@ def test_a_host_that_flux_reaches_is_not_a_tenants_service(host: str) -> None:
     assert "tenants[0].name: the namespace alpha is trusted by source.url on line " in problem
 
 
+@pytest.mark.parametrize(
+    ("name", "addon"),
+    [
+        ("amazon-cloudwatch", {"amazon-cloudwatch-observability": "v4.6.0-eksbuild.1"}),
+        ("alpha", {"external-dns": {"version": "v0.19.0-eksbuild.2", "namespace": "alpha", "serviceAccount": "dns", "policies": ["arn:aws:iam::123456789012:policy/dns"]}}),  # noqa: E501
+    ],
+)  # fmt: skip
+def test_a_tenant_cannot_have_the_namespace_of_an_addon_and_so_its_role(name: str, addon: dict[str, Any]) -> None:
+    aws = {
+        "region": "eu-west-1",
+        "account": "123456789012",
+        "cluster": {"compute": "auto", "addons": addon, "publicAccess": ["203.0.113.0/24"]},
+    }
+    text = yaml.safe_dump({"tenants": [{**ALPHA, "name": name}]})
+    assert f"the namespace {name} is trusted by the add-on {next(iter(addon))}" in trusted(
+        text, yaml.safe_dump({"aws": aws})
+    )
+
+
 def test_a_host_outside_the_cluster_is_no_namespace() -> None:
     text = yaml.safe_dump({"tenants": [ALPHA, {"name": "beta", "source": {**SOURCE, "url": "https://alpha.org/x"}}]})
     assert trusted(text, "network:\n  kustomizeReaches: [alpha, alpha.example.org, kms.xalpha]\n") == ""
@@ -370,6 +393,7 @@ TRUSTING = {
     ("EgressRule", "namespace"),
     ("NetworkSettings", "monitoring"),
     ("NetworkSettings", "webhooks"),
+    ("AddonSettings", "namespace"),
 }
 
 
