@@ -9,7 +9,7 @@ import sys
 from rich.console import Console
 from rich.text import Text
 
-from local import aws, platform, processes, pulumi, rehearsal, status, toolchain
+from local import aws, backup, platform, processes, pulumi, rehearsal, status, toolchain
 from local.home import Home
 from local.kubeapi import ApiError
 
@@ -19,6 +19,7 @@ KNOWN_ERRORS = (
     pulumi.PulumiError,
     rehearsal.RehearsalError,
     aws.AwsError,
+    backup.BackupError,
     ApiError,
 )
 """Errors whose message says what to do."""

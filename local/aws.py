@@ -57,11 +57,23 @@ def environment(home: Home, region: str = _REGION) -> dict[str, str]:
 
 
 def session(home: Home, region: str = _REGION) -> Session:
-    """Calls to the emulator's API, as the stand-in plugin makes them."""
+    """Calls to the emulator's API, as the stand-in plugin makes them, with a key of their own."""
     values = environment(home, region)
     opened = Session()
-    opened.open(values["AWS_ENDPOINT_URL"], values["AWS_ACCESS_KEY_ID"], values["AWS_SECRET_ACCESS_KEY"], region)
+    opened.open(values["AWS_ENDPOINT_URL"], "observer", values["AWS_SECRET_ACCESS_KEY"], region)
     return opened
+
+
+def publish_release(home: Home, version: str, release: str) -> None:
+    """Publish a release of the nodes' image, as AWS does with a parameter of SSM."""
+    name = f"/aws/service/eks/optimized-ami/{version}/amazon-linux-2023/arm64/standard/recommended/release_version"
+    session(home).call("ssm", "put_parameter", Name=name, Value=release, Type="String", Overwrite=True)
+
+
+def program_calls(home: Home) -> set[str]:
+    """The actions that `pulumi` has called, in IAM's notation: ec2:CreateVpc."""
+    lines = home.aws_calls.read_text().splitlines() if home.aws_calls.exists() else []
+    return {action for key, action in map(str.split, lines) if key == environment(home)["AWS_ACCESS_KEY_ID"]}
 
 
 def leftovers(home: Home, region: str = _REGION) -> dict[str, list[str]]:
@@ -110,7 +122,8 @@ def _lives(item: Mapping[str, Any]) -> bool:
 
 
 def _keys(aws: Session) -> list[str]:
-    keys = [key["KeyId"] for key in aws.list("kms", "list_keys", "Keys")]
+    own = {alias.get("TargetKeyId") for alias in aws.list("kms", "list_aliases", "Aliases") if _is_of_aws(alias)}
+    keys = [key["KeyId"] for key in aws.list("kms", "list_keys", "Keys") if key["KeyId"] not in own]
     described = [aws.call("kms", "describe_key", KeyId=key)["KeyMetadata"] for key in keys]
     return [
         key["KeyId"] for key in described if key["KeyManager"] == "CUSTOMER" and key["KeyState"] != "PendingDeletion"
@@ -118,8 +131,11 @@ def _keys(aws: Session) -> list[str]:
 
 
 def _aliases(aws: Session) -> list[str]:
-    names = [alias["AliasName"] for alias in aws.list("kms", "list_aliases", "Aliases")]
-    return [name for name in names if not name.startswith("alias/aws/")]
+    return [alias["AliasName"] for alias in aws.list("kms", "list_aliases", "Aliases") if not _is_of_aws(alias)]
+
+
+def _is_of_aws(alias: Mapping[str, Any]) -> bool:
+    return alias["AliasName"].startswith("alias/aws/")
 
 
 def _simple(
@@ -151,6 +167,14 @@ _LISTS: dict[str, Callable[[Session], list[str]]] = {
     "role": _simple("iam", "list_roles", "Roles", "RoleName"),
     "policy": _simple("iam", "list_policies", "Policies", "PolicyName", Scope="Local"),
     "identity provider": _simple("iam", "list_open_id_connect_providers", "OpenIDConnectProviderList", "Arn"),
+    "topic": _simple("sns", "list_topics", "Topics", "TopicArn"),
+    "alarm": _simple("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
+    "event rule": _simple("events", "list_rules", "Rules", "Name"),
+    "backup vault": _simple("backup", "list_backup_vaults", "BackupVaultList", "BackupVaultName"),
+    "backup plan": _simple("backup", "list_backup_plans", "BackupPlansList", "BackupPlanName"),
+    "detector": _simple("guardduty", "list_detectors", "DetectorIds"),
+    "volume": _simple("ec2", "describe_volumes", "Volumes", "VolumeId"),
+    "snapshot": _simple("ec2", "describe_snapshots", "Snapshots", "SnapshotId"),
     "EKS cluster": _simple("eks", "list_clusters", "clusters"),
     "ECR repository": _simple("ecr", "describe_repositories", "repositories", "repositoryName"),
     "user pool": _simple("cognito-idp", "list_user_pools", "UserPools", "Id", MaxResults=60),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import yaml
@@ -11,7 +12,9 @@ from moto.server import main as serve
 from local.access import administrator
 from local.home import Home
 from local.kubeapi import ApiError
-from standins.moto import cognito, ec2, eks
+from standins.moto import backup, calls, cognito, ec2, eks, ssm
+
+DEFINITION_SECONDS = 30.0
 
 
 def control_plane(home: Home) -> eks.ControlPlane:
@@ -30,11 +33,25 @@ def control_plane(home: Home) -> eks.ControlPlane:
     return eks.ControlPlane(cluster["server"], cluster["certificate-authority-data"], version)
 
 
+def bring_auto_mode(home: Home) -> None:
+    """Define the kinds of objects that Auto Mode brings into a cluster, and wait until they are served."""
+    api = administrator(home)
+    for definition in yaml.safe_load_all((Path(__file__).parent / "auto_mode.yaml").read_text()):
+        api.apply(
+            f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{definition['metadata']['name']}", definition
+        )
+        group, plural = definition["spec"]["group"], definition["spec"]["names"]["plural"]
+        deadline = time.monotonic() + DEFINITION_SECONDS
+        while not api.answers(f"/apis/{group}/v1/{plural}") and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+
 def main() -> None:
     home, port = Home(Path(sys.argv[1])), sys.argv[2]
-    ec2.install()
-    cognito.install()
-    eks.install(lambda: control_plane(home))
+    for additions in (backup, cognito, ec2, ssm):
+        additions.install()
+    calls.install(home.aws_calls)
+    eks.install(lambda: control_plane(home), lambda: bring_auto_mode(home))
     serve(["--host", "127.0.0.1", "--port", port])
 
 

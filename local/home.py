@@ -57,6 +57,11 @@ class Home:
         return self.path / "logs"
 
     @property
+    def aws_calls(self) -> Path:
+        """Kinds of API calls that the emulator of AWS served."""
+        return self.path / "aws-calls.txt"
+
+    @property
     def mirrors(self) -> Path:
         """URL prefixes that lead to the Git server instead; the stack's `mirrorsFile`."""
         return self.path / "mirrors.yaml"

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from local import aws, controlplane, platform, pulumi, status
+from local import aws, backup, controlplane, platform, pulumi, status
 from local.home import PROJECT, Home
 
 STACK = "prod-eu"
@@ -60,6 +60,8 @@ class Rehearsal:
     extra: dict[str, str] = field(default_factory=dict)
     given: dict[str, list[str]] = field(default_factory=dict)
     """AWS resources that existed before the program ran."""
+    output: str = ""
+    """What the last command said."""
 
     @property
     def project(self) -> Path:
@@ -116,7 +118,8 @@ class Rehearsal:
         command = [*arguments, "--stack", self.stack, "--event-log", str(log)]
         # Makes the command know --event-log, which the Automation API uses too.
         extra = {**self.extra, **pulumi.EPHEMERAL_STATE, "PULUMI_DEBUG_COMMANDS": "true"}
-        pulumi.run(self.home, command, cwd=self.project, stream=False, extra=extra)
+        done = pulumi.run(self.home, command, cwd=self.project, stream=False, extra=extra)
+        self.output = done.stdout + done.stderr
         return list(_changes(log))
 
     def state(self) -> list[dict[str, Any]]:
@@ -174,19 +177,62 @@ class Phase:
     name: str
     seconds: float
     changes: Sequence[Change]
-    note: str = ""
+
+
+OLDER_VERSION, VERSION = "1.35", "1.36"
+NODE_GROUP: dict[str, Any] = {
+    "compute": "nodes",
+    "nodes": {"instanceTypes": ["m7g.large"], "minimum": 3, "desired": 3, "maximum": 9},
+}
+"""The other way to run nodes, for the second life of the stack."""
+NODE_GROUP_ADDONS = {
+    "vpc-cni": "v1.21.1-eksbuild.1",
+    "coredns": "v1.13.1-eksbuild.1",
+    "kube-proxy": f"v{VERSION}.0-eksbuild.2",
+    "eks-pod-identity-agent": "v1.3.10-eksbuild.1",
+    "aws-ebs-csi-driver": "v1.53.0-eksbuild.1",
+}
+NEW_RELEASE = f"{VERSION}.2-20261201"
+
+
+def begin_with_an_older_version(config: dict[str, Any]) -> None:
+    """Leave a minor version to upgrade to."""
+    config["aws"]["cluster"]["version"] = OLDER_VERSION
+
+
+def change_administrators_and_size(config: dict[str, Any]) -> None:
+    """Remove the viewers from a protected cluster, and raise the limit of its nodes."""
+    config["aws"]["cluster"]["viewers"] = []
+    config["aws"]["cluster"]["nodes"]["cpuLimit"] *= 2
+
+
+def upgrade(config: dict[str, Any]) -> None:
+    """Raise the minor version."""
+    config["aws"]["cluster"]["version"] = VERSION
+
+
+def remove_protection(config: dict[str, Any]) -> None:
+    """Let the next destroy delete data."""
+    config["aws"]["protection"] = False
+
+
+def run_a_node_group(config: dict[str, Any]) -> None:
+    """Choose managed nodes in place of Auto Mode."""
+    cluster = config["aws"]["cluster"]
+    config["aws"]["cluster"] = cluster | NODE_GROUP | {"addons": cluster["addons"] | NODE_GROUP_ADDONS}
+
+
+def add_nodes(config: dict[str, Any]) -> None:
+    """Raise the number of managed nodes."""
+    config["aws"]["cluster"]["nodes"]["desired"] = 5
 
 
 def rehearse(
-    rehearsal: Rehearsal,
-    console: Console,
-    *,
-    first: Callable[[dict[str, Any]], None] = lambda config: None,
-    then: Callable[[Rehearsal], None] = lambda rehearsal: None,
+    rehearsal: Rehearsal, console: Console, *, then: Callable[[Rehearsal, str], None] = lambda rehearsal, step: None
 ) -> list[Phase]:
-    """Create the stack, change it, destroy it, print a table. Raises RehearsalError for a broken promise.
+    """Live through the stack's first month, twice: with Auto Mode and with managed nodes. Print a table.
 
-    `first` may change the configuration before anything is created; `then` is called while everything exists.
+    Raises RehearsalError for a broken promise. `then` is called after each step, with its name.
     """
     steps: list[Phase] = []
 
@@ -198,41 +244,60 @@ def rehearse(
             yield changes
         steps.append(Phase(name, time.monotonic() - began, changes))
         console.print(f"{name}: {_counted(changes)} ({steps[-1].seconds:.1f} s)", highlight=False)
+        then(rehearsal, name)
+
+    def update(name: str, *operations: str) -> list[Change]:
+        with step(name) as changes:
+            changes += _only(rehearsal.run("up", "--yes", "--skip-preview"), *operations)
+        return changes
 
     try:
         with step("platform and AWS' stand-in started"):
             rehearsal.start(console)
-            rehearsal.configure(first)
+            rehearsal.configure(begin_with_an_older_version)
         with step("first preview") as changes:
             changes += _only(rehearsal.run("preview"), "create")
         planned = len(changes)
-        with step("pulumi up") as changes:
-            changes += _only(rehearsal.run("up", "--yes", "--skip-preview"), "create")
-        if len(changes) != planned:
-            raise RehearsalError(f"the preview showed {planned} resources, the update created {len(changes)}")
+        created = len(update("first pulumi up", "create"))
+        if created != planned:
+            raise RehearsalError(f"the preview showed {planned} resources, the update created {created}")
         _show_components(rehearsal, console)
         with step("tenants ready"):
             _wait_for_tenants(rehearsal)
-        with step("second pulumi up") as changes:
-            changes += rehearsal.run("up", "--yes", "--skip-preview")
-            if changes:
-                raise RehearsalError(f"a second update is not empty: {_listed(changes)}")
-        adding = rehearsal.edited(rehearsal.tenants_file, lambda text: text + NEW_TENANT)
-        with adding, step("preview of a pull request that adds a tenant") as changes:
-            changes += _only(rehearsal.run("preview"), "create")
-        then(rehearsal)
-        with step("protection off") as changes:
-            rehearsal.configure(lambda config: config["aws"].update(protection=False))
-            changes += _only(rehearsal.run("up", "--yes", "--skip-preview"), "update")
-        with step("pulumi destroy") as changes:
-            changes += _only(rehearsal.run("destroy", "--yes", "--skip-preview"), "delete", "discard")
-        # EKS writes its last logs late, and makes the group again: the next `up` takes it over.
-        if (left := rehearsal.leftovers()) != {"log group": [f"/aws/eks/{STACK}/cluster"]}:
-            raise RehearsalError(f"AWS has {json.dumps(left)}, instead of EKS' log group only")
+        update("second pulumi up")
+        rehearsal.configure(change_administrators_and_size)
+        rehearsal.tenants_file.write_text(rehearsal.tenants_file.read_text() + NEW_TENANT)
+        update("administrators change, nodes scale out, a tenant joins", "create", "update", "delete")
+        rehearsal.configure(upgrade)
+        update("minor upgrade", "update")
+        with step("a tenant's volume is backed up and restored"):
+            backup.rehearse(rehearsal.home)
+        rehearsal.configure(remove_protection)
+        rehearsal.tenants_file.write_text(rehearsal.tenants_file.read_text().replace(NEW_TENANT, ""))
+        update("a tenant leaves, protection goes off", "update", "delete", "discard")
+        _destroy(rehearsal, step)
+        rehearsal.configure(run_a_node_group)
+        update("pulumi up after destroy, with a node group", "create", "import")
+        aws.publish_release(rehearsal.home, VERSION, NEW_RELEASE)
+        rehearsal.configure(add_nodes)
+        with step("preview of a new AMI release and more nodes") as changes:
+            changes += _only(rehearsal.run("preview"), "update")
+            if "The nodes are behind" not in rehearsal.output:
+                raise RehearsalError("the preview does not say that nodes lack the newest release of their image")
+        update("new AMI release, nodes scale out", "update")
+        _destroy(rehearsal, step)
     finally:
         rehearsal.stop()
     console.print(_table(steps))
     return steps
+
+
+def _destroy(rehearsal: Rehearsal, step: Callable[[str], AbstractContextManager[list[Change]]]) -> None:
+    with step("pulumi destroy") as changes:
+        changes += _only(rehearsal.run("destroy", "--yes", "--skip-preview"), "delete", "discard")
+    # EKS writes its last logs late, and makes the group again: the next `up` takes it over.
+    if (left := rehearsal.leftovers()) != {"log group": [f"/aws/eks/{STACK}/cluster"]}:
+        raise RehearsalError(f"AWS has {json.dumps(left)}, instead of EKS' log group only")
 
 
 NEW_TENANT = """
@@ -247,7 +312,7 @@ NEW_TENANT = """
 
 def _only(changes: list[Change], *operations: str) -> list[Change]:
     if wrong := [change for change in changes if change.operation not in operations]:
-        raise RehearsalError(f"only {' and '.join(operations)} was expected: {_listed(wrong)}")
+        raise RehearsalError(f"only {' and '.join(operations) or 'nothing'} was expected: {_listed(wrong)}")
     return changes
 
 
