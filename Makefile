@@ -39,7 +39,7 @@ logs: $(VENV)/installed  ## follow the log of a process: make logs NAME=kustomiz
 down: $(VENV)/installed  ## stop the platform; its data stays
 	$(RUN) -m local down
 
-rehearse: $(VENV)/installed  ## create, change and destroy the stack prod-eu, with AWS replaced below the program
+rehearse: $(VENV)/installed  ## live through the first month of the stack prod-eu, with AWS replaced below the program
 	$(RUN) -m local rehearse
 
 tools: $(VENV)/installed  ## build the programs that no registry ships

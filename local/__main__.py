@@ -35,7 +35,7 @@ def main() -> int:
     logs_command = commands.add_parser("logs", help="follow the log of a process; without a name, list the logs")
     logs_command.add_argument("name", nargs="?")
     commands.add_parser("down", help="stop what `up` started; the data stays")
-    commands.add_parser("rehearse", help="deploy and destroy the stack prod-eu, with a stand-in for AWS")
+    commands.add_parser("rehearse", help="live through the first month of the stack prod-eu, with a stand-in for AWS")
     arguments = parser.parse_args()
     home, console = Home.default(), Console(soft_wrap=not sys.stdout.isatty())
     try:
