@@ -18,7 +18,7 @@ from model.config.names import FLUX_NAMESPACE
 from model.config.stack import Settings
 from model.config.tenants import Tenant
 from model.iam.boundary import TENANT_TAG
-from model.iam.documents import logs_use_key, service_uses_key, topic_policy
+from model.iam.documents import alarms_use_key, logs_use_key, topic_policy
 from model.kubernetes import container_logs
 
 
@@ -128,14 +128,13 @@ class Alarms(pulumi.ComponentResource):
 
     def _create_topic(self) -> aws.sns.Topic:
         args, context = self._args, self._context
-        services = ("cloudwatch.amazonaws.com", "events.amazonaws.com")
         key = EncryptionKey(
             f"{self._name}-alarms",
             EncryptionKeyArgs(
                 context=context,
                 purpose="alarms",
                 description=f"Alarms of {args.cluster_name}",
-                services=[service_uses_key(services, context.account)],
+                services=alarms_use_key(context.account),
             ),
             pulumi.ResourceOptions(parent=self),
         )
@@ -145,7 +144,7 @@ class Alarms(pulumi.ComponentResource):
             f"{self._name}-alarms",
             name=topic_name,
             kms_master_key_id=key.arn,
-            policy=topic_policy(arn, services, context.account),
+            policy=topic_policy(arn, context.account),
             opts=context.child(self),
         )
         for address in args.settings.emails:

@@ -8,6 +8,9 @@ from typing import Any
 
 Statement = Mapping[str, Any]
 
+ALARM_SERVICES = ("cloudwatch.amazonaws.com", "events.amazonaws.com")
+"""The services that publish alarms."""
+
 
 def document(*statements: Statement) -> str:
     """Policy document with sorted keys, so that a preview shows real changes only."""
@@ -124,35 +127,38 @@ def logs_use_key(region: str, account: str, log_groups: str) -> Statement:
     }
 
 
-def service_uses_key(services: Sequence[str], account: str) -> Statement:
-    """Key policy statement: AWS services may encrypt messages for this account."""
-    return {
-        "Sid": "Services",
-        "Effect": "Allow",
-        "Principal": {"Service": list(services)},
-        "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
-        "Resource": "*",
-        "Condition": {"StringEquals": {"aws:SourceAccount": account}},
-    }
-
-
-def topic_policy(topic: str, services: Sequence[str], account: str) -> str:
-    """Policy of an SNS topic: AWS services may publish for this account, over encrypted connections only."""
-    return document(
+def _alarm_services(account: str, actions: Sequence[str], resource: str) -> Sequence[Statement]:
+    """Statements for the services that publish alarms, each for this account only, as far as it tells the account."""
+    condition = {"StringEquals": {"aws:SourceAccount": account}}
+    return [
         {
-            "Sid": "ServicesPublish",
+            "Sid": service.partition(".")[0].capitalize(),
             "Effect": "Allow",
-            "Principal": {"Service": list(services)},
-            "Action": ["sns:Publish"],
-            "Resource": [topic],
-            "Condition": {"StringEquals": {"aws:SourceAccount": account}},
-        },
+            "Principal": {"Service": service},
+            "Action": list(actions),
+            "Resource": resource,
+            # EventBridge does not say for whom it asks: with a condition, its messages would be lost.
+            **({} if service == "events.amazonaws.com" else {"Condition": condition}),
+        }
+        for service in ALARM_SERVICES
+    ]
+
+
+def alarms_use_key(account: str) -> Sequence[Statement]:
+    """Key policy statements: CloudWatch's alarms and EventBridge may encrypt messages of an SNS topic."""
+    return _alarm_services(account, ["kms:Decrypt", "kms:GenerateDataKey*"], "*")
+
+
+def topic_policy(topic: str, account: str) -> str:
+    """Policy of an SNS topic: CloudWatch's alarms and EventBridge publish, over encrypted connections only."""
+    return document(
+        *_alarm_services(account, ["sns:Publish"], topic),
         {
             "Sid": "OnlyEncryptedConnections",
             "Effect": "Deny",
             "Principal": "*",
             "Action": ["sns:Publish"],
-            "Resource": [topic],
+            "Resource": topic,
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
         },
     )

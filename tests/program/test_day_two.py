@@ -111,9 +111,13 @@ def test_every_alarm_and_event_reaches_the_topic(run: Run) -> None:
     # An encrypted topic takes nothing from a service that may not use its key.
     key = json.loads(recording.resource("aws:kms/key:Key", "prod-eu-alarms").inputs["policy"])
     services = {"cloudwatch.amazonaws.com", "events.amazonaws.com"}
-    assert {service for item in key["Statement"] for service in item["Principal"].get("Service", [])} == services
-    policy = json.loads(topic.inputs["policy"])
-    assert set(policy["Statement"][0]["Principal"]["Service"]) == services
+    for document in (key, json.loads(topic.inputs["policy"])):
+        statements = [item for item in document["Statement"] if "Service" in item["Principal"]]
+        assert {item["Principal"]["Service"] for item in statements} == services
+        # EventBridge does not say for whom it asks.
+        assert [item["Principal"]["Service"] for item in statements if "Condition" not in item] == [
+            "events.amazonaws.com"
+        ]
     assert recording.of("aws:guardduty/detector:Detector")
     assert not run_production(run).of("aws:guardduty/detector:Detector")
 
