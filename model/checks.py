@@ -86,6 +86,10 @@ def unserved_storage(settings: Settings, file: YamlFile, tenants: TenantList) ->
             if found and classes and name not in classes:
                 remedy = f"The stack has {' and '.join(classes)}."
                 yield tenants.problem(index, ("quota", key), f"there is no StorageClass {name}", remedy)
+        for place, name in enumerate(tenant.storage_classes):
+            if classes and name not in classes:
+                remedy = f"The stack has {' and '.join(classes)}."
+                yield tenants.problem(index, ("storageClasses", place), f"there is no StorageClass {name}", remedy)
 
 
 def trusted_namespaces(

@@ -132,8 +132,8 @@ def parse(
     if lockdown:
         allowed = network or NetworkSettings()
         closed = (with_closed_network(manifest, allowed.monitoring, allowed.webhooks) for manifest in objects)
-        reachable = dict.fromkeys(ARTIFACT_READERS, allowed.kustomize_reaches)
-        reachable["source-controller"] = [*plain_http, *([POD_IDENTITY_AGENT] if pod_identity else [])]
+        sources = [*plain_http, *([POD_IDENTITY_AGENT] if pod_identity else [])]
+        reachable = dict.fromkeys(ARTIFACT_READERS, allowed.kustomize_reaches) | {"source-controller": sources}
         objects = [_block_egress(_with_arguments(manifest, LOCKDOWN), reachable) for manifest in closed]
     return FluxManifest(
         version=next(_versions(objects), ""),

@@ -57,9 +57,12 @@ def test_a_quota_of_storage_needs_a_driver(run: Run) -> None:
 
 def test_a_quota_of_an_unknown_class_is_a_mistake(run: Run) -> None:
     tenants = (CHECKOUT / "tenants.yaml").read_text()
-    wrong = tenants.replace("requests.cpu: 4", "gp2.storageclass.storage.k8s.io/requests.storage: 4Gi")
-    with pytest.raises(ProgramError, match=r"there is no StorageClass gp2\n.*gp3 and gp3-retain"):
-        run(wrong, config=production(), stack_name="prod-eu")
+    for wrong in (
+        tenants.replace("requests.cpu: 4", "gp2.storageclass.storage.k8s.io/requests.storage: 4Gi"),
+        tenants.replace("quota: {requests.cpu: 4}", "storageClasses: [gp3, gp2]"),
+    ):
+        with pytest.raises(ProgramError, match=r"there is no StorageClass gp2\n.*gp3 and gp3-retain"):
+            run(wrong, config=production(), stack_name="prod-eu")
 
 
 def test_an_adopted_cluster_has_classes_of_its_own() -> None:

@@ -42,6 +42,10 @@ def publishing(service: str) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
+def allowed_key(principal: State) -> State:
+    return {"Effect": "Allow", "Principal": principal, "Action": "kms:*", "Resource": "*"}
+
+
 def test_a_topic_takes_only_a_key_that_its_publishers_may_use(plugin: Plugin) -> None:
     _, key = plugin.create(KEY)
     wrong = {"name": "alarms", "kmsMasterKeyId": key["arn"], "policy": publishing("events.amazonaws.com")}
@@ -94,6 +98,21 @@ def test_a_metric_counts_lines_of_a_log_group(plugin: Plugin) -> None:
     counted = {"name": "errors", "namespace": "saas", "value": "1", "defaultValue": "0"}
     inputs: State = {"logGroupName": "flux", "name": "errors", "pattern": "error", "metricTransformation": counted}
     unchanged(plugin, "cloudwatch/logMetricFilter:LogMetricFilter", **inputs)
+
+
+def test_a_log_group_that_exists_gets_another_key_or_none(plugin: Plugin) -> None:
+    root = {
+        "Effect": "Allow",
+        "Principal": {"AWS": "arn:aws:iam::123456789012:root"},
+        "Action": "kms:*",
+        "Resource": "*",
+    }
+    logs = {**root, "Principal": {"Service": "logs.eu-west-1.amazonaws.com"}}
+    _, key = plugin.create(KEY, policy=json.dumps({"Version": "2012-10-17", "Statement": [root, logs]}))
+    identifier, group = plugin.create("cloudwatch/logGroup:LogGroup", name="late")
+    encrypted = plugin.update("cloudwatch/logGroup:LogGroup", identifier, group, name="late", kmsKeyId=key["arn"])
+    assert encrypted["kmsKeyId"] == key["arn"]
+    assert plugin.update("cloudwatch/logGroup:LogGroup", identifier, encrypted, name="late").get("kmsKeyId") is None
 
 
 def test_an_account_has_one_detector(plugin: Plugin) -> None:
