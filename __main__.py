@@ -74,7 +74,7 @@ spaces = {
             github_providers=github,
             users=tenant_users.get(tenant.name),
             role=tenant_roles.get(tenant.name),
-            depends_on=[flux.ready, guardrails.ready, *([tenant_logs[tenant.name]] if logs else [])],
+            depends_on=[flux.shards[tenant.shard], guardrails.ready, *([tenant_logs[tenant.name]] if logs else [])],
         ),
     )
     for tenant in tenants

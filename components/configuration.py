@@ -22,8 +22,11 @@ from model.config.tenants import Tenant, TenantList
 from model.config.yaml_lines import YamlFile, YamlPath
 from model.kubernetes import flux
 from model.kubernetes.flux import FluxManifest
+from model.kubernetes.shards import shards, with_shards
+from model.kubernetes.watchdog import Watchdog, with_watchdog
 
 T = TypeVar("T")
+PROGRAM = Path(__file__).resolve().parents[1] / "watchdog" / "watchdog.py"
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,9 @@ def load(folder: Path) -> Configuration:
     manifest = None if settings.unpinned else collect(lambda: _flux_manifest(folder, file, settings, mirror_list))
     if problems or manifest is None:
         raise pulumi.RunError(str(InvalidConfigError(problems)))
-    return Configuration(settings, file, tenant_list, mirror_list, manifest)
+    sharded = with_shards(manifest, shards(tenant_list.tenants, settings.flux_components))
+    watchdog = Watchdog(PROGRAM.read_text(), settings.watchdog_image, int(settings.watchdog_deadline.removesuffix("s")))
+    return Configuration(settings, file, tenant_list, mirror_list, with_watchdog(sharded, watchdog))
 
 
 def _flux_manifest(folder: Path, file: YamlFile, settings: Settings, mirror_list: tuple[Mirror, ...]) -> FluxManifest:

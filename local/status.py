@@ -25,6 +25,8 @@ SOURCES = "/apis/source.toolkit.fluxcd.io/v1/gitrepositories"
 KUSTOMIZATIONS = "/apis/kustomize.toolkit.fluxcd.io/v1/kustomizations"
 TENANT_LABEL = "toolkit.fluxcd.io/tenant"
 """The label of tenants' namespaces, as `flux create tenant` sets it."""
+HELD = "saas-in-eks.io/held"
+"""The watchdog's annotation of what it suspended."""
 STARTING = {"ContainerCreating", "PodInitializing"}
 """Reasons of containers that are about to run."""
 
@@ -207,6 +209,9 @@ def _reconciliation(name: str, source: Object | None, kustomization: Object | No
 
 
 def _why_not_ready(item: Object) -> str:
+    if HELD in item["metadata"].get("annotations", {}):
+        ready = next((c for c in item.get("status", {}).get("conditions", []) if c["type"] == "Ready"), {})
+        return f"its {item['kind']} is {ready.get('message', 'suspended by the watchdog')}"
     if item["spec"].get("suspend"):
         return f"its {item['kind']} is suspended"
     status = item.get("status", {})

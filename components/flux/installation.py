@@ -12,13 +12,14 @@ import pulumi_tls as tls
 from components.configuration import Configuration
 from components.flux.deploy_key import DeployKey, DeployKeyArgs
 from components.flux.repository import InfraRepository
-from components.objects import KubernetesObject, children, children_with_last
+from components.objects import KubernetesObject, children
 from model.config.mirrors import Location, locate
-from model.config.names import FLUX_NAMESPACE, cluster_path, deploy_key_title, secret_name
+from model.config.names import DEFAULT_SHARD, FLUX_NAMESPACE, cluster_path, deploy_key_title, secret_name
 from model.config.stack import GithubAppSettings
 from model.kubernetes import manifests
 from model.kubernetes.flux import ARTIFACT_READERS, FluxManifest, with_secret_artifact_host
 from model.kubernetes.manifests import Manifest
+from model.kubernetes.shards import name_in, parts
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class FluxInstallation(pulumi.ComponentResource):
     namespace: KubernetesObject
     ready: pulumi.Resource
     """The last controller, for `depends_on`: what Flux reconciles comes after all controllers and goes before them."""
+    shards: Mapping[str, pulumi.Resource]
+    """The last controller of each shard, for `depends_on`: a shard stays until its last tenant is gone."""
 
     def __init__(self, name: str, args: FluxInstallationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:flux:FluxInstallation", name, None, opts)
@@ -51,32 +54,44 @@ class FluxInstallation(pulumi.ComponentResource):
                 strict=True,
             )
         )
-        # kustomize-controller comes last: its Deployment waits for source-controller's address anyway.
-        deployments = sorted(manifest.deployments, key=_is_kustomize_controller)
-        if manifest.lockdown:
-            deployments = self._hide_artifact_host(deployments, services)
-        self.ready = children_with_last(deployments, parent=self, provider=provider, depends_on=depends_on)
+        own = pulumi.ResourceOptions(parent=self)
+        key = tls.PrivateKey("artifacts", algorithm="ED25519", opts=own) if manifest.lockdown else None
+        by_shard: dict[str, list[Manifest]] = {}
+        for deployment in manifest.deployments:
+            controller, shard = parts(deployment["metadata"]["name"])
+            if key and controller in ARTIFACT_READERS:
+                deployment = _hide_artifact_host(deployment, shard, key, services)
+            by_shard.setdefault(shard, []).append(deployment)
+        controllers: list[pulumi.Resource] = []
+        self.shards = {}
+        # The default shard comes last, and in each shard kustomize-controller: its Deployment waits for
+        # source-controller's address anyway.
+        for shard in sorted(by_shard, key=lambda shard: shard == DEFAULT_SHARD):
+            *others, last = sorted(by_shard[shard], key=_is_kustomize_controller)
+            before = children(others, parent=self, provider=provider, depends_on=depends_on)
+            known = controllers if shard == DEFAULT_SHARD else []
+            (self.shards[shard],) = children(
+                [last], parent=self, provider=provider, depends_on=[*depends_on, *known, *before]
+            )
+            controllers += [*before, self.shards[shard]]
+        self.ready = self.shards[DEFAULT_SHARD]
         self.namespace = definitions[0]
         self.register_outputs({"version": manifest.version})
 
-    def _hide_artifact_host(
-        self, deployments: Sequence[Manifest], services: Mapping[str, KubernetesObject]
-    ) -> list[Manifest]:
-        """The Deployments with a secret host name for artifacts, which tenants cannot ask for."""
-        key = tls.PrivateKey("artifacts", algorithm="ED25519", opts=pulumi.ResourceOptions(parent=self))
-        host = pulumi.Output.secret(key.private_key_pem).apply(lambda pem: secret_name("artifacts", pem))
-        # Unknown in a preview that cannot ask the API server.
-        address = services["source-controller"].spec.apply(lambda spec: spec.get("clusterIP", ""))
-        return [
-            with_secret_artifact_host(deployment, host, address)
-            if deployment["metadata"]["name"] in ARTIFACT_READERS
-            else deployment
-            for deployment in deployments
-        ]
+
+def _hide_artifact_host(
+    deployment: Manifest, shard: str, key: tls.PrivateKey, services: Mapping[str, KubernetesObject]
+) -> Manifest:
+    """The Deployment with a secret host name for its shard's artifacts, which tenants cannot ask for."""
+    purpose = "" if shard == DEFAULT_SHARD else shard
+    host = pulumi.Output.secret(key.private_key_pem).apply(lambda pem: secret_name("artifacts", pem, purpose))
+    # Unknown in a preview that cannot ask the API server.
+    address = services[name_in(shard, "source-controller")].spec.apply(lambda spec: spec.get("clusterIP", ""))
+    return with_secret_artifact_host(deployment, host, address)
 
 
 def _is_kustomize_controller(deployment: Manifest) -> bool:
-    return deployment["metadata"]["name"] == "kustomize-controller"
+    return parts(deployment["metadata"]["name"])[0] == "kustomize-controller"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A kubelet for flux-system: runs the Flux controllers as processes of this machine.
+"""A kubelet for flux-system: runs the Flux controllers and their watchdog as processes of this machine.
 
 Deployments, ReplicaSets and scheduling are Kubernetes' own. For each scheduled pod the agent starts the program named
 like the pod's image, with the pod's arguments, environment and ServiceAccount; reports it ready when its own probe

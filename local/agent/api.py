@@ -75,6 +75,11 @@ class AsyncApi:
         path = f"/api/v1/namespaces/{agent.NAMESPACE}/serviceaccounts/{account}/token"
         return (await self.request("POST", path, body))["status"]["token"]
 
+    async def config_map(self, name: str) -> dict[str, str]:
+        """The files of a ConfigMap."""
+        found = await self.request("GET", f"/api/v1/namespaces/{agent.NAMESPACE}/configmaps/{name}")
+        return found.get("data", {})
+
     async def request(
         self, method: str, path: str, body: Object | None = None, content_type: str = "application/json"
     ) -> Object:

@@ -30,7 +30,12 @@ SERVICE_HOST = "0.0.0.0"  # noqa: S104 - nothing listens there
 """Replaces the addresses of Services. It leads to this machine like 127.0.0.1, but Go bypasses proxies for loopback
 addresses, and not for this one. So NO_PROXY works as in a cluster."""
 
+PYTHON = "python"
+"""The image of Python, of which the container's command names the program: here, this machine's Python runs it."""
+
 SERVICE_ACCOUNT_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+SERVICE_ACCOUNT_FOLDER = "serviceaccount"
+"""Takes its place, below the pod's folder."""
 UNITS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30}
 
 
@@ -48,6 +53,8 @@ class Host:
     """A loopback address of the pod's own, where nothing else listens."""
     services: Mapping[str, str]
     """Names of the namespace's Services by their addresses in the cluster."""
+    api_server: str
+    """HOST:PORT of the API server."""
     service_port: Callable[[str], int]
     """The loopback port of a Service, by name."""
     free_port: Callable[[], int]
@@ -80,13 +87,15 @@ def container_of(pod: Object) -> Object:
 def translate(pod: Object, host: Host) -> Command:
     """The command for a pod's container. Raises UnsupportedError."""
     container = container_of(pod)
+    program = program_of(container["image"])
     for key, remedy in (("command", "only its args"), ("envFrom", "write the variables into its env")):
-        if container.get(key):
+        if container.get(key) and (program, key) != (PYTHON, "command"):
             raise UnsupportedError(f"a container's {key} is not supported here, {remedy}")
     environment: dict[str, str] = {}
     for variable in container.get("env", []):  # each may refer to those before it
         environment[variable["name"]] = _expand(_value(pod, container, variable, host.address), environment)
-    arguments = [_expand(argument, environment) for argument in container.get("args", [])]
+    given = [*container.get("command", [])[1:], *container.get("args", [])]
+    arguments = [_expand(argument, environment) for argument in given]
 
     mounts = _mounts(pod, container, host.folder)
     aliases = _host_aliases(pod, host)
@@ -95,9 +104,11 @@ def translate(pod: Object, host: Host) -> Command:
         return _replace_services(_replace_paths(text, mounts), pod["metadata"]["namespace"], host, aliases)
 
     arguments = [localized(text) for text in arguments if text.partition("=")[0] != LEADER_ELECTION]
-    program = program_of(container["image"])
     ports: dict[int | str, str] = {}
-    for flag, default in (LISTEN_FLAGS | MORE_LISTEN_FLAGS.get(program, {})).items():
+    flags = LISTEN_FLAGS | MORE_LISTEN_FLAGS.get(program, {})
+    for flag, default in flags.items():
+        if program == PYTHON and not any(argument.startswith(flag) for argument in arguments):
+            continue
         value, others = _take(arguments, flag)
         if value in ("", "0"):
             continue  # the program does not listen there
@@ -113,6 +124,8 @@ def translate(pod: Object, host: Host) -> Command:
         "TMPDIR": scratch,
         "HOSTNAME": pod["metadata"]["name"],
         "KUBECONFIG": str(host.folder / "kubeconfig"),
+        "KUBERNETES_SERVICE_HOST": host.api_server.partition(":")[0],
+        "KUBERNETES_SERVICE_PORT": host.api_server.partition(":")[2],
     }
     for declared in container.get("ports", []):
         if declared["containerPort"] in ports:
@@ -158,6 +171,12 @@ def _resource(container: Object, reference: Object) -> str:
     return str(-int(-_amount(quantity) // divisor))
 
 
+def memory_limit(container: Object) -> float | None:
+    """The bytes that a container may use; None for any amount. Raises UnsupportedError."""
+    quantity = container.get("resources", {}).get("limits", {}).get("memory")
+    return _amount(quantity) if quantity else None
+
+
 def _amount(quantity: str) -> float:
     match = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", quantity)
     if match is None or match[2] not in UNITS:
@@ -180,9 +199,10 @@ def _mounts(pod: Object, container: Object, folder: Path) -> dict[str, Path]:
     mounts: dict[str, Path] = {}
     for mount in container.get("volumeMounts", []):
         if mount["mountPath"] == SERVICE_ACCOUNT_MOUNT:
-            continue  # the kubeconfig takes its place
-        if "emptyDir" not in volumes[mount["name"]]:
-            raise UnsupportedError(f"volume {mount['name']} is not supported here, only emptyDir is")
+            mounts[SERVICE_ACCOUNT_MOUNT] = folder / SERVICE_ACCOUNT_FOLDER
+            continue
+        if not {"emptyDir", "configMap"} & volumes[mount["name"]].keys():
+            raise UnsupportedError(f"volume {mount['name']} is not supported here, only emptyDir and configMap are")
         mounts[mount["mountPath"].rstrip("/")] = folder / "volumes" / mount["name"] / mount.get("subPath", "")
     return mounts
 

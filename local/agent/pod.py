@@ -9,10 +9,12 @@ import hashlib
 import json
 import logging
 import mmap
+import platform
 import re
 import shutil
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,10 +22,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import aiohttp
+import psutil
 
 from local import access, agent, processes
 from local.agent.api import UNAVAILABLE, AsyncApi, Object
-from local.agent.command import Host, UnsupportedError, container_of, program_of, translate
+from local.agent.command import (
+    PYTHON,
+    SERVICE_ACCOUNT_FOLDER,
+    Host,
+    UnsupportedError,
+    container_of,
+    memory_limit,
+    program_of,
+    translate,
+)
 from local.agent.services import Endpoint, Services
 from local.home import Home
 
@@ -36,6 +48,8 @@ RESTART_PAUSE = 2.0
 """Seconds between a crash and the restart."""
 PROBE_PERIOD = 0.3
 """Seconds between two probes until the program is ready; after that, only its end is watched."""
+MEMORY_PERIOD = 0.3
+"""Seconds between two looks at the memory of a program."""
 TOKEN_SECONDS = 365 * 24 * 3600
 """A program requests a new token at each start. None runs for a year, so tokens are not renewed."""
 
@@ -109,14 +123,21 @@ class PodRunner:
             folder=self._folder,
             address=_addresses_of(self._pod)[0],
             services=services,
+            api_server=access.server_url(self._context.home).removeprefix("https://"),
             service_port=lambda name: agent.service_port(self._context.home, name),
             free_port=_free_port,
         )
         command = translate(self._pod, host)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        limit = memory_limit(container)
         for volume in self._pod["spec"].get("volumes", []):
-            (self._folder / "volumes" / volume["name"]).mkdir(parents=True, exist_ok=True)
-        await self._write_kubeconfig()
+            folder = self._folder / "volumes" / volume["name"]
+            folder.mkdir(parents=True, exist_ok=True)
+            if name := volume.get("configMap", {}).get("name"):
+                found = await self._insist(lambda name=name: self._context.api.config_map(name))
+                for file, content in found.items():
+                    (folder / file).write_text(content)
+        await self._write_credentials()
 
         name = _deployment_of(self._pod)
         log.info("%s: starting %s %s", self._name, program, " ".join(command.arguments))
@@ -133,6 +154,7 @@ class PodRunner:
                 start_new_session=True,
                 preexec_fn=_end_with_agent,
             )
+        memory = asyncio.create_task(_killed_for_memory(process, limit))
         try:
             started = _now()
             await self._report({"running": {"startedAt": started}})
@@ -144,14 +166,16 @@ class PodRunner:
                 )
                 await self._report({"running": {"startedAt": started}}, ready=True)
             await process.wait()
+            exceeded = await memory
         finally:
+            memory.cancel()
             self._context.services.endpoints.pop(self._name, None)
             await self._stop(process)
         code = process.returncode or 0
         last = processes.log_tail(processes.log_path(self._context.home, name), lines=1)
         return {
             "exitCode": code if code >= 0 else 128 - code,  # a signal's number, as shells count
-            "reason": "Error",
+            "reason": "OOMKilled" if exceeded else "Error",
             "message": f"exit code {code}, the end of its log: {last}",
             "finishedAt": _now(),
         }
@@ -167,16 +191,24 @@ class PodRunner:
         tools: dict[str, str] = json.loads(self._context.tools.read_text())  # they may be built anew meanwhile
         controllers = {name: Path(path) for name, path in tools.items() if name.endswith("-controller")}
         name = program_of(image)
+        if name == PYTHON:
+            self._status["imageID"] = f"local://{name}@{platform.python_version()}"
+            return Path(sys.executable)
         if name not in controllers:
             known = ", ".join(sorted(controllers))
             raise UnsupportedError(f"there is no program for image {image}; there are programs for {known}")
         self._status["imageID"] = f"local://{name}@{_version(controllers[name])}"
         return controllers[name]
 
-    async def _write_kubeconfig(self) -> None:
+    async def _write_credentials(self) -> None:
+        """A kubeconfig for Flux's controllers, and the files of a pod's service account."""
         token = await self._insist(lambda: self._context.api.token(self._pod, TOKEN_SECONDS))
         user = f"system:serviceaccount:{self._pod['metadata']['namespace']}:{self._pod['spec']['serviceAccountName']}"
         access.write_kubeconfig(self._context.home, self._folder / "kubeconfig", user, {"token": token})
+        account = self._folder / SERVICE_ACCOUNT_FOLDER
+        account.mkdir(mode=0o700, exist_ok=True)
+        (account / "token").write_text(token)
+        (account / "ca.crt").write_text(access.certificate_authority(self._context.home))
 
     async def _answers(self, url: str) -> bool:
         try:
@@ -224,6 +256,16 @@ async def _ends_within(seconds: float, process: asyncio.subprocess.Process) -> b
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(process.wait(), seconds)
     return process.returncode is not None
+
+
+async def _killed_for_memory(process: asyncio.subprocess.Process, limit: float | None) -> bool:
+    """Kill a program that uses more memory than its container may, as a node does; returns when it has ended."""
+    while not await _ends_within(MEMORY_PERIOD, process):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if limit and psutil.Process(process.pid).memory_info().rss > limit:
+                process.kill()
+                return True
+    return False
 
 
 def _end_with_agent() -> None:

@@ -17,6 +17,12 @@ CONTROLLERS = (
 )
 """Flux's controllers, as `flux install` names them."""
 
+WATCHDOG = "flux-watchdog"
+"""The program that frees Flux's controllers from what holds them up, and its account."""
+
+PLATFORM_SHARD, DEFAULT_SHARD = "platform", "default"
+"""Shards of Flux's controllers: one for the infra repository, and one for tenants whose tier names no other."""
+
 TENANT_PATTERN = r"^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$"
 """Flux's rule for tenant names, stricter than Kubernetes' for namespaces: an RFC 1123 label of 2 to 63 characters."""
 
@@ -57,9 +63,9 @@ def tenant_key_title(cluster: str, tenant: str) -> str:
     return f"flux-{cluster}-{tenant}"
 
 
-def secret_name(prefix: str, secret: str) -> str:
-    """A host name that cannot be guessed without the secret (one RFC 1123 label)."""
-    return f"{prefix}-{hashlib.sha256(secret.encode()).hexdigest()[:40]}"
+def secret_name(prefix: str, secret: str, purpose: str = "") -> str:
+    """A host name that cannot be guessed without the secret (one RFC 1123 label), another for each purpose."""
+    return f"{prefix}-{hashlib.sha256((secret + purpose).encode()).hexdigest()[:40]}"
 
 
 def cluster_path(cluster: str) -> str:

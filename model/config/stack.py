@@ -19,6 +19,7 @@ from model.config.network import NODE_LOCAL_DNS, ClusterAddresses, NetworkSettin
 from model.config.tenants import reference
 from model.config.yaml_lines import YamlFile
 
+SHORTEST_DEADLINE, LONGEST_DEADLINE = 5, 600
 REQUIRED_CONTROLLERS = ("source-controller", "kustomize-controller")
 
 GITHUB_KNOWN_HOSTS = """\
@@ -58,6 +59,22 @@ def _sha256(value: str) -> str:
     if value and not re.fullmatch(r"[0-9a-f]{64}", value):
         raise rule_error(
             f"{value!r} is not a SHA-256", "Write the 64 hexadecimal digits that `sha256sum install.yaml` prints."
+        )
+    return value
+
+
+def _image(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._:/-]*(:[\w.-]+)?@sha256:[0-9a-f]{64}", value):
+        raise rule_error(
+            f"{value!r} does not pin an image", "Write IMAGE@sha256:DIGEST of an image with Python 3.11 or newer."
+        )
+    return value
+
+
+def _deadline(value: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,4}s", value) or not SHORTEST_DEADLINE <= int(value[:-1]) <= LONGEST_DEADLINE:
+        raise rule_error(
+            f"{value!r} is not a deadline from {SHORTEST_DEADLINE}s to {LONGEST_DEADLINE}s", "20s is usual."
         )
     return value
 
@@ -110,6 +127,8 @@ class Settings(Model):
         alias="fluxComponents"
     )
     flux_lockdown: bool = Field(alias="fluxLockdown")
+    watchdog_image: Annotated[str, AfterValidator(_image)] = Field(alias="watchdogImage")
+    watchdog_deadline: Annotated[str, AfterValidator(_deadline)] = Field(alias="watchdogDeadline")
 
     @property
     def github_known_hosts(self) -> str:

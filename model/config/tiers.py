@@ -11,6 +11,7 @@ from pydantic_core import InitErrorDetails, ValidationError
 
 from model.config.base import Model, rule_error
 from model.config.errors import suggestion
+from model.config.names import DEFAULT_SHARD, LABEL_PATTERN, PLATFORM_SHARD
 from model.config.network import NetworkRules
 from model.config.quantities import Kind, amount, canonical, quantity_error
 from model.config.yaml_lines import YamlPath
@@ -25,6 +26,7 @@ TENANT = "{tenant}"
 
 DURATION = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+LONGEST_SHARD = 30
 LONGEST_INTERVAL = 8760 * SECONDS["h"]
 TIMEOUT = "1m0s"
 SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 30 * SECONDS["s"], 10 * SECONDS["m"]
@@ -172,6 +174,17 @@ def _annotation(value: str) -> str:
     return value
 
 
+def _shard(value: str) -> str:
+    # Part of names such as kustomize-controller-customers, of which Kubernetes makes labels and names of pods.
+    if not re.fullmatch(LABEL_PATTERN, value) or len(value) > LONGEST_SHARD:
+        remedy = f"Use up to {LONGEST_SHARD} lower-case letters, digits and hyphens, such as customers."
+        raise rule_error(f"{value!r} is not a valid name of a shard", remedy)
+    if value == PLATFORM_SHARD:
+        remedy = f"Leave shard out for {DEFAULT_SHARD}, or choose another name, such as customers."
+        raise rule_error(f"the shard {PLATFORM_SHARD} reconciles the infra repository, and no tenant", remedy)
+    return value
+
+
 def _host(value: str) -> str:
     label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
     name = value.replace(TENANT, "tenant")
@@ -248,6 +261,11 @@ Role = Annotated[
 IdentityKind = Annotated[
     Literal["group", "client", "pool"],
     Field(description="Its users: a group of the shared pool, a group with its own app client, or its own pool"),
+]
+Shard = Annotated[
+    str,
+    AfterValidator(_shard),
+    Field(description="The Flux controllers that reconcile it: shards do not wait for each other"),
 ]
 Quota = Annotated[dict[str, str], BeforeValidator(_amounts(quota_kind)), _AMOUNTS]
 Amounts = Annotated[dict[str, str], BeforeValidator(_amounts(_limit_kind)), _AMOUNTS]
@@ -331,6 +349,7 @@ class Tier(Model):
     retry_interval: RetryInterval = "1m0s"
     timeout: Timeout = TIMEOUT
     prune: bool = Field(default=True, description="Whether Flux deletes objects that were removed from the repository")
+    shard: Shard = DEFAULT_SHARD
     helm: bool = Field(default=False, description="Whether it may use HelmReleases and chart sources")
     services: list[ServiceType] = Field(default=["ClusterIP"], description="The allowed types of its Services")
     registries: list[ImagePrefix] = Field(default=[], description="Allowed prefixes of its image names; empty: any")

@@ -131,7 +131,9 @@ def parse(
     objects = [_with_arguments(manifest, ALWAYS) for manifest in objects]
     if lockdown:
         allowed = network or NetworkSettings()
-        closed = (with_closed_network(manifest, allowed.monitoring, allowed.webhooks) for manifest in objects)
+        closed = (
+            _without_tokens(with_closed_network(manifest, allowed.monitoring, allowed.webhooks)) for manifest in objects
+        )
         sources = [*plain_http, *([POD_IDENTITY_AGENT] if pod_identity else [])]
         reachable = dict.fromkeys(ARTIFACT_READERS, allowed.kustomize_reaches) | {"source-controller": sources}
         objects = [_block_egress(_with_arguments(manifest, LOCKDOWN), reachable) for manifest in closed]
@@ -165,6 +167,18 @@ def _versions(objects: Sequence[Manifest]) -> Iterator[str]:
 
 def _ours(manifest: Manifest) -> Manifest:
     return annotated(manifest, NOT_FLUX_BUSINESS)
+
+
+def _without_tokens(manifest: Manifest) -> Manifest:
+    """The ClusterRole without the right to tokens of any service account.
+
+    Flux needs it for workload identity of single objects only, which is not used here. A controller that is taken over
+    could act as every account of the cluster.
+    """
+    if manifest["kind"] != "ClusterRole":
+        return manifest
+    rules = [rule for rule in manifest.get("rules", []) if "serviceaccounts/token" not in rule.get("resources", [])]
+    return {**manifest, "rules": rules}
 
 
 def _with_arguments(manifest: Manifest, by_controller: Mapping[str, Sequence[str]]) -> Manifest:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from model.config.mirrors import Location
-from model.config.names import FLUX_NAMESPACE, cluster_path
+from model.config.names import DEFAULT_SHARD, FLUX_NAMESPACE, PLATFORM_SHARD, cluster_path
 from model.config.tenants import Tenant
 from model.config.tiers import HELM_ROLE, RECONCILER_ROLE, seconds
 
@@ -20,8 +20,12 @@ Manifest = dict[str, Any]
 TENANT_LABEL = "toolkit.fluxcd.io/tenant"
 """Flux's label for the tenant that an object belongs to."""
 
+SHARD_LABEL = "sharding.fluxcd.io/key"
+"""Flux's label for the shard of controllers that reconcile an object. Objects without it belong to the default one."""
+
 PREFIX = "saas-in-eks.io/"
 TIER_LABEL = f"{PREFIX}tier"
+SHARD_ANNOTATION = f"{PREFIX}shard"
 OWNER_LABEL = f"{PREFIX}owner"
 PLATFORM = "platform"
 """Owner of the program's objects in a tenant's namespace; admission protects them from the tenant's reconciler."""
@@ -74,6 +78,8 @@ def namespace(tenant: Tenant, cluster: str) -> Manifest:
     }
     if tenant.adopt:
         allowed[ADOPTED] = "true"
+    if shard := shard_labels(tenant):
+        allowed[SHARD_ANNOTATION] = shard[SHARD_LABEL]
     metadata: Manifest = {"name": tenant.name, "labels": labels, "annotations": allowed}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
@@ -159,28 +165,32 @@ def git_repository(tenant: Tenant, location: Location) -> Manifest:
     return {
         "apiVersion": "source.toolkit.fluxcd.io/v1",
         "kind": "GitRepository",
-        "metadata": _metadata(tenant, tenant.name),
+        "metadata": _flux_metadata(tenant),
         "spec": spec,
     }
 
 
 def kustomization(tenant: Tenant) -> Manifest:
     """Kustomization that applies the product's folder to the tenant's namespace, as the tenant's service account."""
+    spec: Manifest = {
+        "interval": tenant.interval,
+        "path": tenant.source.path,
+        "prune": tenant.prune,
+        # By default, Flux would wait for the next interval, and let a revision hold a worker as long.
+        "retryInterval": min(tenant.retry_interval, tenant.interval, key=seconds),
+        "serviceAccountName": tenant.name,
+        "sourceRef": {"kind": "GitRepository", "name": tenant.name},
+        "targetNamespace": tenant.name,
+        "timeout": tenant.timeout,
+    }
+    if shard := shard_labels(tenant):
+        # Whatever of the product Flux reconciles in turn, such as a HelmRelease, is in the same shard.
+        spec["commonMetadata"] = {"labels": shard}
     return {
         "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
         "kind": "Kustomization",
-        "metadata": _metadata(tenant, tenant.name),
-        "spec": {
-            "interval": tenant.interval,
-            "path": tenant.source.path,
-            "prune": tenant.prune,
-            # By default, Flux would wait for the next interval, and let a revision hold a worker as long.
-            "retryInterval": min(tenant.retry_interval, tenant.interval, key=seconds),
-            "serviceAccountName": tenant.name,
-            "sourceRef": {"kind": "GitRepository", "name": tenant.name},
-            "targetNamespace": tenant.name,
-            "timeout": tenant.timeout,
-        },
+        "metadata": _flux_metadata(tenant),
+        "spec": spec,
     }
 
 
@@ -221,7 +231,7 @@ def sync_git_repository(url: str, branch: str, *, app: bool = False) -> Manifest
     return {
         "apiVersion": "source.toolkit.fluxcd.io/v1",
         "kind": "GitRepository",
-        "metadata": {"name": FLUX_NAMESPACE, "namespace": FLUX_NAMESPACE, "annotations": dict(NOT_FLUX_BUSINESS)},
+        "metadata": _sync_metadata(),
         "spec": spec,
     }
 
@@ -236,7 +246,7 @@ def sync_kustomization(cluster: str) -> Manifest:
     return {
         "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
         "kind": "Kustomization",
-        "metadata": {"name": FLUX_NAMESPACE, "namespace": FLUX_NAMESPACE, "annotations": dict(NOT_FLUX_BUSINESS)},
+        "metadata": _sync_metadata(),
         "spec": {
             "interval": "10m0s",
             "path": cluster_path(cluster),
@@ -278,3 +288,22 @@ def tenant_labels(tenant: Tenant) -> dict[str, str]:
 
 def _metadata(tenant: Tenant, name: str) -> Manifest:
     return {"name": name, "namespace": tenant.name, "labels": tenant_labels(tenant)}
+
+
+def _flux_metadata(tenant: Tenant) -> Manifest:
+    metadata = _metadata(tenant, tenant.name)
+    return {**metadata, "labels": {**metadata["labels"], **shard_labels(tenant)}}
+
+
+def shard_labels(tenant: Tenant) -> dict[str, str]:
+    """The label that puts an object into the tenant's shard; none for the default shard."""
+    return {} if tenant.shard == DEFAULT_SHARD else {SHARD_LABEL: tenant.shard}
+
+
+def _sync_metadata() -> Manifest:
+    return {
+        "name": FLUX_NAMESPACE,
+        "namespace": FLUX_NAMESPACE,
+        "labels": {SHARD_LABEL: PLATFORM_SHARD},
+        "annotations": dict(NOT_FLUX_BUSINESS),
+    }

@@ -25,6 +25,18 @@ RELEASE = Path(__file__).parent / "previous_release.tar.gz"
 
 TENANTS = {"alpha": PRIVATE, "beta": PUBLIC}
 
+UPDATED = {
+    ("Deployment", "source-controller"),
+    ("Deployment", "kustomize-controller"),
+    ("ClusterRole", "crd-controller-flux-system"),
+    ("Deployment", "helm-controller"),
+    ("GitRepository", "flux-system"),
+    ("Kustomization", "flux-system"),
+    ("RepositoryFile", "clusters/migration/flux-system/gotk-components.yaml"),
+    ("RepositoryFile", "clusters/migration/flux-system/gotk-sync.yaml"),
+}
+"""Flux's controllers leave the infra repository to others of its own."""
+
 APIS = {
     "Namespace": "/api/v1/namespaces/{0}",
     "GitRepository": "/apis/source.toolkit.fluxcd.io/v1/namespaces/{0}/gitrepositories/{0}",

@@ -57,6 +57,7 @@ tenants:
   - {name: leaving}
   - {name: premium, tier: premium}
   - {name: wide, tier: wide}
+  - {name: sharded, tier: wide, shard: customers}
   - {name: strict, podSecurity: restricted, helm: true}
   - {name: with-admin, tier: wide, helm: false, role: admin, podSecurity: baseline}
   - {name: with-cluster-admin, tier: wide, role: cluster-admin}

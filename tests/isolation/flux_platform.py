@@ -27,6 +27,7 @@ from tests.isolation import objects as of
 from tests.isolation.api import Actor, RequestError
 from tests.isolation.attack import NEIGHBOUR, File, Link, Submodule, product_of
 from tests.isolation.tenants import (
+    CUSTOMERS,
     ORDINARY,
     ORDINARY_HELM,
     REPOSITORY,
@@ -45,6 +46,8 @@ PATHS = {
     "GitRepository": f"{SOURCES}/namespaces/{{}}/gitrepositories/{{}}",
     "HelmRelease": "/apis/helm.toolkit.fluxcd.io/v2/namespaces/{}/helmreleases/{}",
 }
+DEADLINE, MEMORY = 12, "512Mi"
+"""Seconds that a commit may keep a controller computing, and how much memory a controller has."""
 WATCHED = (
     *(f"/api/v1/namespaces/{{}}/{kind}" for kind in ("configmaps", "secrets", "services", "serviceaccounts", "pods")),
     *(f"/api/v1/namespaces/{{}}/{kind}" for kind in ("resourcequotas", "limitranges", "persistentvolumeclaims")),
@@ -95,8 +98,11 @@ class HostilePlatform:
 
     # Commits
 
-    def commit(self, branch: str, files: Mapping[str, File]) -> str:
-        """Commit exactly these files to a branch of the hostile repository. Returns the commit."""
+    def commit(self, branch: str, files: Mapping[str, File | int]) -> str:
+        """Commit exactly these files to a branch of the hostile repository; a number is a file of so many zeros.
+
+        Returns the commit.
+        """
         clone = self.folder / branch
         bare = self.platform.home.git / "acme" / f"{REPOSITORY}.git"
         if not clone.exists():
@@ -110,6 +116,9 @@ class HostilePlatform:
                 path.symlink_to(content.target)
             elif isinstance(content, Submodule):
                 self._add_submodule(clone, path.relative_to(clone), content)
+            elif isinstance(content, int):
+                with path.open("wb") as file:
+                    file.truncate(content)
             else:
                 path.write_text(content)
         self._git(clone, "add", "--all")
@@ -200,18 +209,20 @@ class HostilePlatform:
 
     def lock_down(self, locked: bool) -> None:
         """Have `pulumi up` switch Flux' lockdown on or off, and wait for the new controllers."""
-        before = set(agent.programs(self.platform.home).values())
+        before = self._controllers()
         self.stack.configure(fluxLockdown=locked)
         self.stack.up()
-        eventually(lambda: not before & set(agent.programs(self.platform.home).values()))
-        eventually(lambda: len(agent.programs(self.platform.home)) == 4)
+        eventually(lambda: not before & self._controllers() and len(before) == len(self._controllers()))
+
+    def _controllers(self) -> set[str]:
+        """The pods of Flux's controllers."""
+        return {pod for pod in agent.programs(self.platform.home) if "-controller-" in pod}
 
     def restart(self) -> None:
         """Restart Flux' controllers, and wait until they run."""
-        before = set(agent.programs(self.platform.home).values())
+        before = self._controllers()
         self.api.call("DELETE", "/api/v1/namespaces/flux-system/pods")
-        eventually(lambda: not before & set(agent.programs(self.platform.home).values()))
-        eventually(lambda: len(agent.programs(self.platform.home)) == 4)
+        eventually(lambda: not before & self._controllers() and len(before) == len(self._controllers()))
 
     # Tenants
 
@@ -279,18 +290,21 @@ def running(folder: Path) -> Iterator[HostilePlatform]:
 
         store.create("acme", REPOSITORY, {"private": False}, default_branch="main", first_commit=first)
         (folder / "clones").mkdir()
-        stack = platform.stack("hostile")
+        # A controller that takes all memory does so sooner; the watchdog waits long enough for a machine that is busy.
+        limited = platform.home.manifest.read_text().replace("memory: 1Gi", f"memory: {MEMORY}")
+        (platform.project / "limited.yaml").write_text(limited)
+        stack = platform.stack("hostile", fluxManifest="limited.yaml", watchdogDeadline=f"{DEADLINE}s")
         # 0.0.0.0 reaches this machine, and Go does not treat it as loopback, for which it bypasses proxies.
         on = HostilePlatform(platform, stack, folder / "clones", f"http://0.0.0.0:{web.server_port}")
         on.commit(NEIGHBOUR, neighbours_product())
         remote = {"kustomization.yaml": "resources: [base.yaml]\n", "base.yaml": yaml.safe_dump(FROM_THE_WEB)}
         on.commit("elsewhere", remote)
-        for name in (ORDINARY, ORDINARY_HELM, *tenants()):
+        for name in (ORDINARY, ORDINARY_HELM, *CUSTOMERS, *tenants()):
             on.commit(name, product_of(name, "first"))
         (platform.project / stack.tenants_file).write_text(tenants_file())
         Actor(platform.home).apply(*DEFINITIONS)
         stack.up()
-        for name in (NEIGHBOUR, ORDINARY, ORDINARY_HELM, SAMPLE, *tenants()):
+        for name in (NEIGHBOUR, ORDINARY, ORDINARY_HELM, SAMPLE, *CUSTOMERS, *tenants()):
             eventually(lambda name=name: on.verdict("Kustomization", name, name), 2 * SECONDS)
             assert on.verdict("Kustomization", name, name) == (True, ANY), name
         for name, kind in tenants().items():

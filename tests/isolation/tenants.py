@@ -19,8 +19,12 @@ POOL = {BASIC: 5, HELM: 3, ADMIN: 3, CLUSTER_ADMIN: 1, PRIVATE: 1}
 ORDINARY, ORDINARY_HELM, SAMPLE = "ordinary", "ordinary-helm", "sample"
 """Tenants with ordinary products."""
 
+CUSTOMERS = ("customer-hostile", "customer-neighbour")
+"""Tenants of a shard of their own, one of which holds it up."""
+
 TIERS: dict[str, Any] = {
     "basic": {"interval": "1h", "hosts": ["{tenant}.example.com"]},
+    "customers": {"helm": True, "shard": "customers"},
     "with-helm": {"helm": True},
     "with-admin": {"role": "admin"},
     "with-cluster-admin": {"role": "cluster-admin"},
@@ -44,6 +48,8 @@ def tenants_file(*without: str) -> str:
         private = {"url": f"ssh://git@github.com/acme/{REPOSITORY}", "private": True} if kind == PRIVATE else {}
         source = {"url": url, "branch": name, **private}
         entries.append({"name": name, "tier": tiers.get(kind, "basic"), "source": source})
+    for name in CUSTOMERS:
+        entries.append({"name": name, "tier": "customers", "source": {"url": url, "branch": name}})
     sample = {"url": "https://github.com/stefanprodan/podinfo", "branch": "master"}
     entries.append({"name": SAMPLE, "source": sample})
     defaults = {"source": {"path": "./kustomize"}}

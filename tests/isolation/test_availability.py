@@ -45,7 +45,8 @@ class Endless:
 def _metrics(hostile: HostilePlatform) -> tuple[psutil.Process, int]:
     """kustomize-controller, and the port of its metrics and profiles."""
     programs = agent.programs(hostile.platform.home)
-    process = psutil.Process(next(pid for pod, pid in programs.items() if pod.startswith("kustomize-controller-")))
+    deployments = {pod.rsplit("-", 2)[0]: pid for pod, pid in programs.items()}
+    process = psutil.Process(deployments["kustomize-controller"])
     flag = next(item for item in process.cmdline() if item.startswith("--metrics-addr="))
     return process, int(flag.rpartition(":")[2])
 

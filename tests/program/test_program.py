@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from model.kubernetes.flux import ARTIFACT_HOST, ARTIFACT_READERS, with_secret_artifact_host
+from model.kubernetes.manifests import SHARD_ANNOTATION, SHARD_LABEL
+from model.kubernetes.shards import SELECTOR
 from tests.program.conftest import TENANTS, Run
 from tests.program.recorder import Github, ProgramError, Registration
 
@@ -24,6 +26,13 @@ DEFINITION = "kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition"
 FILE = "github:index/repositoryFile:RepositoryFile"
 KEY = "github:index/repositoryDeployKey:RepositoryDeployKey"
 REPOSITORY = "github:index/repository:Repository"
+
+SERVICE = "kubernetes:core/v1:Service"
+
+PLATFORM_CONTROLLERS = {"source-controller-platform", "kustomize-controller-platform"}
+"""Controllers of the infra repository only."""
+CUSTOMERS = TENANTS.replace("- name: alpha", "- name: alpha\n    shard: customers\n    helm: true")
+"""Tenants of which alpha is in a shard of its own."""
 
 HOST_KEY = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{'A' * 43}"
 
@@ -40,13 +49,15 @@ def test_order_definitions_permissions_controllers_reconciled(run: Run) -> None:
     accounts = [r for r in recording.of("kubernetes:core/v1:ServiceAccount") if "FluxInstallation" in r.urn]
     controllers = recording.of(DEPLOYMENT)
     assert len(definitions) == 5
-    assert len(controllers) == len(accounts) == 4
+    assert len(accounts) == 5
+    assert {c.name for c in controllers} == {a.name for a in accounts} | PLATFORM_CONTROLLERS
     assert all(definitions <= account.depends_on for account in accounts)
     assert all({a.urn for a in accounts} <= controller.depends_on for controller in controllers)
     # A Service becomes ready with a pod of its controller: a controller that waited for its own would wait forever.
-    service = recording.resource("kubernetes:core/v1:Service", "source-controller")
-    behind_it = {controller.name for controller in controllers if service.urn in recording.needs(controller)}
-    assert behind_it == set(ARTIFACT_READERS)
+    for shard in ("", "-platform"):
+        urn = recording.resource(SERVICE, f"source-controller{shard}").urn
+        behind_it = {controller.name for controller in controllers if urn in controller.depends_on}
+        assert behind_it == {f"{reader}{shard}" for reader in ARTIFACT_READERS} & {c.name for c in controllers}
     for reconciled in (*recording.of(GIT_REPOSITORY), *recording.of(KUSTOMIZATION)):
         assert {c.urn for c in controllers} <= recording.needs(reconciled), reconciled.urn
 
@@ -168,11 +179,12 @@ def test_git_holds_what_pulumi_applies(run: Run) -> None:
     committed = list(yaml.safe_load_all(files[f"{folder}/gotk-components.yaml"]))
     applied = [unforced(r.inputs) for r in recording.registrations.values() if "FluxInstallation$kubernetes:" in r.urn]
     assert sorted(map(_identity, committed)) == sorted(map(_identity, applied))
-    # Except for the secret host name under which two controllers fetch artifacts.
-    other = [resource for resource in committed if resource not in applied]
-    assert sorted(map(_identity, other)) == [("Deployment", name) for name in ARTIFACT_READERS]
-    host = _environment(recording.resource(DEPLOYMENT, "kustomize-controller"))[ARTIFACT_HOST]
-    assert all(with_secret_artifact_host(resource, host, "10.0.0.17") in applied for resource in other)
+    # Except for the secret host name under which two controllers of each shard fetch artifacts.
+    other = {resource["metadata"]["name"]: resource for resource in committed if resource not in applied}
+    assert other.keys() == {*ARTIFACT_READERS, "kustomize-controller-platform"}
+    for name, resource in other.items():
+        host = _environment(recording.resource(DEPLOYMENT, name))[ARTIFACT_HOST]
+        assert with_secret_artifact_host(resource, host, "10.0.0.17") in applied
     assert yaml.safe_load(files[f"{folder}/kustomization.yaml"])["resources"] == [
         "gotk-components.yaml",
         "gotk-sync.yaml",
@@ -187,7 +199,8 @@ def test_lockdown_is_the_default(run: Run) -> None:
     locked = _arguments(run().resource(DEPLOYMENT, "kustomize-controller"))
     assert {"--no-cross-namespace-refs=true", "--no-remote-bases=true", "--default-service-account=default"} <= locked
     open_ = _arguments(run(config={"fluxLockdown": False}).resource(DEPLOYMENT, "kustomize-controller"))
-    assert open_ == {"--log-level=info", "--custom-apply-stage-kinds=rbac.authorization.k8s.io/Role"}
+    roles_first, unlabelled = "--custom-apply-stage-kinds=rbac.authorization.k8s.io/Role", f"{SELECTOR}=!{SHARD_LABEL}"
+    assert open_ == {"--log-level=info", roles_first, unlabelled}
 
 
 def _environment(deployment: Registration) -> dict[str, Any]:
@@ -211,16 +224,68 @@ def test_what_evaluates_tenants_files_reaches_only_no_proxy_hosts(run: Run, cont
 
 @pytest.mark.parametrize("controller", ARTIFACT_READERS)
 def test_the_artifact_host_is_a_secret_outside_of_dns(run: Run, controller: str) -> None:
-    recording = run()
-    deployment = recording.resource(DEPLOYMENT, controller)
-    host = _environment(deployment)[ARTIFACT_HOST]
-    assert re.fullmatch("artifacts-[0-9a-f]{40}", host)
-    pod = deployment.inputs["spec"]["template"]["spec"]
-    assert pod["hostAliases"] == [{"ip": "10.0.0.17", "hostnames": [host]}]
-    assert str(deployment.request.object).count("4dabf18193072939515e22adb298388d") == 2
-    for other in recording.registrations.values():
-        reads = other.type == DEPLOYMENT and other.name in ARTIFACT_READERS
-        assert reads or host not in str(other.inputs), other.urn
+    recording = run(CUSTOMERS)
+    hosts: set[str] = set()
+    for shard in ("", "-customers"):
+        deployment = recording.resource(DEPLOYMENT, f"{controller}{shard}")
+        host = _environment(deployment)[ARTIFACT_HOST]
+        assert re.fullmatch("artifacts-[0-9a-f]{40}", host)
+        pod = deployment.inputs["spec"]["template"]["spec"]
+        assert pod["hostAliases"] == [{"ip": "10.0.0.17", "hostnames": [host]}]
+        assert str(deployment.request.object).count("4dabf18193072939515e22adb298388d") == 2
+        for other in recording.registrations.values():
+            reads = other.type == DEPLOYMENT and other.name in {f"{reader}{shard}" for reader in ARTIFACT_READERS}
+            assert reads or host not in str(other.inputs), other.urn
+        hosts.add(host)
+    assert len(hosts) == 2, "each shard has a secret of its own"
+
+
+def test_each_shard_has_controllers_for_its_objects_only(run: Run) -> None:
+    recording = run(CUSTOMERS)
+    selectors = {
+        deployment.name: next((a.partition("=")[2] for a in _arguments(deployment) if a.startswith(SELECTOR)), None)
+        for deployment in recording.of(DEPLOYMENT)
+    }
+    kinds = ("source-controller", "kustomize-controller", "helm-controller")
+    assert selectors == {
+        **dict.fromkeys(kinds, f"!{SHARD_LABEL}"),
+        **{f"{kind}-customers": f"{SHARD_LABEL}=customers" for kind in kinds},
+        **dict.fromkeys(PLATFORM_CONTROLLERS, f"{SHARD_LABEL}=platform"),
+        "notification-controller": None,
+        "flux-watchdog": None,
+    }
+    for name in ("source-controller", "source-controller-platform", "source-controller-customers"):
+        deployment, service = recording.resource(DEPLOYMENT, name), recording.resource(SERVICE, name)
+        advertised = f"--storage-adv-addr={name}.$(RUNTIME_NAMESPACE).svc.cluster.local."
+        assert advertised in _arguments(deployment)
+        spec = deployment.inputs["spec"]
+        selector = {"app": name}
+        assert spec["selector"]["matchLabels"] == selector == service.inputs["spec"]["selector"]
+        assert selector.items() <= spec["template"]["metadata"]["labels"].items()
+        assert {"HTTP_PROXY", "NO_PROXY"} <= _environment(deployment).keys()
+
+
+def test_a_tenants_objects_carry_the_label_of_its_shard(run: Run) -> None:
+    recording = run(CUSTOMERS)
+    for name, shard in (("alpha", "customers"), ("beta", None), ("flux-system", "platform")):
+        for kind in (GIT_REPOSITORY, KUSTOMIZATION):
+            metadata = recording.resource(kind, name).inputs["metadata"]
+            assert metadata["labels"].get(SHARD_LABEL) == shard if "labels" in metadata else shard is None
+    assert recording.resource(KUSTOMIZATION, "alpha").inputs["spec"]["commonMetadata"] == {
+        "labels": {SHARD_LABEL: "customers"}
+    }
+    assert "commonMetadata" not in recording.resource(KUSTOMIZATION, "beta").inputs["spec"]
+    namespaces = {name: recording.resource(NAMESPACE, name).inputs["metadata"] for name in ("alpha", "beta")}
+    shards = {name: namespace["annotations"].get(SHARD_ANNOTATION) for name, namespace in namespaces.items()}
+    assert shards == {"alpha": "customers", "beta": None}
+
+
+def test_a_shard_goes_after_its_last_tenant(run: Run) -> None:
+    recording = run(CUSTOMERS)
+    last = recording.resource(DEPLOYMENT, "kustomize-controller-customers")
+    assert last.urn in recording.resource(NAMESPACE, "alpha").depends_on
+    others = {recording.resource(DEPLOYMENT, f"{kind}-controller-customers").urn for kind in ("source", "helm")}
+    assert others <= last.depends_on
 
 
 def test_source_controller_uses_plain_http_for_such_mirrors_only(run: Run) -> None:
@@ -234,7 +299,8 @@ def test_source_controller_uses_plain_http_for_such_mirrors_only(run: Run) -> No
 
 def test_only_selected_controllers_are_installed(run: Run) -> None:
     recording = run(config={"fluxComponents": ["source-controller", "kustomize-controller"]})
-    assert {r.name for r in recording.of(DEPLOYMENT)} == {"source-controller", "kustomize-controller"}
+    others = {"source-controller", "kustomize-controller", "flux-watchdog"}
+    assert {r.name for r in recording.of(DEPLOYMENT)} == others | PLATFORM_CONTROLLERS
     assert len(recording.of(DEFINITION)) == 2
 
 

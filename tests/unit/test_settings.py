@@ -49,6 +49,9 @@ def test_the_defaults_are_valid() -> None:
         ({"deployKeys": "app"}, "needs the App that Flux reads with.*\n.*githubAppKey"),
         ({"deployKeys": "app", "githubApp": {"id": "x", "installation": "1"}}, "githubApp.id"),
         ({"githubApp": {"id": "1", "installation": "2"}}, "no effect without deployKeys: app"),
+        ({"watchdogImage": "python:3.13"}, "does not pin an image"),
+        ({"watchdogDeadline": "20"}, "20s is usual"),
+        ({"watchdogDeadline": "1s"}, "from 5s to 600s"),
     ],
 )
 def test_a_problem_gets_its_remedy(changes: dict[str, Any], part: str) -> None:

@@ -194,6 +194,19 @@ def test_a_crash_loop_has_a_reason_and_the_old_pod_stays(platform: Platform) -> 
     assert platform.pod("helm-controller")["metadata"]["name"] == old
 
 
+def test_a_program_above_its_memory_limit_is_killed(platform: Platform) -> None:
+    platform.flux("set", "resources", "deployment/helm-controller", "--limits=memory=16Mi")
+
+    def killed() -> dict[str, Any] | None:
+        ended = [container(pod).get("lastState", {}).get("terminated") for pod in platform.pods("helm-controller")]
+        return next((state for state in ended if state and state["reason"] == "OOMKilled"), None)
+
+    assert eventually(killed)["exitCode"] == 137
+    platform.flux("rollout", "undo", "deployment/helm-controller")
+    platform.rolled_out("helm-controller")
+    eventually(lambda: len(platform.pods("helm-controller")) == 1)
+
+
 def test_image_id_names_the_version_that_runs(platform: Platform) -> None:
     image = "manager=ghcr.io/fluxcd/helm-controller:v0.0.1"
     platform.flux("set", "image", "deployment/helm-controller", image)

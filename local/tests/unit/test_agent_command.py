@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from local.agent.command import Command, Host, UnsupportedError, program_of, translate
+from local.agent.command import Command, Host, UnsupportedError, memory_limit, program_of, translate
 
 FOLDER = Path("/home/someone/.local/agent/pods/1")
 SERVICES = {"10.0.0.17": "source-controller", "10.0.0.18": "notification-controller"}
 PORTS = {"source-controller": 7001, "notification-controller": 7002}
 OWN = "127.64.1.1"
+API_SERVER = "127.0.0.1:6443"
 PROBE = {"httpGet": {"port": "healthz", "path": "/readyz"}}
 HEALTH_PORT = {"name": "healthz", "containerPort": 9440}
 
@@ -36,7 +37,7 @@ def command(of: dict[str, Any], *volumes: dict[str, Any], folder: Path = FOLDER,
         },
     }
     free = itertools.count(9001)
-    return translate(pod, Host(folder, OWN, SERVICES, PORTS.__getitem__, lambda: next(free)))
+    return translate(pod, Host(folder, OWN, SERVICES, API_SERVER, PORTS.__getitem__, lambda: next(free)))
 
 
 @pytest.mark.parametrize(
@@ -145,6 +146,30 @@ def test_a_path_is_moved_once_even_if_the_platform_is_below_a_mount_path() -> No
         folder=Path("/tmp/pods/1"),
     )
     assert "--storage-path=/tmp/pods/1/volumes/data/x" in result.arguments
+
+
+def test_a_python_program_reads_its_service_account_and_config_map() -> None:
+    account = "/var/run/secrets/kubernetes.io/serviceaccount"
+    watchdog = container("x", f"--service-account={account}", "--health-addr=:9440")
+    watchdog |= {
+        "image": "docker.io/library/python:3.13-alpine@sha256:0123",
+        "command": ["python3", "-I", "/watchdog/watchdog.py"],
+        "volumeMounts": [{"name": "program", "mountPath": "/watchdog"}, {"name": "token", "mountPath": account}],
+    }
+    result = command(watchdog, {"name": "program", "configMap": {"name": "w"}}, {"name": "token", "projected": {}})
+    assert result.arguments == [
+        "-I",
+        f"{FOLDER}/volumes/program/watchdog.py",
+        f"--service-account={FOLDER}/serviceaccount",
+        "--health-addr=127.0.0.1:9001",
+    ]
+    assert result.environment["KUBERNETES_SERVICE_HOST"] == "127.0.0.1"
+    assert result.environment["KUBERNETES_SERVICE_PORT"] == "6443"
+
+
+def test_a_memory_limit_is_a_number_of_bytes() -> None:
+    assert memory_limit(container("x", resources={"limits": {"memory": "256Mi"}})) == 2**28
+    assert memory_limit(container("x")) is None
 
 
 def test_resource_limits_are_resolved_as_a_kubelet_does() -> None:

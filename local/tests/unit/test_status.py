@@ -78,6 +78,13 @@ def test_a_tenant_is_ready_if_its_source_and_its_kustomization_are() -> None:
     assert "has not reconciled its Kustomization" in only(sources=[source], kustomizations=[late]).reason
 
 
+def test_the_watchdogs_reason_is_shown() -> None:
+    held = flux("Kustomization", ready="False", message="suspended by the watchdog, for others to go on", suspend=True)
+    held["metadata"]["annotations"] = {"saas-in-eks.io/held": "{}"}
+    reason = only(sources=[flux("GitRepository")], kustomizations=[held]).reason
+    assert reason == "its Kustomization is suspended by the watchdog, for others to go on"
+
+
 def test_an_object_that_the_tenant_added_does_not_count() -> None:
     source, theirs = flux("GitRepository"), flux("Kustomization", name="theirs")
     assert only(sources=[source], kustomizations=[theirs]).reason == "its Kustomization is missing: run `make up`"

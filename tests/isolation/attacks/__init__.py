@@ -13,6 +13,7 @@ from tests.isolation.attacks import (
     pods,
     references,
     rights,
+    shards,
     traffic,
 )
 
@@ -20,6 +21,7 @@ ATTACKS = (
     *rights.ATTACKS,
     *platform_objects.ATTACKS,
     *flux.ATTACKS,
+    *shards.ATTACKS,
     *references.ATTACKS,
     *helm.ATTACKS,
     *flux_values.ATTACKS,
