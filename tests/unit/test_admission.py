@@ -10,6 +10,7 @@ import pytest
 from model.config.tiers import HELM_ROLE, RECONCILER_ROLE
 from model.kubernetes.admission import guardrails
 from model.kubernetes.admission.policy import Check, Policy
+from model.kubernetes.admission.shards import OF_WATCHDOG
 from model.kubernetes.manifests import TENANT_LABEL
 from model.kubernetes.roles import reconciler_roles
 from tests.isolation.attacks import ATTACKS, REQUESTS
@@ -69,9 +70,9 @@ def test_a_policy_ignores_cluster_scoped_objects(policy: Policy):
 def test_policy_names_are_unique_and_fit_a_label():
     policies = [manifest for manifest in guardrails([]) if manifest["kind"] == "ValidatingAdmissionPolicy"]
     names = Counter(policy["metadata"]["name"] for policy in policies)
-    assert set(names) == set(POLICIES)
+    assert set(names) == {*POLICIES, OF_WATCHDOG.name}
     assert set(names.values()) == {1}
-    assert all(name.startswith("saas-tenant-") and len(name) <= MAX_NAME for name in names)
+    assert all(name.startswith("saas-tenant-") and len(name) <= MAX_NAME for name in POLICIES)
 
 
 def test_roles_come_before_policies_and_policies_before_their_bindings():
