@@ -255,6 +255,8 @@ def test_the_platform_changes_its_own_and_cluster_wide_objects(cluster: Cluster)
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": BASIC, "labels": {"example.com/x": "y"}}},
         of.make("ResourceQuota", BASIC, name="tenant", spec={"hard": {"pods": "30"}}),
         of.config_map(BASIC, **label),
+        # As Pulumi's Kubernetes provider has it.
+        of.make("ServiceAccount", BASIC, metadata={**label, "annotations": {"pulumi.com/patchForce": "true"}}),
         network_policy(BASIC),
         of.pod("kube-system", hostNetwork=True, priorityClassName="system-node-critical"),
         of.make("Widget", BASIC, version="example.com/v1"),

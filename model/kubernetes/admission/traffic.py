@@ -14,6 +14,7 @@ from model.kubernetes.admission.policy import (
     shown,
     unless_same,
 )
+from model.kubernetes.manifests import OWNER_LABEL, PLATFORM
 
 GATEWAY = "gateway.networking.k8s.io"
 INGRESSES = Rule("networking.k8s.io", ("ingresses",))
@@ -106,8 +107,9 @@ ALLOWED_ANNOTATIONS = Policy(
     conditions={
         "annotations-change": f"request.operation == 'CREATE' || {_annotations('object')} != "
         f"{_annotations('oldObject')}",
-        # The platform's controllers write annotations, too.
-        "not-a-controller": f"{TENANTS_USER} || !request.userInfo.username.startsWith('system:')",
+        # The platform and its controllers write annotations, too.
+        "not-the-platforms": f"{TENANTS_USER} || !(request.userInfo.username.startsWith('system:') || "
+        f"dyn(object).metadata.?labels[?'{OWNER_LABEL}'].orValue('') == '{PLATFORM}')",
     },
     variables={
         **ANNOTATED,
