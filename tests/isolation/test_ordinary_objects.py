@@ -113,7 +113,7 @@ def by_tier(tenant: str) -> Iterator[Manifest]:
             install={**checked, "remediation": {"retries": -1}},
             upgrade={**checked, "strategy": {"name": "RetryOnFailure", "retryInterval": "1m"}},
             driftDetection={"mode": "enabled", "ignore": [{"paths": ["/spec/replicas"]}]},
-            valuesFrom=[{"kind": "ConfigMap", "name": "x", "targetPath": "hosts[0]"}],
+            valuesFrom=[{"kind": "ConfigMap", "name": "x", "targetPath": "hosts[99][0]"}],
             values={"large": "x" * 900_000},
         )
         yield of.pod(tenant)

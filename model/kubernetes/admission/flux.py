@@ -108,8 +108,8 @@ RELEASE = Policy(
         ),
         Check(
             # Helm allocates a list up to the index, for each entry.
-            "variables.spec.?valuesFrom.orValue([]).all(one, !one.?targetPath.orValue('').matches('[0-9]{4}[]]'))",
-            "a large index makes Flux allocate a list of that length. Use indexes below 1000 in "
+            "variables.spec.?valuesFrom.orValue([]).all(one, !one.?targetPath.orValue('').matches('[0-9]{3}[]]'))",
+            "a large index makes Flux allocate a list of that length. Use indexes below 100 in "
             "spec.valuesFrom.targetPath.",
         ),
     ),
