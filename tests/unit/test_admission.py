@@ -18,11 +18,12 @@ from tests.isolation.defences import POLICIES
 
 MAX_NAME = 63
 
-each_policy = pytest.mark.parametrize("policy", POLICIES.values(), ids=lambda policy: policy.name)
+ALL = [*POLICIES.values(), OF_WATCHDOG]
+
+each_policy = pytest.mark.parametrize("policy", ALL, ids=lambda policy: policy.name)
+each_policy_for_tenants = pytest.mark.parametrize("policy", POLICIES.values(), ids=lambda policy: policy.name)
 CHECKS = [
-    pytest.param(policy, check, id=f"{policy.name}: {check.message}")
-    for policy in POLICIES.values()
-    for check in policy.checks
+    pytest.param(policy, check, id=f"{policy.name}: {check.message}") for policy in ALL for check in policy.checks
 ]
 
 
@@ -56,7 +57,7 @@ def test_a_policy_that_cannot_be_evaluated_refuses(policy: Policy):
     assert made["spec"]["failurePolicy"] == "Fail"
 
 
-@each_policy
+@each_policy_for_tenants
 def test_a_policy_ignores_cluster_scoped_objects(policy: Policy):
     """Such a request has no request.namespace: every write of the platform's own would fail."""
     made, _ = policy.manifests()
@@ -70,9 +71,9 @@ def test_a_policy_ignores_cluster_scoped_objects(policy: Policy):
 def test_policy_names_are_unique_and_fit_a_label():
     policies = [manifest for manifest in guardrails([]) if manifest["kind"] == "ValidatingAdmissionPolicy"]
     names = Counter(policy["metadata"]["name"] for policy in policies)
-    assert set(names) == {*POLICIES, OF_WATCHDOG.name}
+    assert set(names) == {policy.name for policy in ALL}
     assert set(names.values()) == {1}
-    assert all(name.startswith("saas-tenant-") and len(name) <= MAX_NAME for name in POLICIES)
+    assert all(name.startswith("saas-") and len(name) <= MAX_NAME for name in names)
 
 
 def test_roles_come_before_policies_and_policies_before_their_bindings():
@@ -112,6 +113,6 @@ def test_attack_names_are_unique():
     assert [key for key, count in Counter(attack.key for attack in ATTACKS).items() if count > 1] == []
 
 
-@each_policy
+@each_policy_for_tenants
 def test_every_policy_is_attacked(policy: Policy):
     assert any(attack.without == {policy.name} for attack in REQUESTS)

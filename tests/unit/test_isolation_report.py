@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from model.kubernetes.admission.shards import OF_WATCHDOG
 from tests.isolation import report
 from tests.isolation.defences import POLICIES
 from tests.isolation.report import Network, Results, read
@@ -95,5 +96,5 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 
 def test_every_admission_policy_is_documented() -> None:
     written = (Path(__file__).parents[2] / "docs/isolation.md").read_text()
-    rows = [f"| `{policy.name}` | {policy.promise} |" for policy in POLICIES.values()]
+    rows = [f"| `{policy.name}` | {policy.promise} |" for policy in (*POLICIES.values(), OF_WATCHDOG)]
     assert [row for row in rows if row not in written] == []
