@@ -65,7 +65,10 @@ class Backend(BackupBackend):
     def delete_backup_plan(self, backup_plan_id: str) -> Any:
         if any(each["BackupPlanId"] == backup_plan_id for each in self._part("selections").values()):
             raise InvalidRequestException(msg="Related backup plan selections must be deleted before the backup plan")
-        return _delete_backup_plan(self, backup_plan_id)
+        deleted = _delete_backup_plan(self, backup_plan_id)
+        # moto keeps it, and refuses another plan with the same document.
+        del self.plans[backup_plan_id]
+        return deleted
 
     def start_backup_job(self, given: Values) -> Values:
         vault = self.describe_backup_vault(given["BackupVaultName"])

@@ -126,11 +126,11 @@ UNREHEARSED = {
     *("cognito-idp:UpdateResourceServer", "cognito-idp:UpdateUserPoolClient", "cognito-idp:UpdateUserPoolDomain"),
     *("ec2:CreateLaunchTemplateVersion", "ec2:DeleteLaunchTemplateVersions", "ec2:ModifyLaunchTemplate"),
     *("ec2:ModifySecurityGroupRules", "ec2:ModifySubnetAttribute", "ec2:ModifyVpcEndpoint", "ec2:ReplaceRoute"),
-    *("ec2:ReplaceRouteTableAssociation", "ec2:UpdateSecurityGroupRuleDescriptionsEgress"),
+    "ec2:ReplaceRouteTableAssociation",
     *("ec2:UpdateSecurityGroupRuleDescriptionsIngress", "ecr:PutImageScanningConfiguration"),
     *("ecr:PutImageTagMutability", "eks:UpdateAccessEntry", "eks:UpdateAddon", "eks:UpdatePodIdentityAssociation"),
     *("iam:PutRolePermissionsBoundary", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole", "iam:UpdateRoleDescription"),
-    *("kms:PutKeyPolicy", "kms:UpdateAlias", "kms:UpdateKeyDescription", "logs:AssociateKmsKey"),
+    *("kms:PutKeyPolicy", "kms:UpdateAlias", "kms:UpdateKeyDescription"),
     *("logs:DeleteRetentionPolicy", "logs:DisassociateKmsKey"),
     # Parts that prod-eu does not have: threat detection, managed login pages.
     *("guardduty:CreateDetector", "guardduty:DeleteDetector", "guardduty:UpdateDetector"),

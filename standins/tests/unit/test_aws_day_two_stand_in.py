@@ -159,6 +159,9 @@ def test_a_plan_has_rules_and_selections(plugin: Plugin, vault: tuple[str, State
     plugin.delete(SELECTION, selected, of_plan)
     plugin.delete(PLAN, plan, later)
     assert plugin.read(PLAN, plan, later)[0] == ""
+    # A stack that was destroyed can be created again.
+    again, _ = plugin.create(PLAN, name="prod", rules=[rule])
+    assert again != plan
 
 
 def test_a_locked_vault_keeps_backups_of_volumes_which_can_be_restored(
