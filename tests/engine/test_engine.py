@@ -98,13 +98,13 @@ def test_a_namespace_of_others_is_refused_or_adopted_and_then_kept(stack: Stack)
 
 
 def test_the_next_update_wins_over_a_change_by_kubectl(stack: Stack) -> None:
-    patch = '{"spec":{"hard":{"pods":"7"}}}'
+    patch = '{"spec":{"hard":{"persistentvolumeclaims":"7"}}}'
     stack.platform.kubectl("patch", "resourcequota", "tenant", "-n", "beta", "--type=merge", "-p", patch)
-    stack.tenants({"alpha": PRIVATE, "beta": PUBLIC}, quota={"pods": "9"})
+    stack.tenants({"alpha": PRIVATE, "beta": PUBLIC}, quota={"persistentvolumeclaims": "9"})
     assert {step.type.split(":")[-1] for step in stack.up()} == {"ResourceQuota"}
     quota = stack.platform.get("/api/v1/namespaces/beta/resourcequotas/tenant")
     assert quota is not None
-    assert quota["spec"]["hard"]["pods"] == "9"
+    assert quota["spec"]["hard"]["persistentvolumeclaims"] == "9"
 
 
 def test_a_repaired_product_is_applied_long_before_the_next_interval(stack: Stack) -> None:
