@@ -29,7 +29,7 @@ DEPLOY_ROLE = "saas-in-eks-deploy"
 BOUNDARIES = (f"saas-in-eks-{STACK}-platform-boundary", f"saas-in-eks-{STACK}-tenants-boundary")
 """Of pipeline/bootstrap.yaml. The emulator evaluates no boundary, so these allow everything."""
 CODE = ("__main__.py", "Pulumi.yaml", "pyproject.toml", "tenants.schema.json")
-FOLDERS = ("components", "model")
+FOLDERS = ("components", "model", "watchdog")
 
 
 class RehearsalError(Exception):

@@ -241,7 +241,7 @@ def kill_update(stack: Stack, moment: Callable[[], bool]) -> None:
         command, cwd=project, env=pulumi.environment(home), start_new_session=True, stdout=subprocess.DEVNULL
     )
     try:
-        eventually(lambda: moment() or update.poll() is not None, every=0.01)
+        eventually(lambda: moment() or update.poll() is not None, timeout=300, every=0.01)
     finally:
         os.killpg(update.pid, signal.SIGKILL)
     assert update.wait() == -signal.SIGKILL, "the update was over before it could be killed"

@@ -195,7 +195,7 @@ def test_a_crash_loop_has_a_reason_and_the_old_pod_stays(platform: Platform) -> 
 
 
 def test_a_program_above_its_memory_limit_is_killed(platform: Platform) -> None:
-    platform.flux("set", "resources", "deployment/helm-controller", "--limits=memory=16Mi")
+    platform.flux("set", "resources", "deployment/helm-controller", "--limits=memory=16Mi", "--requests=memory=16Mi")
 
     def killed() -> dict[str, Any] | None:
         ended = [container(pod).get("lastState", {}).get("terminated") for pod in platform.pods("helm-controller")]
