@@ -277,7 +277,8 @@ def rehearse(
         update("a tenant leaves, protection goes off", "update", "delete", "discard")
         _destroy(rehearsal, step)
         rehearsal.configure(run_a_node_group)
-        update("pulumi up after destroy, with a node group", "create", "import")
+        # EKS' late log group is imported, then gets its retention and key.
+        update("pulumi up after destroy, with a node group", "create", "import", "update")
         aws.publish_release(rehearsal.home, VERSION, NEW_RELEASE)
         rehearsal.configure(add_nodes)
         with step("preview of a new AMI release and more nodes") as changes:

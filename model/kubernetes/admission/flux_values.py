@@ -120,7 +120,7 @@ def flux_values(fields: Fields) -> Policy:
             "longest": longest,
             "bounds": numbers,
             **{sort: _values(paths) for sort, (paths, _) in sorts.items()},
-            **{f"wrong_{sort}": _outside(sort, within) for sort, (_, within) in sorts.items()},
+            **{f"wrong_{sort}": _outside(sort, paths, within) for sort, (paths, within) in sorts.items()},
         },
         checks=(
             _check(
@@ -185,9 +185,9 @@ def _value(item: str, path: str, depth: int = 0) -> str:
     return f"{optional}.orValue({{}}).map(key, {optional}.orValue({{}})[key]){inner}"
 
 
-def _outside(sort: str, within: str) -> str:
-    """CEL: paths of a sort of which a value is not within its bounds."""
-    return f"variables.{sort}.filter(path, !variables.{sort}[path].all(value, {within}))"
+def _outside(sort: str, paths: Sequence[str], within: str) -> str:
+    """CEL: paths of a sort of which a value is not within its bounds; a list, since a map's order differs each time."""
+    return f"{list(paths)!r}.filter(path, !variables.{sort}[path].all(value, {within}))"
 
 
 def _check(sort: str, why: str, allowed: str, remedy: str) -> Check:
