@@ -46,7 +46,7 @@ PATHS = {
     "GitRepository": f"{SOURCES}/namespaces/{{}}/gitrepositories/{{}}",
     "HelmRelease": "/apis/helm.toolkit.fluxcd.io/v2/namespaces/{}/helmreleases/{}",
 }
-DEADLINE, MEMORY = 20, "512Mi"
+DEADLINE, MEMORY = 15, "512Mi"
 """Seconds that a commit may keep a controller computing, and how much memory a controller has."""
 WATCHED = (
     *(f"/api/v1/namespaces/{{}}/{kind}" for kind in ("configmaps", "secrets", "services", "serviceaccounts", "pods")),
