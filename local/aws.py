@@ -174,7 +174,8 @@ _LISTS: dict[str, Callable[[Session], list[str]]] = {
     "backup plan": _simple("backup", "list_backup_plans", "BackupPlansList", "BackupPlanName"),
     "detector": _simple("guardduty", "list_detectors", "DetectorIds"),
     "volume": _simple("ec2", "describe_volumes", "Volumes", "VolumeId"),
-    "snapshot": _simple("ec2", "describe_snapshots", "Snapshots", "SnapshotId"),
+    # The emulator's images come with snapshots of their owners.
+    "snapshot": _ec2("describe_snapshots", "Snapshots", "SnapshotId", lambda item: item["OwnerId"] == ACCOUNT),
     "EKS cluster": _simple("eks", "list_clusters", "clusters"),
     "ECR repository": _simple("ecr", "describe_repositories", "repositories", "repositoryName"),
     "user pool": _simple("cognito-idp", "list_user_pools", "UserPools", "Id", MaxResults=60),
