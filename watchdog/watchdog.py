@@ -161,6 +161,7 @@ class Item:
     """Of a source: its artifact's. Of others: the one that is worked on, as far as the phase names it."""
     source: Key | None
     """Whose revision decides whether it is tried again."""
+    ready: bool
     ready_reason: str
     conditions: tuple[Json, ...] = field(compare=False)
     hold: Hold | None
@@ -208,6 +209,7 @@ def reduce(resource: str, found: Json) -> Item | None:
         generation=int(_number(metadata.get("generation"))),
         revision=_text(_mapping(status.get("artifact")).get("revision")) or _revision(message),
         source=_source(resource, namespace, spec, status),
+        ready=_mapping(by_type.get("Ready")).get("status") == "True",
         ready_reason=_text(_mapping(by_type.get("Ready")).get("reason")),
         conditions=conditions,
         hold=Hold.parse(held) if isinstance(held, str) else None,
@@ -450,6 +452,9 @@ class Watchdog:
         current = [item for item in active if started and item.since >= started]
         crashed = [pod for pod in alive if pod.restarts > self._restarts.get(pod.uid, pod.restarts)]
         left = [item for item in active if item.uid in self._working.get(controller, ())]
+        if controller[0] == "source-controller":
+            # One that is read again after a crash has the same status as before. What was handled is not the cause.
+            left = [item for item in active if item.requested]
         left += [item for item in active if item not in left and before and before <= item.since < (started or "~")]
         self._restarts |= {pod.uid: pod.restarts for pod in alive}
         self._working[controller] = {item.uid for item in current}
@@ -466,7 +471,7 @@ class Watchdog:
         if controller not in self._ready or self._ready[controller][0] != run:
             self._ready[controller] = run, now
         free = max(self._ready[controller][1], self._progress.get(controller, 0.0))
-        yield from self._overdue(now, free, current, alive)
+        yield from self._overdue(now, free, items, current, alive)
 
     def _note(self, now: float, controller: Controller, current: list[Item], sources: Mapping[str, str]) -> None:
         for item in current:
@@ -477,7 +482,9 @@ class Watchdog:
             self._progress[controller] = now
         self._building[controller] = building
 
-    def _overdue(self, now: float, free: float, current: list[Item], pods: list[Pod]) -> Iterator[Action]:
+    def _overdue(
+        self, now: float, free: float, items: list[Item], current: list[Item], pods: list[Pod]
+    ) -> Iterator[Action]:
         """Objects whose time is over. `free` is when the controller had nothing else to build at the latest."""
         late = [item for item in current if now - max(self._seen[item.uid].at, free) >= self._allowed(item)]
         # One build at a time, in the order of arrival: only the first can be the cause, and the others wait for it.
@@ -488,6 +495,11 @@ class Watchdog:
                 continue
             why = f"its controller did not end within {self._allowed(item):.0f} s: {item.phase}"
             yield self._suspend(now, item, item not in builds or not waiting, why, pods)
+        # A tenant's other releases would be next, one for each worker.
+        tenants = {item.key[1] for item in late if item.resource == "helmreleases"}
+        for item in items:
+            if item.key[1] in tenants and item not in late and not item.ready and not item.suspended:
+                yield self._suspend(now, item, False, "another release of the same tenant held up the controller", pods)
 
     def _allowed(self, item: Item) -> float:
         if item.resource != "kustomizations":

@@ -226,6 +226,15 @@ def test_a_release_may_wait_as_long_as_its_timeout(timeout: str | None, seconds:
     assert cluster.now - 1000 == pytest.approx(seconds + 1)
 
 
+def test_a_tenants_other_releases_are_suspended_with_the_one_that_is_late() -> None:
+    late = item("a", "Running 'install' action with timeout of 5m0s", "helmreleases", spec={"timeout": "1s"})
+    more = {name: replace(late, uid=name, key=(*late.key[:2], name), phase="") for name in ("next", "installed")}
+    neighbours = item("b", "", "helmreleases")
+    cluster = Cluster(late, more["next"], replace(more["installed"], ready=True), neighbours, pods=[pod(HELM)])
+    actions = [action for action in cluster.until_action() if isinstance(action, Suspend)]
+    assert {action.item.key[2]: action.hold.certain for action in actions} == {"a": True, "next": False}
+
+
 # Resuming
 
 
@@ -309,8 +318,9 @@ def test_a_source_that_takes_all_memory_is_asked_for_and_then_suspended() -> Non
     crashed = pod(SOURCE, restarts=1, started="", ready=False, out_of_memory=True)
     cluster.put_pod(crashed)
     assert {type(action) for action in cluster.look()} == {Ask}
-    cluster.put_pod(replace(crashed, started=BEGIN, ready=True))
-    cluster.put(source("a", phase="reconciliation in progress"))
+    # Read again, with the status of the first time: `since` is before the controller's start.
+    cluster.put(replace(source("a", phase="reconciliation in progress"), requested=True))
+    cluster.put_pod(replace(crashed, started="2026-01-01T00:00:20Z", ready=True))
     assert not cluster.look()
     cluster.put_pod(replace(crashed, restarts=2))
     actions = cluster.look()
