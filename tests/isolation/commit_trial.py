@@ -14,7 +14,7 @@ from tests.isolation.defences import ADMISSION, SPACE, Defences
 from tests.isolation.flux_platform import PATHS, SOURCES, HostilePlatform
 from tests.isolation.runner import Outcome
 from tests.isolation.tenants import POOL, tenants
-from tests.isolation.web import SECONDS
+from tests.isolation.web import PATIENCE
 from tests.platform import eventually
 
 NO_FINALIZERS = {"metadata": {"finalizers": None}}
@@ -136,7 +136,7 @@ class Trial:
         if self.action.then:
             return self._then(worked=False)
         last = ""
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if self.action.seen_at == "Kustomization":
                 if verdict := self.on.attempted(self.tenant, self.commit):
@@ -159,7 +159,7 @@ class Trial:
         """Evidence that an attack got through; empty if it did not."""
         if self.action.then:
             return self._then(worked=True)
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             verdict = self.on.attempted(self.tenant, self.commit)
             if verdict and not verdict[0]:

@@ -36,7 +36,7 @@ from tests.isolation.tenants import (
     tenants,
     tenants_file,
 )
-from tests.isolation.web import FROM_THE_WEB, SECONDS, Web, serve
+from tests.isolation.web import FROM_THE_WEB, PATIENCE, Web, serve
 from tests.platform import Platform, Stack, eventually
 
 KUSTOMIZATIONS = "/apis/kustomize.toolkit.fluxcd.io/v1"
@@ -175,13 +175,13 @@ class HostilePlatform:
 
     def settled(self, tenant: str, commit: str) -> tuple[bool, str]:
         """The verdict of a tenant's Kustomization about a commit; waits for it."""
-        verdict = eventually(lambda: self.attempted(tenant, commit), SECONDS)
+        verdict = eventually(lambda: self.attempted(tenant, commit), PATIENCE)
         assert verdict is not None
         return verdict
 
     def ready_with(self, tenant: str, commit: str) -> bool:
         """Whether a tenant becomes ready with a commit; asks Flux again, which waits after an earlier failure."""
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if verdict := self.attempted(tenant, commit):
                 if verdict[0]:
@@ -305,11 +305,11 @@ def running(folder: Path) -> Iterator[HostilePlatform]:
         Actor(platform.home).apply(*DEFINITIONS)
         stack.up()
         for name in (NEIGHBOUR, ORDINARY, ORDINARY_HELM, SAMPLE, *CUSTOMERS, *tenants()):
-            eventually(lambda name=name: on.verdict("Kustomization", name, name), 2 * SECONDS)
+            eventually(lambda name=name: on.verdict("Kustomization", name, name), PATIENCE)
             assert on.verdict("Kustomization", name, name) == (True, ANY), name
         for name, kind in tenants().items():
             on.idle.setdefault(kind, queue.Queue()).put(name)
-        eventually(lambda: _running(on, NEIGHBOUR), SECONDS)
+        eventually(lambda: _running(on, NEIGHBOUR), PATIENCE)
         on.calm = on.snapshot(NEIGHBOUR)
         yield on
     finally:

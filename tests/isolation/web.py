@@ -11,7 +11,9 @@ from typing import Any
 import yaml
 
 SECONDS = 45.0
-"""Time limit for Flux' verdict about a commit; it checks health for half a minute."""
+"""Flux checks health for half a minute; a server that never answers waits for longer than that."""
+PATIENCE = 150.0
+"""Time limit for Flux' verdict about a commit: several platforms may share the machine."""
 
 FROM_THE_WEB = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "from-the-web"}}
 DEPENDENCY = {"apiVersion": "v2", "name": "more", "version": "1.0.0"}
