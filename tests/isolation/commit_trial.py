@@ -104,7 +104,9 @@ def servers_of(on: HostilePlatform) -> dict[str, str]:
     home = on.platform.home
     # 0.0.0.0 reaches the storage, and Go does not treat it as loopback, for which it bypasses proxies.
     artifacts = f"http://0.0.0.0:{home.port('service-source-controller')}"
-    neighbours = (on.get(PATHS["GitRepository"].format(NEIGHBOUR, NEIGHBOUR)) or {})["status"]["artifact"]["path"]
+    source = PATHS["GitRepository"].format(NEIGHBOUR, NEIGHBOUR)
+    # A source has no artifact for a moment after its controller's restart.
+    neighbours = eventually(lambda: (on.get(source) or {}).get("status", {}).get("artifact", {}).get("path"), PATIENCE)
     git = f"http://127.0.0.1:{home.port('git-http')}"
     return {
         WEB: on.web,
