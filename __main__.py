@@ -15,9 +15,9 @@ github = components.github_providers(settings.owner, tenants)
 components.check_github(configuration, github)
 
 # Network and cluster: EKS in a VPC, or an existing cluster
-aws = components.create_aws_context(settings)
+aws = components.create_aws_context(configuration)
 components.check_addon_versions(configuration, aws)
-network = components.create_network(settings, aws)
+network = components.create_network(configuration, aws)
 logs = components.create_container_logs(settings, aws)
 check = components.preflight_check(configuration)
 cluster = components.create_eks_cluster(settings, aws, network, check, logs) or components.ExistingCluster(
@@ -36,7 +36,7 @@ users = components.create_user_pool(settings, aws)
 
 # Flux: installed in the cluster, it watches the cluster's folder of the infra repository
 repository = components.InfraRepository(
-    settings.repository, components.InfraRepositoryArgs(settings=settings, provider=github[settings.owner])
+    settings.repository, components.InfraRepositoryArgs(configuration=configuration, provider=github[settings.owner])
 )
 flux = components.FluxInstallation(
     "flux-system",
@@ -82,6 +82,8 @@ spaces = {
 
 pulumi.export("cluster", {"name": cluster.cluster_name, "kubeconfig": cluster.kubeconfig})
 pulumi.export("kubernetesVersion", cluster.kubernetes_version)
+if aws:
+    pulumi.export("aws", {"account": aws.account, "region": aws.region})
 if network:
     pulumi.export("egressAddresses", network.egress_addresses)
 if registry:

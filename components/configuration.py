@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,11 +39,19 @@ class Configuration:
     """The tenants with their lines in the file; so has `stack_file`. For problems that only a provider knows of."""
     mirrors: tuple[Mirror, ...]
     flux: FluxManifest
+    earlier: Mapping[str, Any]
+    """The stack's outputs of its last update; empty before the first one. For identities that are in a provider, such
+    as a region or a repository's owner, so that the engine sees no change."""
 
     @property
     def tenants(self) -> tuple[Tenant, ...]:
         """The tenants, complete with all inherited values."""
         return self.tenant_list.tenants
+
+
+def refusal(problems: Iterable[Problem]) -> pulumi.RunError:
+    """The error that ends the program with all problems of the inputs."""
+    return pulumi.RunError(str(InvalidConfigError(problems)))
 
 
 def load(folder: Path) -> Configuration:
@@ -67,7 +75,7 @@ def load(folder: Path) -> Configuration:
     mirror_list = collect(lambda: mirrors.load(folder, mirrors_name))
     tenant_list = collect(lambda: tenants.merge_and_validate(yaml_lines.read(folder, tenants_name or "tenants.yaml")))
     if settings is None or mirror_list is None or tenant_list is None:
-        raise pulumi.RunError(str(InvalidConfigError(problems)))
+        raise refusal(problems)
 
     problems += stack.broken_rules(settings, file)
     problems += tenants.broken_rules(tenant_list)
@@ -78,14 +86,20 @@ def load(folder: Path) -> Configuration:
     # A manifest without a digest is refused above, and not even downloaded.
     manifest = None if settings.unpinned else collect(lambda: _flux_manifest(folder, file, settings, mirror_list))
     if problems or manifest is None:
-        raise pulumi.RunError(str(InvalidConfigError(problems)))
+        raise refusal(problems)
     sharded = with_shards(manifest, shards(tenant_list.tenants, settings.flux_components))
     watchdog = Watchdog(PROGRAM.read_text(), settings.watchdog_image, int(settings.watchdog_deadline.removesuffix("s")))
-    return Configuration(settings, file, tenant_list, mirror_list, with_watchdog(sharded, watchdog))
+    return Configuration(settings, file, tenant_list, mirror_list, with_watchdog(sharded, watchdog), _earlier_outputs())
+
+
+def _earlier_outputs() -> Mapping[str, Any]:
+    itself = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    # Not a StackReference, whose outputs come too late to end the program before anything is registered.
+    return pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": itself}).value["outputs"]
 
 
 def _flux_manifest(folder: Path, file: YamlFile, settings: Settings, mirror_list: tuple[Mirror, ...]) -> FluxManifest:
-    text = _fetch(settings.flux_manifest, settings.flux_manifest_sha256, folder, file.name)
+    text = _fetch(settings.flux_manifest, settings.flux_manifest_sha256, folder, file)
     return flux.parse(
         text,
         settings.flux_manifest,
@@ -97,14 +111,14 @@ def _flux_manifest(folder: Path, file: YamlFile, settings: Settings, mirror_list
     )
 
 
-def _fetch(location: str, sha256: str, folder: Path, setting: str) -> str:
+def _fetch(location: str, sha256: str, folder: Path, file: YamlFile) -> str:
     """The manifest's text from an https URL or a file (relative to `folder`), verified if a digest is given.
 
-    `setting` is the file that messages name. Raises InvalidConfigError.
+    `file` is the one that names it. Raises InvalidConfigError.
     """
 
     def stop(message: str, remedy: str) -> InvalidConfigError:
-        return InvalidConfigError([Problem(setting, 0, "fluxManifest", message, remedy)])
+        return InvalidConfigError([file.problem(("fluxManifest",), message, remedy)])
 
     try:
         if location.startswith("https://"):

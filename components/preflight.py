@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pulumi
 
-from components.configuration import Configuration
+from components.configuration import Configuration, refusal
 from components.kubectl import KubectlError, kubectl
-from model.config.errors import InvalidConfigError, Problem
+from model.config.errors import Problem
 from model.kubernetes import ownership
 from model.kubernetes.manifests import OWNER_LABEL
 from model.kubernetes.stored_versions import stored_version_problems
@@ -33,7 +33,7 @@ def preflight_check(configuration: Configuration) -> Preflight:
         except KubectlError as error:
             pulumi.log.info(f"Not checked what exists in the cluster already: {error}")
         if problems:
-            raise pulumi.RunError(str(InvalidConfigError(problems)))
+            raise refusal(problems)
         return kubeconfig
 
     return check
@@ -41,13 +41,13 @@ def preflight_check(configuration: Configuration) -> Preflight:
 
 def _problems(kubeconfig: str, configuration: Configuration) -> Iterator[Problem]:
     settings, tenants = configuration.settings, configuration.tenant_list
-    stack_file = f"Pulumi.{pulumi.get_stack()}.yaml"
+    stack_file = configuration.stack_file
     listed = json.loads(kubectl(kubeconfig, "get", "--raw", "/api/v1/namespaces"))
     namespaces = {item["metadata"]["name"]: item["metadata"] for item in listed.get("items", [])}
     yield from ownership.namespace_problems(namespaces, settings, tenants, stack_file)
     definitions = json.loads(kubectl(kubeconfig, "get", "--raw", DEFINITIONS)).get("items", [])
     for problem in stored_version_problems(definitions, configuration.flux.definitions):
-        yield Problem(stack_file, 0, "fluxManifest", *problem)
+        yield stack_file.problem(("fluxManifest",), *problem)
     for index, tenant in enumerate(tenants.tenants):
         if tenant.adopt and tenant.name in namespaces:
             yield from ownership.object_problems(index, _others(kubeconfig, tenant.name), settings, tenants)

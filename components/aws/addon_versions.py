@@ -6,9 +6,9 @@ import pulumi
 import pulumi_aws as aws
 
 from components.aws.context import AwsContext
-from components.configuration import Configuration
+from components.configuration import Configuration, refusal
 from model.config.aws import addon_version_problem, is_behind
-from model.config.errors import InvalidConfigError, Problem
+from model.config.errors import Problem
 
 
 def check_addon_versions(configuration: Configuration, context: AwsContext | None) -> None:
@@ -37,6 +37,6 @@ def check_addon_versions(configuration: Configuration, context: AwsContext | Non
                 f"no more: `aws eks describe-addon-versions --kubernetes-version {kubernetes} --addon-name {name}`."
             )
     if problems:
-        raise pulumi.RunError(str(InvalidConfigError(problems)))
+        raise refusal(problems)
     if rows:
         pulumi.log.info(f"Add-ons for Kubernetes {kubernetes}: {'; '.join(rows)}.")

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components.earlier import earlier_outputs
-from model.config.errors import InvalidConfigError, Problem
-from model.config.stack import Settings
+from components.configuration import Configuration, refusal
 
 
 @dataclass(frozen=True)
@@ -53,18 +51,17 @@ class AwsContext:
         )
 
 
-def create_aws_context(settings: Settings) -> AwsContext | None:
+def create_aws_context(configuration: Configuration) -> AwsContext | None:
     """The AWS provider, limited to one region of one account; None for a stack that has nothing on AWS.
 
     Region and account are in the provider only. The engine would take resources of another region for these, so a
     change is refused: the stack's outputs tell what the last update used.
     """
+    settings = configuration.settings
     if settings.aws is None:
         return None
+    _refuse_to_move(configuration, {"account": settings.aws.account, "region": settings.aws.region})
     project, stack = pulumi.get_project(), pulumi.get_stack()
-    location = {"account": settings.aws.account, "region": settings.aws.region}
-    _refuse_to_move(location)
-    pulumi.export("aws", location)
     # Cost Explorer groups by these tags, and by `tenant`, once they are activated as cost allocation tags.
     tags = {"Project": project, "Stack": stack, "ManagedBy": "pulumi"}
     account, prefix = settings.aws.account, f"{project}-{stack}"
@@ -87,14 +84,12 @@ def create_aws_context(settings: Settings) -> AwsContext | None:
     )
 
 
-def _refuse_to_move(location: Mapping[str, str]) -> None:
+def _refuse_to_move(configuration: Configuration, location: Mapping[str, str]) -> None:
     """Raise pulumi.RunError if the last update used another region or account."""
-    earlier = {**location, **earlier_outputs().get("aws", {})}
+    earlier = {**location, **configuration.earlier.get("aws", {})}
     problems = [
-        Problem(
-            f"Pulumi.{pulumi.get_stack()}.yaml",
-            0,
-            f"aws.{key}",
+        configuration.stack_file.problem(
+            ("aws", key),
             f"{value} is not the {key} of the stack's resources, which cannot move",
             f"Write {earlier[key]} again. For {value}, create another stack, or destroy this one first.",
         )
@@ -102,4 +97,4 @@ def _refuse_to_move(location: Mapping[str, str]) -> None:
         if earlier[key] != value
     ]
     if problems:
-        raise pulumi.RunError(str(InvalidConfigError(problems)))
+        raise refusal(problems)

@@ -10,6 +10,7 @@ import pulumi_aws as aws
 
 from components.aws.context import AwsContext
 from components.aws.kms import EncryptionKey, EncryptionKeyArgs
+from components.configuration import Configuration, refusal
 from model.config.aws import (
     GATEWAY_ENDPOINTS,
     ExistingVpcSettings,
@@ -18,8 +19,6 @@ from model.config.aws import (
     public_subnet,
     zone_problem,
 )
-from model.config.errors import InvalidConfigError, Problem
-from model.config.stack import Settings
 from model.iam.documents import allow, document, logs_use_key, service_trust
 from model.iam.endpoints import endpoint_policy
 
@@ -379,22 +378,21 @@ def _check_usable(
                 pulumi.log.warn(f"{subnet_id} lacks the tag {tag}=1: load balancers will not find it. Add the tag.")
 
 
-def _refuse_missing_zones(settings: VpcSettings, context: AwsContext) -> None:
+def _refuse_missing_zones(configuration: Configuration, settings: VpcSettings, context: AwsContext) -> None:
     """Raise pulumi.RunError for zones that the account does not have in the region, before anything is created."""
     found = aws.get_availability_zones(opts=pulumi.InvokeOptions(provider=context.provider))
     zones = dict(zip(found.names, found.zone_ids, strict=True))
     if problem := zone_problem(context.region, settings.zones, zones):
-        raise pulumi.RunError(
-            str(InvalidConfigError([Problem(f"Pulumi.{pulumi.get_stack()}.yaml", 0, "aws.network.zones", *problem)]))
-        )
+        raise refusal([configuration.stack_file.problem(("aws", "network", "zones"), *problem)])
 
 
-def create_network(settings: Settings, context: AwsContext | None) -> VpcNetwork | None:
+def create_network(configuration: Configuration, context: AwsContext | None) -> VpcNetwork | None:
     """The network of the stack's cluster; None where the cluster exists already and has its own."""
+    settings = configuration.settings
     if settings.aws is None or context is None or settings.aws.cluster.adopt:
         return None
     network = settings.aws.network
     if network.existing:
         return ExistingNetwork(settings.cluster, ExistingNetworkArgs(context=context, settings=network.existing))
-    _refuse_missing_zones(network, context)
+    _refuse_missing_zones(configuration, network, context)
     return Network(settings.cluster, NetworkArgs(context=context, settings=network, cluster_name=settings.cluster))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pulumi
 import pulumi_github as github
 
-from components.configuration import Configuration
-from components.earlier import earlier_outputs
-from model.config.errors import InvalidConfigError, Problem
+from components.configuration import Configuration, refusal
+from model.config.errors import Problem
 from model.config.tenants import Tenant
 
 SWITCHED_OFF = "deploy_keys_enabled_for_repositories"
@@ -23,7 +23,8 @@ def check_github(configuration: Configuration, providers: Mapping[str, github.Pr
     Where the key is in the state already, the reason is a warning: the key changes nothing any more, and one tenant's
     repository must not stop the deployments of all others.
     """
-    settings, listed, deployed = configuration.settings, configuration.tenant_list, _deployed_sources()
+    settings, listed = configuration.settings, configuration.tenant_list
+    deployed = _deployed_sources(configuration.earlier)
     closed = {owner for owner, provider in providers.items() if _deploy_keys_are_off(owner, provider)}
     problems: list[Problem] = []
     if settings.owner in closed and settings.deploy_keys == "keys":
@@ -53,7 +54,7 @@ def check_github(configuration: Configuration, providers: Mapping[str, github.Pr
             )
             looked_up.apply(lambda found, report=report: report(_unusable(found)))
     if problems:
-        raise pulumi.RunError(str(InvalidConfigError(problems)))
+        raise refusal(problems)
 
 
 def _by_repository(tenants: Sequence[Tenant]) -> Mapping[tuple[str, str], list[int]]:
@@ -94,9 +95,8 @@ def _deploy_keys_are_off(owner: str, provider: github.Provider) -> bool:
     return answer.code == 200 and json.loads(answer.body).get(SWITCHED_OFF) is False
 
 
-def _deployed_sources() -> Mapping[str, str] | None:
+def _deployed_sources(earlier: Mapping[str, Any]) -> Mapping[str, str] | None:
     """The sources of the tenants after this stack's last update, by the tenants' names; None before the first."""
-    outputs = earlier_outputs()
-    if "tenants" not in outputs:
+    if "tenants" not in earlier:
         return None
-    return {tenant: summary["source"] for tenant, summary in outputs["tenants"].items()}
+    return {tenant: summary["source"] for tenant, summary in earlier["tenants"].items()}

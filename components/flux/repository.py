@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_github as github
 
-from components.earlier import earlier_outputs
-from model.config.stack import Settings
+from components.configuration import Configuration
 from model.config.tenants import Tenant
 
 
@@ -51,7 +50,7 @@ The provider switches off, or sets back to GitHub's default, what a program does
 class InfraRepositoryArgs:
     """The repository on GitHub."""
 
-    settings: Settings
+    configuration: Configuration
     provider: github.Provider
 
 
@@ -68,9 +67,9 @@ class InfraRepository(pulumi.ComponentResource):
     def __init__(self, name: str, args: InfraRepositoryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:repository:InfraRepository", name, None, opts)
         self.provider = args.provider
-        self._branch = args.settings.branch
-        repository = args.settings.repository
-        full_name = f"{args.settings.owner}/{repository}"
+        settings = args.configuration.settings
+        self._branch, repository = settings.branch, settings.repository
+        full_name = f"{settings.owner}/{repository}"
         existing = github.get_repository(full_name=full_name, opts=pulumi.InvokeOptions(provider=args.provider))
         adopted = bool(existing.node_id)  # a missing repository is not an error, it has no id
         if adopted and existing.visibility == "public":
@@ -112,11 +111,12 @@ class InfraRepository(pulumi.ComponentResource):
 
         The owner is in the provider only: the engine would take another owner's repository for this one.
         """
-        former = str(earlier_outputs().get("infraRepository", "")).removeprefix("https://github.com/")
+        settings = args.configuration.settings
+        former = str(args.configuration.earlier.get("infraRepository", "")).removeprefix("https://github.com/")
         owner, _, name = former.partition("/")
-        if not name or name != args.settings.repository or owner.lower() == args.settings.owner.lower():
+        if not name or name != settings.repository or owner.lower() == settings.owner.lower():
             return
-        now = f"{args.settings.owner}/{name}"
+        now = f"{settings.owner}/{name}"
         before = github.get_repository(full_name=former, opts=pulumi.InvokeOptions(provider=args.provider))
         # GitHub answers for a transferred repository under its former name too.
         if not existing.node_id or (before.node_id and before.node_id != existing.node_id):

@@ -12,6 +12,7 @@ from model.config.errors import Problem
 from model.config.names import FLUX_NAMESPACE
 from model.config.stack import Settings
 from model.config.tenants import Tenant, TenantList
+from model.config.yaml_lines import YamlFile
 from model.kubernetes.manifests import ADOPTED, CLUSTER_LABEL, NOT_FLUX_BUSINESS, TIER_LABEL
 from model.kubernetes.tenant import isolation_objects
 
@@ -20,7 +21,7 @@ KINDS = ("serviceaccounts", "rolebindings", "resourcequotas", "limitranges", "ne
 
 
 def namespace_problems(
-    namespaces: Mapping[str, Mapping[str, Any]], settings: Settings, tenants: TenantList, stack_file: str
+    namespaces: Mapping[str, Mapping[str, Any]], settings: Settings, tenants: TenantList, stack_file: YamlFile
 ) -> Iterator[Problem]:
     """Namespaces that the stack would take over. `namespaces` are the metadata of all that exist, by name."""
     flux = namespaces.get(FLUX_NAMESPACE)
@@ -31,7 +32,7 @@ def namespace_problems(
             f"`kubectl annotate namespace {FLUX_NAMESPACE} {mark}`."
         )
         message = f"the cluster has a Flux already, in {FLUX_NAMESPACE}, which this stack did not install"
-        yield Problem(stack_file, 0, "cluster", message, remedy)
+        yield stack_file.problem(("cluster",), message, remedy)
     for index, tenant in enumerate(tenants.tenants):
         if tenant.name in namespaces and (found := _claim_problem(namespaces[tenant.name], tenant, settings.cluster)):
             yield tenants.problem(index, *found)

@@ -6,7 +6,7 @@ from typing import Any
 
 from model.config import tenants
 from model.config.tenants import TenantList
-from model.config.yaml_lines import parse
+from model.config.yaml_lines import YamlFile, parse
 from model.kubernetes import ownership
 from model.kubernetes.manifests import NOT_FLUX_BUSINESS, namespace
 from model.kubernetes.stored_versions import stored_version_problems
@@ -24,7 +24,8 @@ def listed(**entry: Any) -> TenantList:
 
 
 def problems(existing: dict[str, Any], tenant_list: TenantList) -> list[str]:
-    return [*map(str, ownership.namespace_problems(existing, SETTINGS, tenant_list, "Pulumi.prod.yaml"))]
+    stack_file = YamlFile("Pulumi.prod.yaml", {}, {})
+    return [*map(str, ownership.namespace_problems(existing, SETTINGS, tenant_list, stack_file))]
 
 
 def made(tenant_list: TenantList, cluster: str = "prod-eu") -> dict[str, Any]:
