@@ -4,7 +4,7 @@ configuration   the stack's settings and tenants, validated before anything is r
 cluster         the Kubernetes provider; a cluster reached by its kubeconfig
 preflight       asks the cluster, by kubectl, whether the update would take over or break what exists
 aws/            context (provider, region, account, prefix, tags), network (VPC), eks with nodes, addons and storage,
-                addon_versions, registry (ECR), users (Cognito), monitoring (CloudWatch), backup, kms
+                addon_versions, registry (ECR), users (Cognito), monitoring (CloudWatch), backup, roles, kms
 flux/           repository (GitHub), github_checks, deploy_key, installation (Flux, its sync with the infra repository)
 tenant/         guardrails (roles and admission policies), space (a namespace with everything in it), aws_role, warnings
 objects         Kubernetes objects from plain manifests

@@ -11,6 +11,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.aws.context import AwsContext
+from components.aws.roles import create_role
 from model.config.aws import ADDON_ROLES, OBSERVABILITY, AddonSettings
 from model.iam.documents import pod_identity_trust
 
@@ -41,12 +42,23 @@ def create_addon(
     settings, context = args.settings, args.context
     values = merged(merged(OWN_VALUES.get(name, {}), args.values), settings.configuration)
     identities, attachments = None, ()
-    namespace, account, policy = ADDON_ROLES.get(name, (settings.namespace, "", ""))
-    account = settings.service_account or account
+    namespace, account, policy = ADDON_ROLES.get(name, ("", "", ""))
+    if settings.service_account:
+        namespace, account = settings.namespace, settings.service_account
     if account:
-        if settings.service_account:
-            namespace = settings.namespace
-        role, attachments = _role(prefix, name, args, parent, namespace, account, settings.policies or [policy])
+        policies = settings.policies or [policy]
+        role, attachments = create_role(
+            f"{prefix}-{name}",
+            context,
+            parent,
+            role=ROLES.get(name, name),
+            trust=pulumi.Output.from_input(args.cluster_arn).apply(
+                lambda arn: pod_identity_trust(context.account, arn, namespace, account)
+            ),
+            # The first one has the add-on's name alone, as before there could be more.
+            policies={f"{prefix}-{name}": policies[0]}
+            | {f"{prefix}-{name}-{arn.rpartition('/')[2]}": arn for arn in policies[1:]},
+        )
         identities = [aws.eks.AddonPodIdentityAssociationArgs(service_account=account, role_arn=role.arn)]
     return aws.eks.Addon(
         f"{prefix}-{name}",
@@ -60,38 +72,6 @@ def create_addon(
         resolve_conflicts_on_update="PRESERVE" if name == "coredns" else settings.conflicts.upper(),
         opts=context.child(parent, depends_on=[*depends_on, *attachments]),
     )
-
-
-def _role(
-    prefix: str,
-    name: str,
-    args: AddonArgs,
-    parent: pulumi.Resource,
-    namespace: str,
-    account: str,
-    policies: Sequence[str],
-) -> tuple[aws.iam.Role, Sequence[pulumi.Resource]]:
-    context = args.context
-    role = aws.iam.Role(
-        f"{prefix}-{name}",
-        name=f"{context.prefix}-{ROLES.get(name, name)}",
-        assume_role_policy=pulumi.Output.from_input(args.cluster_arn).apply(
-            lambda arn: pod_identity_trust(context.account, arn, namespace, account)
-        ),
-        permissions_boundary=context.boundary,
-        opts=context.child(parent),
-    )
-    attachments = [
-        aws.iam.RolePolicyAttachment(
-            # The first one has the add-on's name alone, as before there could be more.
-            f"{prefix}-{name}" if index == 0 else f"{prefix}-{name}-{policy.rpartition('/')[2]}",
-            role=role.name,
-            policy_arn=policy,
-            opts=context.child(parent),
-        )
-        for index, policy in enumerate(policies)
-    ]
-    return role, attachments
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

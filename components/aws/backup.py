@@ -9,6 +9,7 @@ import pulumi_aws as aws
 
 from components.aws.context import AwsContext
 from components.aws.kms import EncryptionKey, EncryptionKeyArgs
+from components.aws.roles import create_role
 from model.config.aws import AWS_POLICY, MINIMUM_BACKUP_DAYS, BackupSettings
 from model.config.stack import Settings
 from model.iam.boundary import TENANT_TAG
@@ -55,22 +56,17 @@ class Backup(pulumi.ComponentResource):
             # A vault has one lock: deleting the old one after creating the new one would leave none.
             opts=pulumi.ResourceOptions.merge(context.child(self), pulumi.ResourceOptions(delete_before_replace=True)),
         )
-        role = aws.iam.Role(
+        role, attachments = create_role(
             f"{name}-backup",
-            name=f"{context.prefix}-backup",
-            assume_role_policy=service_trust("backup.amazonaws.com", context.account),
-            permissions_boundary=context.boundary,
-            opts=context.child(self),
+            context,
+            self,
+            role="backup",
+            trust=service_trust("backup.amazonaws.com", context.account),
+            policies={
+                f"{name}-backup-{purpose}": f"{AWS_POLICY}service-role/AWSBackupServiceRolePolicyFor{purpose}"
+                for purpose in ("Backup", "Restores")
+            },
         )
-        attachments = [
-            aws.iam.RolePolicyAttachment(
-                f"{name}-backup-{purpose}",
-                role=role.name,
-                policy_arn=f"{AWS_POLICY}service-role/AWSBackupServiceRolePolicyFor{purpose}",
-                opts=context.child(self),
-            )
-            for purpose in ("Backup", "Restores")
-        ]
         plan = aws.backup.Plan(
             name,
             name=context.prefix,

@@ -15,9 +15,10 @@ from components.aws.kms import EncryptionKey, EncryptionKeyArgs
 from components.aws.monitoring import ContainerLogs
 from components.aws.network import VpcNetwork
 from components.aws.nodes import AutoNodes, ManagedNodes, NodesArgs
+from components.aws.roles import create_role
 from components.cluster import Cluster, cluster_provider
 from components.preflight import Preflight
-from model.config.aws import LOG_TYPES, OBSERVABILITY, ClusterSettings, service_cidr
+from model.config.aws import AWS_POLICY, LOG_TYPES, OBSERVABILITY, ClusterSettings, service_cidr
 from model.config.stack import Settings
 from model.iam.documents import cluster_trust, logs_use_key
 from model.kubernetes.cluster import eks_kubeconfig, version_problem
@@ -180,24 +181,16 @@ class EksCluster(Cluster):
     def _service_role(self) -> tuple[aws.iam.Role, Sequence[pulumi.Resource]]:
         """The role that EKS assumes for the control plane, and its policies."""
         args, context, own = self._args, self._context, f"{self._name}-control-plane"
-        role = aws.iam.Role(
-            own,
-            name=f"{context.prefix}-control-plane",
-            description=f"Control plane of the EKS cluster {args.cluster_name}",
-            assume_role_policy=cluster_trust(context.region, context.account, args.cluster_name),
-            permissions_boundary=context.boundary,
-            opts=context.child(self),
-        )
         names = [CLUSTER_POLICY, *(AUTO_MODE_POLICIES if args.settings.compute == "auto" else ())]
-        return role, [
-            aws.iam.RolePolicyAttachment(
-                f"{own}-{policy}",
-                role=role.name,
-                policy_arn=f"arn:aws:iam::aws:policy/{policy}",
-                opts=context.child(self),
-            )
-            for policy in names
-        ]
+        return create_role(
+            own,
+            context,
+            self,
+            role="control-plane",
+            description=f"Control plane of the EKS cluster {args.cluster_name}",
+            trust=cluster_trust(context.region, context.account, args.cluster_name),
+            policies={f"{own}-{policy}": f"{AWS_POLICY}{policy}" for policy in names},
+        )
 
     def _security_group(self) -> tuple[aws.ec2.SecurityGroup, Sequence[pulumi.Resource]]:
         """The control plane's own group: who reaches the private endpoint from outside of the cluster.

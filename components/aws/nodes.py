@@ -13,6 +13,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.aws.addons import BEFORE_NODES, AddonArgs, create_addon
 from components.aws.context import AwsContext
+from components.aws.roles import create_role
 from components.objects import KubernetesObject
 from model import warnings
 from model.config.aws import AWS_POLICY, ClusterSettings, ami_release_parameter, processor
@@ -53,23 +54,18 @@ class Nodes(pulumi.ComponentResource):
         self._name, self._args, self._context = name, args, args.context
         self._cluster = args.cluster.eks_cluster.apply(lambda cluster: cluster.name)
         self._arn = args.cluster.eks_cluster.apply(lambda cluster: cluster.arn)
-        self._role = aws.iam.Role(
-            f"{name}-node",
-            name=f"{self._context.prefix}-node",
-            assume_role_policy=service_trust("ec2.amazonaws.com", self._context.account),
-            permissions_boundary=self._context.boundary,
-            opts=self._context.child(self),
-        )
         # Add-ons and tenants get their AWS rights by Pod Identity: a node joins and pulls images, nothing else.
-        self._node_policies = [
-            aws.iam.RolePolicyAttachment(
-                f"{name}-node-{attached}",
-                role=self._role.name,
-                policy_arn=f"{AWS_POLICY}{attached}",
-                opts=self._context.child(self),
-            )
-            for attached in (policy, "AmazonEC2ContainerRegistryPullOnly")
-        ]
+        self._role, self._node_policies = create_role(
+            f"{name}-node",
+            self._context,
+            self,
+            role="node",
+            trust=service_trust("ec2.amazonaws.com", self._context.account),
+            policies={
+                f"{name}-node-{attached}": f"{AWS_POLICY}{attached}"
+                for attached in (policy, "AmazonEC2ContainerRegistryPullOnly")
+            },
+        )
         self.role_arn = self._role.arn
 
     def _addons(self, names: Sequence[str], *depends_on: pulumi.Resource) -> list[pulumi.Resource]:
