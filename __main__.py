@@ -27,7 +27,7 @@ cluster = components.create_eks_cluster(settings, aws, network, check, logs) or 
 storage_classes = components.create_storage_classes(settings, aws, cluster)
 
 # Alarms and backups
-alarms = components.create_alarms(settings, aws, logs)
+alarms = components.create_alarms(configuration, aws, logs)
 backup = components.create_backup(settings, aws)
 
 # Registry of the products' images, and their users

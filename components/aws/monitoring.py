@@ -12,6 +12,7 @@ import pulumi_aws as aws
 
 from components.aws.context import AwsContext
 from components.aws.kms import EncryptionKey, EncryptionKeyArgs
+from components.configuration import Configuration
 from model import alarms
 from model.config.aws import MonitoringSettings
 from model.config.names import FLUX_NAMESPACE
@@ -85,13 +86,13 @@ class ContainerLogs(pulumi.ComponentResource):
 
 @dataclass(frozen=True)
 class AlarmsArgs:
-    """What is watched, and who is told."""
+    """Cluster, thresholds and recipients of the alarms."""
 
     context: AwsContext
     cluster_name: str
     settings: MonitoringSettings
     flux_pods: int
-    """How many controllers Flux has."""
+    """How many controllers Flux has, shards and the watchdog included: a pod each."""
     flux_logs: aws.cloudwatch.LogGroup
 
 
@@ -215,8 +216,11 @@ def create_container_logs(settings: Settings, context: AwsContext | None) -> Con
     )
 
 
-def create_alarms(settings: Settings, context: AwsContext | None, logs: ContainerLogs | None) -> Alarms | None:
+def create_alarms(
+    configuration: Configuration, context: AwsContext | None, logs: ContainerLogs | None
+) -> Alarms | None:
     """The stack's alarms; None where the settings ask for no monitoring."""
+    settings = configuration.settings
     if not (settings.aws and settings.aws.monitoring and context and logs):
         return None
     return Alarms(
@@ -225,7 +229,7 @@ def create_alarms(settings: Settings, context: AwsContext | None, logs: Containe
             context=context,
             cluster_name=settings.cluster,
             settings=settings.aws.monitoring,
-            flux_pods=len(settings.flux_components),
+            flux_pods=len(configuration.flux.deployments),
             flux_logs=logs.groups[FLUX_NAMESPACE],
         ),
     )

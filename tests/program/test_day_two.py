@@ -133,7 +133,10 @@ def test_an_alarm_without_an_expression_has_one_metric() -> None:
 def test_flux_alarms_count_its_controllers_and_the_platforms_own_errors(run: Run) -> None:
     recording = run_production(run)
     alarm = recording.resource("aws:cloudwatch/metricAlarm:MetricAlarm", "prod-eu-flux-pods").inputs
-    assert (alarm["threshold"], alarm["treatMissingData"]) == (4, "breaching")
+    # Shards and the watchdog included: with fewer, one of them could be down unnoticed.
+    controllers = len(recording.of("kubernetes:apps/v1:Deployment"))
+    assert (alarm["threshold"], alarm["treatMissingData"]) == (controllers, "breaching")
+    assert controllers == 7
     counted = recording.resource("aws:cloudwatch/logMetricFilter:LogMetricFilter", "prod-eu-flux-errors").inputs
     assert "flux-system" in counted["pattern"]
 
