@@ -37,6 +37,20 @@ ADOPTED = f"{PREFIX}adopted"
 GITHUB_APP = "github-app"
 """Secret of the GitHub App that Flux reads as; not the deploy key's, which would be deleted after its successor."""
 
+SERVICES = f"{PREFIX}services"
+REGISTRIES = f"{PREFIX}registries"
+PRIORITY_CLASSES = f"{PREFIX}priority-classes"
+RUNTIME_CLASSES = f"{PREFIX}runtime-classes"
+STORAGE_CLASSES = f"{PREFIX}storage-classes"
+ANNOTATIONS = f"{PREFIX}annotations"
+HOSTS = f"{PREFIX}hosts"
+MAX_REPLICAS = f"{PREFIX}max-replicas"
+MAX_COMPLETIONS = f"{PREFIX}max-completions"
+HELM = f"{PREFIX}helm"
+PODS_AS_RECONCILER = f"{PREFIX}pods-as-reconciler"
+"""Annotations of a tenant's namespace: comma-separated lists, numbers, or "true". A missing one allows nothing, except
+that Services may be ClusterIP, images may come from any registry, and claims may have any StorageClass."""
+
 POD_SECURITY = "pod-security.kubernetes.io"
 
 NOT_FLUX_BUSINESS = {
@@ -61,20 +75,18 @@ def namespace(tenant: Tenant, cluster: str) -> Manifest:
         f"{POD_SECURITY}/audit": "restricted",
     }
     allowed = {
-        f"{PREFIX}services": ",".join(tenant.services),
-        f"{PREFIX}registries": ",".join(tenant.registries),
-        f"{PREFIX}priority-classes": ",".join(tenant.priority_classes),
-        f"{PREFIX}runtime-classes": ",".join(tenant.runtime_classes),
-        f"{PREFIX}storage-classes": ",".join(tenant.storage_classes),
-        f"{PREFIX}annotations": ",".join(tenant.annotations),
-        f"{PREFIX}hosts": ",".join(tenant.hosts),
-        f"{PREFIX}max-replicas": str(tenant.max_replicas),
-        f"{PREFIX}max-completions": str(tenant.max_completions),
-        f"{PREFIX}helm": _flag(tenant.helm),
+        SERVICES: ",".join(tenant.services),
+        REGISTRIES: ",".join(tenant.registries),
+        PRIORITY_CLASSES: ",".join(tenant.priority_classes),
+        RUNTIME_CLASSES: ",".join(tenant.runtime_classes),
+        STORAGE_CLASSES: ",".join(tenant.storage_classes),
+        ANNOTATIONS: ",".join(tenant.annotations),
+        HOSTS: ",".join(tenant.hosts),
+        MAX_REPLICAS: str(tenant.max_replicas),
+        MAX_COMPLETIONS: str(tenant.max_completions),
+        HELM: _flag(tenant.helm),
         # If the reconciler's account has the AWS role, the product's pods get it as that account only.
-        f"{PREFIX}pods-as-reconciler": _flag(
-            tenant.aws is not None and tenant.aws.service_account in (None, tenant.name)
-        ),
+        PODS_AS_RECONCILER: _flag(tenant.aws is not None and tenant.aws.service_account in (None, tenant.name)),
     }
     if tenant.adopt:
         allowed[ADOPTED] = "true"

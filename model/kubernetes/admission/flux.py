@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from model.kubernetes.admission.flux_values import CHARTS, RELEASES, SOURCES
-from model.kubernetes.admission.policy import HELM, TENANTS_USER, Check, Policy, Rule, enabled
+from model.kubernetes.admission.policy import TENANTS_USER, Check, Policy, Rule, enabled
 from model.kubernetes.admission.traffic import outside
-from model.kubernetes.manifests import PREFIX
+from model.kubernetes.manifests import HELM, PREFIX
 
 WRITES = ("CREATE", "UPDATE", "DELETE")
 TENANTS_USERS = {"tenants-user": TENANTS_USER}

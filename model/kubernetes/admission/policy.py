@@ -11,21 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from model.config.tiers import UNLIMITED_PODS
-from model.kubernetes.manifests import PREFIX, TENANT_LABEL, Manifest
-
-SERVICES = f"{PREFIX}services"
-REGISTRIES = f"{PREFIX}registries"
-PRIORITY_CLASSES = f"{PREFIX}priority-classes"
-RUNTIME_CLASSES = f"{PREFIX}runtime-classes"
-STORAGE_CLASSES = f"{PREFIX}storage-classes"
-ANNOTATIONS = f"{PREFIX}annotations"
-HOSTS = f"{PREFIX}hosts"
-MAX_REPLICAS = f"{PREFIX}max-replicas"
-MAX_COMPLETIONS = f"{PREFIX}max-completions"
-HELM = f"{PREFIX}helm"
-PODS_AS_RECONCILER = f"{PREFIX}pods-as-reconciler"
-"""Annotations of a tenant's namespace: comma-separated lists, numbers, or "true". A missing one allows nothing, except
-that Services may be ClusterIP, images may come from any registry, and claims may have any StorageClass."""
+from model.kubernetes.manifests import TENANT_LABEL, Manifest
 
 SERVICE_ACCOUNT = "system:serviceaccount:"
 
@@ -109,20 +95,24 @@ class Policy:
         }
 
 
+def namespace_annotation(name: str, otherwise: str = "") -> str:
+    """CEL: an annotation of the namespace as text."""
+    return f"namespaceObject.metadata.?annotations[?'{name}'].orValue('{otherwise}')"
+
+
 def listed(annotation: str) -> str:
     """CEL: values of a comma-separated annotation of the namespace."""
-    value = f"namespaceObject.metadata.?annotations[?'{annotation}'].orValue('')"
-    return f"{value}.split(',').map(one, one.trim()).filter(one, one != '')"
+    return f"{namespace_annotation(annotation)}.split(',').map(one, one.trim()).filter(one, one != '')"
 
 
 def enabled(annotation: str) -> str:
     """CEL: whether an annotation of the namespace is true."""
-    return f"namespaceObject.metadata.?annotations[?'{annotation}'].orValue('') == 'true'"
+    return f"{namespace_annotation(annotation)} == 'true'"
 
 
 def limit(annotation: str) -> str:
     """CEL: a number in an annotation of the namespace, which a namespace of an earlier release lacks at first."""
-    return f"int(namespaceObject.metadata.?annotations[?'{annotation}'].orValue('{UNLIMITED_PODS}'))"
+    return f"int({namespace_annotation(annotation, str(UNLIMITED_PODS))})"
 
 
 def shown(values: str, otherwise: str = "none") -> str:

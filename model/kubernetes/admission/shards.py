@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from model.config.names import FLUX_NAMESPACE, WATCHDOG
 from model.kubernetes.admission.flux import GROUPS
-from model.kubernetes.admission.policy import SERVICE_ACCOUNT, TENANTS_USER, Check, Policy, Rule
+from model.kubernetes.admission.policy import SERVICE_ACCOUNT, TENANTS_USER, Check, Policy, Rule, namespace_annotation
 from model.kubernetes.manifests import PREFIX, SHARD_ANNOTATION, SHARD_LABEL
 
 # helm-controller makes a release's HelmChart with its own rights, and with labels that the release chose.
@@ -34,7 +34,7 @@ SHARD = Policy(
     promise="A tenant's objects are reconciled by the controllers of its tier's shard, and by no others.",
     rules=tuple(Rule(group, ("*",)) for group in GROUPS),
     conditions={"tenants-user-or-chart": f"({TENANTS_USER}) || ({CHARTS_FOR_TENANTS})"},
-    variables={"shard": f"namespaceObject.metadata.?annotations[?'{SHARD_ANNOTATION}'].orValue('')"},
+    variables={"shard": namespace_annotation(SHARD_ANNOTATION)},
     checks=(
         Check(
             f"{_label('dyn(object).metadata')} == variables.shard",

@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-from model.kubernetes.admission.policy import (
-    ANNOTATIONS,
-    HOSTS,
-    SERVICES,
-    TENANTS_USER,
-    Check,
-    Policy,
-    Rule,
-    listed,
-    shown,
-    unless_same,
-)
-from model.kubernetes.manifests import OWNER_LABEL, PLATFORM
+from model.kubernetes.admission.policy import TENANTS_USER, Check, Policy, Rule, listed, shown, unless_same
+from model.kubernetes.manifests import ANNOTATIONS, HOSTS, OWNER_LABEL, PLATFORM, SERVICES
 
 GATEWAY = "gateway.networking.k8s.io"
 INGRESSES = Rule("networking.k8s.io", ("ingresses",))

@@ -6,14 +6,7 @@ Templates are refused so that the reconciler reports the error; pods once more, 
 from __future__ import annotations
 
 from model.kubernetes.admission.policy import (
-    MAX_COMPLETIONS,
-    MAX_REPLICAS,
-    PODS_AS_RECONCILER,
-    PRIORITY_CLASSES,
-    REGISTRIES,
-    RUNTIME_CLASSES,
     SERVICE_ACCOUNT,
-    STORAGE_CLASSES,
     TENANTS_USER,
     Check,
     Policy,
@@ -23,6 +16,15 @@ from model.kubernetes.admission.policy import (
     listed,
     shown,
     unless_same,
+)
+from model.kubernetes.manifests import (
+    MAX_COMPLETIONS,
+    MAX_REPLICAS,
+    PODS_AS_RECONCILER,
+    PRIORITY_CLASSES,
+    REGISTRIES,
+    RUNTIME_CLASSES,
+    STORAGE_CLASSES,
 )
 
 TEMPLATES = (
