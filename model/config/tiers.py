@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import InitErrorDetails, ValidationError
 
+from model.config.annotations import DEFAULT_ANNOTATIONS, annotation
 from model.config.base import Model, rule_error
 from model.config.errors import suggestion
 from model.config.names import DEFAULT_SHARD, LABEL_PATTERN, PLATFORM_SHARD
@@ -65,34 +66,6 @@ GROUPS: Mapping[str, str] = {
 
 UNLIMITED_PODS = 1000
 """The highest number of replicas of a tenant whose quota has no limit of pods."""
-
-REFUSED_ANNOTATION = re.compile(
-    r"-snippets?$|/(mirror-target|mirror-host|mirror-request-body|influxdb-[a-z]+|config-backend|from-to-www-redirect)$"
-    r"|^alb[.]ingress[.]kubernetes[.]io/(group[.]|actions[.]|conditions[.]|load-balancer-name$)"
-    r"|^cert-manager[.]io/(email|ip|uri)-sans$"
-)
-"""Annotations that model/kubernetes/admission/traffic.py refuses whatever the tier lists."""
-
-NGINX = "nginx.ingress.kubernetes.io"
-ANNOTATIONS = (
-    "cert-manager.io/cluster-issuer",
-    "cert-manager.io/issuer",
-    "external-dns.alpha.kubernetes.io/hostname",
-    "external-dns.alpha.kubernetes.io/ttl",
-    f"{NGINX}/backend-protocol",
-    f"{NGINX}/enable-cors",
-    f"{NGINX}/force-ssl-redirect",
-    f"{NGINX}/limit-connections",
-    f"{NGINX}/limit-rps",
-    f"{NGINX}/proxy-body-size",
-    f"{NGINX}/proxy-connect-timeout",
-    f"{NGINX}/proxy-read-timeout",
-    f"{NGINX}/proxy-send-timeout",
-    f"{NGINX}/rewrite-target",
-    f"{NGINX}/ssl-redirect",
-    f"{NGINX}/use-regex",
-)
-"""The default annotations for routing: each concerns a tenant's own host names only, or admission checks its value."""
 
 LIMITED: Mapping[str, Kind] = {"cpu": "cpu", "memory": "bytes", "ephemeral-storage": "bytes"}
 """The resources that a LimitRange limits per container."""
@@ -156,21 +129,6 @@ def _priority_class(value: str) -> str:
 def _class_name(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", value):
         raise rule_error(f"{value!r} is not a valid name of a class", "Write the name as `kubectl get` shows it.")
-    return value
-
-
-def _annotation(value: str) -> str:
-    domain, _, name = value.partition("/")
-    label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-    if not re.fullmatch(rf"{label}(\.{label})+", domain) or not re.fullmatch(
-        r"\*|[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", name
-    ):
-        remedy = (
-            "Write DOMAIN/NAME such as nginx.ingress.kubernetes.io/rewrite-target, or DOMAIN/* for all of a domain."
-        )
-        raise rule_error(f"{value!r} is not the key of an annotation", remedy)
-    if REFUSED_ANNOTATION.search(value):
-        raise rule_error(f"{value} is refused to every tenant", "Remove it: it would change other tenants' traffic.")
     return value
 
 
@@ -272,7 +230,7 @@ Amounts = Annotated[dict[str, str], BeforeValidator(_amounts(_limit_kind)), _AMO
 ImagePrefix = Annotated[str, AfterValidator(_registry)]
 PriorityClass = Annotated[str, AfterValidator(_priority_class)]
 ClassName = Annotated[str, AfterValidator(_class_name)]
-Annotation = Annotated[str, AfterValidator(_annotation)]
+Annotation = Annotated[str, AfterValidator(annotation)]
 Host = Annotated[str, AfterValidator(_host)]
 ServiceType = Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"]
 
@@ -365,7 +323,7 @@ class Tier(Model):
         description="The allowed StorageClasses of its claims, the cluster's default one included; empty: any",
     )
     annotations: list[Annotation] = Field(
-        default=list(ANNOTATIONS),
+        default=list(DEFAULT_ANNOTATIONS),
         description="The allowed annotations of its Services, Ingresses, routes and service accounts: DOMAIN/NAME or "
         "DOMAIN/*; those of tools, such as app.kubernetes.io/…, always are",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from model.config.annotations import COPIES, SHARED, SNIPPETS, UNNAMED
 from model.kubernetes.admission.policy import TENANTS_USER, Check, Policy, Rule, listed, shown, unless_same
 from model.kubernetes.manifests import ANNOTATIONS, HOSTS, OWNER_LABEL, PLATFORM, SERVICES
 
@@ -51,17 +52,6 @@ NAMED_BY_ANNOTATION = (
     "nginx.ingress.kubernetes.io/server-alias",
 )
 """Annotations that claim host names in addition to the spec."""
-
-UNNAMED = (
-    "cert-manager.io/email-sans",
-    "cert-manager.io/ip-sans",
-    "cert-manager.io/uri-sans",
-    "nginx.ingress.kubernetes.io/from-to-www-redirect",
-)
-"""Annotations that claim something other than a host name, or a derived name."""
-
-COPIES = "^[a-z0-9.-]+/(mirror-target|mirror-host|mirror-request-body|influxdb-[a-z]+|config-backend)$"
-"""Annotations by which an ingress controller sends requests, or copies of them, to an address of their choice."""
 
 TOOLS = (
     "app.kubernetes.io",
@@ -180,10 +170,8 @@ ROUTING = Policy(
     conditions=CHANGES,
     variables={
         **ANNOTATED,
-        "snippets": "variables.annotations.map(key, key).filter(key, key.endsWith('-snippet') || "
-        "key.endsWith('-snippets'))",
-        "shared": "variables.annotations.map(key, key).filter(key, "
-        "key.matches('^alb[.]ingress[.]kubernetes[.]io/(group[.]|actions[.]|conditions[.]|load-balancer-name$)'))",
+        "snippets": f"variables.annotations.map(key, key).filter(key, key.matches('{SNIPPETS}'))",
+        "shared": f"variables.annotations.map(key, key).filter(key, key.matches('{SHARED}'))",
         "references": "variables.annotations.map(key, key).filter(key, key.matches('-(secret|configmap|headers)$') && "
         "variables.annotations[key].contains('/') && !variables.annotations[key].startsWith(request.namespace + '/'))",
         # It writes their values, and paths, into the configuration of all.
