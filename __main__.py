@@ -11,7 +11,7 @@ settings, tenants = configuration.settings, configuration.tenants
 components.log_warnings(tenants, settings.aws)
 
 # GitHub is asked before anything is changed: for the private products' repositories, and whether they may have keys
-github = components.github_providers(settings.owner, tenants)
+github = components.github_providers(settings.owner, configuration.tenant_list)
 components.check_github(configuration, github)
 
 # Network and cluster: EKS in a VPC, or an existing cluster
@@ -59,7 +59,24 @@ guardrails = components.Guardrails(
     components.GuardrailsArgs(provider=cluster.provider, flux_definitions=configuration.flux.definitions),
 )
 
-# Tenants: each a namespace to which Flux applies the product from its own repository
+# Products that several tenants run: each is cloned once, in a namespace of the platform's own
+products = {
+    name: components.ProductSpace(
+        f"product-{name}",
+        components.ProductSpaceArgs(
+            name=name,
+            product=product,
+            settings=settings,
+            mirrors=configuration.mirrors,
+            provider=cluster.provider,
+            github_providers=github,
+            depends_on=[flux.shards[product.shard], guardrails.ready],
+        ),
+    )
+    for name, product in configuration.products.items()
+}
+
+# Tenants: each a namespace to which Flux applies a shared product, or one from the tenant's own repository
 tenant_users = components.create_tenant_users(users, tenants)
 tenant_roles = components.create_tenant_roles(settings, aws, cluster, tenants)
 tenant_logs = components.create_tenant_log_groups(logs, tenants)
@@ -96,5 +113,8 @@ if backup:
     pulumi.export("backupVault", backup.vault_name)
 pulumi.export("fluxVersion", configuration.flux.version)
 pulumi.export("infraRepository", repository.html_url)
+pulumi.export("products", {name: space.summary for name, space in products.items()})
 pulumi.export("tenants", {name: space.summary for name, space in spaces.items()})
-pulumi.export("deployKeysToRegister", {name: space.public_key for name, space in spaces.items() if space.public_key})
+by_hand = {f"product-{name}": space.public_key for name, space in products.items()}
+by_hand |= {name: space.public_key for name, space in spaces.items()}
+pulumi.export("deployKeysToRegister", {namespace: key for namespace, key in by_hand.items() if key})

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from model.config import mirrors, tenants, yaml_lines
 from model.config.network import ClusterAddresses
+from model.config.sources import location
 from model.kubernetes import manifests
 from model.kubernetes.tenant import isolation_objects
 from tests.platform import PRIVATE, PUBLIC
@@ -62,7 +63,7 @@ def tenant_objects(count: int, rules: Sequence[mirrors.Mirror], given: Sequence[
     by_tenant = {key.tenant: key for key in given}
     made: list[manifests.Manifest] = []
     for tenant in tenants.parse(yaml_lines.parse(tenants_yaml(count), "bench")).tenants:
-        location = tenants.location(tenant, rules, "")
+        place = location(tenant.own_source, rules, "")
         made += [
             manifests.namespace(tenant, "bench"),
             *(manifest for _, manifest in isolation_objects(tenant, ClusterAddresses())),
@@ -74,11 +75,11 @@ def tenant_objects(count: int, rules: Sequence[mirrors.Mirror], given: Sequence[
                     tenant.name,
                     private_key=key.private_pem,
                     public_key=key.public,
-                    known_hosts=location.known_hosts,
+                    known_hosts=place.known_hosts,
                     labels=manifests.tenant_labels(tenant),
                 )
             )
-        made += [manifests.git_repository(tenant, location), manifests.kustomization(tenant)]
+        made += [manifests.git_repository(tenant, place), manifests.kustomization(tenant)]
     return manifests.to_yaml(made, "tenants")
 
 

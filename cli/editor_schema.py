@@ -8,8 +8,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from model.config.inheritance import REFERENCES
 from model.config.names import TENANT_PATTERN
+from model.config.sources import REFERENCES
 from model.config.tenants import TenantsFile
 from model.config.tiers import DURATION, LIMITED, QUOTA, Tier
 
@@ -40,6 +40,7 @@ def render() -> str:
         part.pop("default")
         part["propertyNames"] = {"enum": list(LIMITED)}
     definitions["Source"].pop("required")
+    definitions["Tenant"]["not"] = {"required": ["product", "source"]}
     for kind in ("Source", "DefaultSource"):
         definitions[kind]["not"] = {"anyOf": [{"required": list(pair)} for pair in combinations(REFERENCES, 2)]}
     return json.dumps(schema, indent=2) + "\n"

@@ -68,7 +68,16 @@ def _table(*columns: str) -> Table:
 
 def _values(tenant: Tenant, layers: Sequence[Layer]) -> Iterator[tuple[YamlPath, str]]:
     whole = tenant.model_dump(by_alias=True, exclude_none=True)
-    order = ["name", "tier", "source", *(field.alias or name for name, field in Tier.model_fields.items()), "aws"]
+    order = [
+        "name",
+        "tier",
+        "product",
+        "source",
+        *(field.alias or name for name, field in Tier.model_fields.items()),
+        "images",
+        "patches",
+        "aws",
+    ]
     for key in order:
         if key in whole:
             yield from _leaves((key,), whole[key])

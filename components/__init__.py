@@ -6,6 +6,7 @@ preflight       asks the cluster, by kubectl, whether the update would take over
 aws/            context (provider, region, account, prefix, tags), network (VPC), eks with nodes, addons and storage,
                 addon_versions, registry (ECR), users (Cognito), monitoring (CloudWatch), backup, roles, kms
 flux/           repository (GitHub), github_checks, deploy_key, installation (Flux, its sync with the infra repository)
+product/        space (a product that several tenants run: its namespace, source and deploy key)
 tenant/         guardrails (roles and admission policies), space (a namespace with everything in it), aws_role, warnings
 objects         Kubernetes objects from plain manifests
 
@@ -27,6 +28,7 @@ from components.flux.github_checks import check_github
 from components.flux.installation import FluxInstallation, FluxInstallationArgs, FluxSync, FluxSyncArgs
 from components.flux.repository import InfraRepository, InfraRepositoryArgs, github_providers
 from components.preflight import preflight_check
+from components.product.space import ProductSpace, ProductSpaceArgs
 from components.tenant.aws_role import create_tenant_roles
 from components.tenant.guardrails import Guardrails, GuardrailsArgs
 from components.tenant.space import TenantSpace, TenantSpaceArgs
@@ -46,6 +48,8 @@ __all__ = [
     "GuardrailsArgs",
     "InfraRepository",
     "InfraRepositoryArgs",
+    "ProductSpace",
+    "ProductSpaceArgs",
     "TenantSpace",
     "TenantSpaceArgs",
     "check_addon_versions",

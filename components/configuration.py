@@ -17,6 +17,7 @@ from model.config import mirrors, stack, tenants, yaml_lines
 from model.config.base import validate
 from model.config.errors import InvalidConfigError, Problem
 from model.config.mirrors import Mirror
+from model.config.products import Product
 from model.config.stack import Settings
 from model.config.tenants import Tenant, TenantList
 from model.config.yaml_lines import YamlFile, YamlPath
@@ -47,6 +48,11 @@ class Configuration:
     def tenants(self) -> tuple[Tenant, ...]:
         """The tenants, complete with all inherited values."""
         return self.tenant_list.tenants
+
+    @property
+    def products(self) -> Mapping[str, Product]:
+        """The products that tenants share, by name."""
+        return self.tenant_list.products
 
 
 def refusal(problems: Iterable[Problem]) -> pulumi.RunError:
@@ -87,7 +93,7 @@ def load(folder: Path) -> Configuration:
     manifest = None if settings.unpinned else collect(lambda: _flux_manifest(folder, file, settings, mirror_list))
     if problems or manifest is None:
         raise refusal(problems)
-    sharded = with_shards(manifest, shards(tenant_list.tenants, settings.flux_components))
+    sharded = with_shards(manifest, shards(tenant_list, settings.flux_components))
     watchdog = Watchdog(PROGRAM.read_text(), settings.watchdog_image, int(settings.watchdog_deadline.removesuffix("s")))
     return Configuration(settings, file, tenant_list, mirror_list, with_watchdog(sharded, watchdog), _earlier_outputs())
 

@@ -16,8 +16,9 @@ from model.config.git import GITHUB, RSA_REMEDY, keyscan, rsa_message, rsa_only,
 from model.config.mirrors import Mirror, locate
 from model.config.network import PUBLIC_SUBNETS, ClusterAddresses, NetworkRules, NetworkSettings, cluster_reaching
 from model.config.quantities import amount
+from model.config.sources import location
 from model.config.stack import Settings
-from model.config.tenants import TenantList, location
+from model.config.tenants import TenantList
 from model.config.yaml_lines import YamlFile, YamlPath
 from model.iam.boundary import TENANT_TAG, ambiguous_names, own_names
 from model.iam.oidc import MAXIMUM_DOMAIN, tenant_domain
@@ -135,8 +136,8 @@ def _trusted_by_tenants(tenants: TenantList) -> Iterator[tuple[str, str, int | N
         ):
             for index, namespace in enumerate(namespaces):
                 yield namespace, *where((*holder, "network", key, index), f"network.{key}")
-    for index, tenant in enumerate(tenants.tenants):
-        yield _namespace_in_host(tenant.source.host), *where(("tenants", index, "source", "url"), "source.url")
+    for placed in tenants.sources:
+        yield _namespace_in_host(placed.source.host), *where((*placed.path, "source", "url"), "source.url")
 
 
 def _trusted_by_stack(settings: Settings, file: YamlFile) -> Iterator[tuple[str, str, None]]:
@@ -168,24 +169,25 @@ def _namespace_in_host(host: str | None) -> str:
 
 def unknown_hosts(tenants: TenantList, mirrors: Sequence[Mirror]) -> Iterator[Problem]:
     """Private sources on SSH servers without known host keys; a mirror can provide them."""
-    for index, tenant in enumerate(tenants.tenants):
-        source, found = tenant.source, location(tenant, mirrors, "github's")
+    for placed in tenants.sources:
+        source, found = placed.source, location(placed.source, mirrors, "github's")
         if source.private and source.url.startswith("ssh://") and not found.known_hosts:
             host, _ = ssh_address(found.url)
             place = "" if found.url == source.url else " to its mirror"
             remedy = f"Add `knownHosts:`{place} with the output of `{keyscan(found.url)}`, after verifying it."
-            yield tenants.problem(index, ("source", "url"), f"the host keys of {host} are unknown", remedy)
+            yield tenants.source_problem(placed, ("source", "url"), f"the host keys of {host} are unknown", remedy)
 
 
 def rsa_only_servers(tenants: TenantList, mirrors: Sequence[Mirror]) -> Iterator[Problem]:
     """Sources on servers that refuse the kind of deploy keys made here."""
-    for index, tenant in enumerate(tenants.tenants):
-        found = location(tenant, mirrors, "github's")
+    for placed in tenants.sources:
+        found = location(placed.source, mirrors, "github's")
         host, _ = ssh_address(found.url)
-        if tenant.source.private and found.url.startswith("ssh://") and rsa_only(host):
-            yield tenants.problem(index, ("source", "url"), rsa_message(host), RSA_REMEDY)
+        if placed.source.private and found.url.startswith("ssh://") and rsa_only(host):
+            yield tenants.source_problem(placed, ("source", "url"), rsa_message(host), RSA_REMEDY)
         elif found.url.startswith("https://git-codecommit") and rsa_only(host):
-            yield tenants.problem(index, ("source", "url"), "CodeCommit has no public repositories", RSA_REMEDY)
+            message = "CodeCommit has no public repositories"
+            yield tenants.source_problem(placed, ("source", "url"), message, RSA_REMEDY)
 
 
 def unknown_infra_host(settings: Settings, file: YamlFile, mirrors: Sequence[Mirror]) -> Iterator[Problem]:
@@ -207,14 +209,15 @@ def without_deploy_keys(
     if (found := locate(url, mirrors).url) != url:
         message = f"a GitHub App reads from GitHub only, and a mirror has the infra repository at {found}"
         yield file.problem(("deployKeys",), message, "Write deployKeys: keys, or take the mirror out.")
-    for index, tenant in enumerate(tenants.tenants):
-        if tenant.source.private and tenant.source.github_repository:
+    for placed in tenants.sources:
+        if placed.source.private and placed.source.github_repository:
             message = "a private repository on GitHub needs a deploy key, and deployKeys: app makes none"
             remedy = (
-                "In the tenant's namespace, the App's key would open more than its product. Let the organization have "
-                "deploy keys and write deployKeys: keys, or mirror the product to another server."
+                f"In the namespace of its {'product' if placed.shared else 'tenant'}, the App's key would open more "
+                "than this repository. Let the organization have deploy keys and write deployKeys: keys, or mirror the "
+                "repository to another server."
             )
-            yield tenants.problem(index, ("source", "url"), message, remedy)
+            yield tenants.source_problem(placed, ("source", "url"), message, remedy)
 
 
 def users(tenants: TenantList, settings: IdentitySettings | None) -> Iterator[Problem]:

@@ -11,6 +11,10 @@ import pulumi_kubernetes as kubernetes
 import pulumi_tls as tls
 
 from components.objects import KubernetesObject
+from model.config.mirrors import Location
+from model.config.names import tenant_key_title
+from model.config.sources import Source
+from model.config.stack import Settings
 from model.kubernetes import manifests
 
 
@@ -81,3 +85,42 @@ class DeployKey(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self, provider=args.kubernetes_provider, depends_on=depends_on),
         )
         self.register_outputs({"publicKey": self.public_key})
+
+
+@dataclass(frozen=True)
+class SourceKeyArgs:
+    """The source of a product, and the namespace from which Flux reads it."""
+
+    source: Source
+    location: Location
+    settings: Settings
+    namespace: str
+    secret: str
+    labels: Mapping[str, str]
+    kubernetes_provider: kubernetes.Provider
+    github_providers: Mapping[str, github.Provider]
+    depends_on: Sequence[pulumi.Resource]
+    """The namespace."""
+
+
+def source_key(name: str, args: SourceKeyArgs, opts: pulumi.ResourceOptions) -> DeployKey | None:
+    """The deploy key of a private source; None for a public one."""
+    if not args.source.private:
+        return None
+    owner, repository = args.source.github_repository or (None, None)
+    return DeployKey(
+        name,
+        DeployKeyArgs(
+            title=tenant_key_title(args.settings.cluster, args.namespace),
+            secret=args.secret,
+            namespace=args.namespace,
+            known_hosts=args.location.known_hosts,
+            kubernetes_provider=args.kubernetes_provider,
+            repository=repository,
+            owner=owner,
+            github_provider=args.github_providers[owner] if owner else None,
+            labels=args.labels,
+            depends_on=args.depends_on,
+        ),
+        opts,
+    )

@@ -11,7 +11,7 @@ import pulumi_github as github
 
 from components.configuration import Configuration, refusal
 from model.config.errors import Problem
-from model.config.tenants import Tenant
+from model.config.tenants import PlacedSource
 
 SWITCHED_OFF = "deploy_keys_enabled_for_repositories"
 """The organization's setting; organizations created since the end of 2024 begin with false."""
@@ -31,17 +31,19 @@ def check_github(configuration: Configuration, providers: Mapping[str, github.Pr
         message, remedy = _switched_off(settings.owner)
         problem = configuration.stack_file.problem(("owner",), message, f"{remedy} Or write deployKeys: app.")
         _report(problem, problems if deployed is None else None)
-    for (owner, name), tenants in _by_repository(listed.tenants).items():
+    for (owner, name), sources in _by_repository(listed.sources).items():
         new = [
-            index
-            for index in tenants
-            if (deployed or {}).get(listed.tenants[index].name) != listed.tenants[index].source.url
+            placed for placed in sources if (deployed or {}).get((placed.shared, placed.holder)) != placed.source.url
         ]
 
-        def report(found: tuple[str, str] | None, tenants: Sequence[int] = tenants, new: Sequence[int] = new) -> None:
+        def report(
+            found: tuple[str, str] | None,
+            sources: Sequence[PlacedSource] = sources,
+            new: Sequence[PlacedSource] = new,
+        ) -> None:
             if found:
-                for index in new or tenants[:1]:  # one warning for all that share the repository
-                    _report(listed.problem(index, ("source", "url"), *found), problems if new else None)
+                for placed in new or sources[:1]:  # one warning for all that share the repository
+                    _report(listed.source_problem(placed, ("source", "url"), *found), problems if new else None)
 
         if owner in closed:
             report(_switched_off(owner))
@@ -57,12 +59,12 @@ def check_github(configuration: Configuration, providers: Mapping[str, github.Pr
         raise refusal(problems)
 
 
-def _by_repository(tenants: Sequence[Tenant]) -> Mapping[tuple[str, str], list[int]]:
-    """Private repositories on GitHub, each with the indexes of its tenants: GitHub is asked once for each."""
-    found: dict[tuple[str, str], list[int]] = {}
-    for index, tenant in enumerate(tenants):
-        if tenant.source.private and tenant.source.github_repository:
-            found.setdefault(tenant.source.github_repository, []).append(index)
+def _by_repository(sources: Sequence[PlacedSource]) -> Mapping[tuple[str, str], list[PlacedSource]]:
+    """Private repositories on GitHub, each with the sources that name it: GitHub is asked once for each."""
+    found: dict[tuple[str, str], list[PlacedSource]] = {}
+    for placed in sources:
+        if placed.source.private and placed.source.github_repository:
+            found.setdefault(placed.source.github_repository, []).append(placed)
     return found
 
 
@@ -95,8 +97,17 @@ def _deploy_keys_are_off(owner: str, provider: github.Provider) -> bool:
     return answer.code == 200 and json.loads(answer.body).get(SWITCHED_OFF) is False
 
 
-def _deployed_sources(earlier: Mapping[str, Any]) -> Mapping[str, str] | None:
-    """The sources of the tenants after this stack's last update, by the tenants' names; None before the first."""
+def _deployed_sources(earlier: Mapping[str, Any]) -> Mapping[tuple[bool, str], str] | None:
+    """The sources after this stack's last update, by whether a product has them, and its or the tenant's name.
+
+    None before the first update.
+    """
     if "tenants" not in earlier:
         return None
-    return {tenant: summary["source"] for tenant, summary in earlier["tenants"].items()}
+    kinds: list[tuple[bool, Mapping[str, Any]]] = [(True, earlier.get("products", {})), (False, earlier["tenants"])]
+    return {
+        (shared, name): summary["source"]
+        for shared, summaries in kinds
+        for name, summary in summaries.items()
+        if "source" in summary
+    }

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_github as github
 
 from components.configuration import Configuration
-from model.config.tenants import Tenant
+from model.config.tenants import TenantList
 
 
-def github_providers(owner: str, tenants: Sequence[Tenant]) -> dict[str, github.Provider]:
+def github_providers(owner: str, tenants: TenantList) -> dict[str, github.Provider]:
     """A provider for each owner of a repository that gets a deploy key: the platform's, and the private products'.
 
     The token comes from the environment (GITHUB_TOKEN), as the provider reads it. The state holds it encrypted.
     """
     products = {
-        tenant.source.github_repository[0]
-        for tenant in tenants
-        if tenant.source.private and tenant.source.github_repository
+        placed.source.github_repository[0]
+        for placed in tenants.sources
+        if placed.source.private and placed.source.github_repository
     }
     return {name: github.Provider(f"github-{name}", owner=name) for name in sorted({owner, *products})}
 

@@ -10,13 +10,13 @@ import pulumi_github as github
 import pulumi_kubernetes as kubernetes
 
 from components.aws.users import TenantUsers
-from components.flux.deploy_key import DeployKey, DeployKeyArgs
+from components.flux.deploy_key import SourceKeyArgs, source_key
 from components.objects import KubernetesObject
 from components.tenant.aws_role import TenantRole
-from model.config.mirrors import Location, Mirror
-from model.config.names import tenant_key_title
+from model.config.mirrors import Mirror
+from model.config.sources import location
 from model.config.stack import Settings
-from model.config.tenants import Tenant, location
+from model.config.tenants import Tenant
 from model.kubernetes import manifests
 from model.kubernetes.manifests import Manifest
 from model.kubernetes.tenant import RECONCILER, isolation_objects
@@ -55,7 +55,7 @@ class TenantSpace(pulumi.ComponentResource):
     def __init__(self, name: str, args: TenantSpaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:tenant:TenantSpace", name, None, opts)
         tenant, settings = args.tenant, args.settings
-        source_location = location(tenant, args.mirrors, settings.github_known_hosts)
+        source_location = location(tenant.own_source, args.mirrors, settings.github_known_hosts)
 
         def child(
             manifest: Manifest,
@@ -98,37 +98,27 @@ class TenantSpace(pulumi.ComponentResource):
         if args.users:
             users = manifests.owned(manifests.identity_config_map(tenant, args.users.config_map_data), tenant)
             isolation.append(child(users, depends_on=[namespace], deleted_with=namespace))
-        key = self._deploy_key(name, args, source_location, namespace)
+        key = source_key(
+            name,
+            SourceKeyArgs(
+                source=tenant.own_source,
+                location=source_location,
+                settings=settings,
+                namespace=name,
+                secret=name,
+                labels=manifests.tenant_labels(tenant),
+                kubernetes_provider=args.provider,
+                github_providers=args.github_providers,
+                depends_on=[namespace],
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
         source = child(
             manifests.git_repository(tenant, source_location), depends_on=[namespace, *([key.ready] if key else [])]
         )
         role = [args.role.ready] if args.role else []
         child(manifests.kustomization(tenant), depends_on=[source, *isolation, *role])
-        by_hand = key is not None and tenant.source.github_repository is None
+        by_hand = key is not None and tenant.own_source.github_repository is None
         self.public_key = key.public_key if key and by_hand else None
-        self.summary = {"namespace": tenant.name, "source": tenant.source.url, **tenant.source.reference}
+        self.summary = {"namespace": tenant.name, "source": tenant.own_source.url, **tenant.own_source.reference}
         self.register_outputs({"namespace": tenant.name})
-
-    def _deploy_key(
-        self, name: str, args: TenantSpaceArgs, source_location: Location, namespace: KubernetesObject
-    ) -> DeployKey | None:
-        source = args.tenant.source
-        if not source.private:
-            return None
-        owner, repository = source.github_repository or (None, None)
-        return DeployKey(
-            name,
-            DeployKeyArgs(
-                title=tenant_key_title(args.settings.cluster, args.tenant.name),
-                secret=args.tenant.name,
-                namespace=args.tenant.name,
-                known_hosts=source_location.known_hosts,
-                kubernetes_provider=args.provider,
-                repository=repository,
-                owner=owner,
-                github_provider=args.github_providers[owner] if owner else None,
-                labels=manifests.tenant_labels(args.tenant),
-                depends_on=[namespace],
-            ),
-            pulumi.ResourceOptions(parent=self),
-        )

@@ -1,7 +1,8 @@
 """Merges what a tenant inherits: built-in tier < `tiers.<name>` < `defaults` < the tenant's own entry.
 
-Mappings are merged key by key, lists are replaced. Each layer knows its place in the file, so that a problem of the
-merged value is reported at the line that defined it.
+A tenant of a shared product has its product's shard, whatever its tier and the defaults say. Mappings are merged key by
+key, lists are replaced. Each layer knows its place in the file, so that a problem of the merged value is reported at
+the line that defined it.
 """
 
 from __future__ import annotations
@@ -12,11 +13,10 @@ from functools import cached_property
 from typing import Any, cast
 
 from model.config.errors import Problem
+from model.config.names import DEFAULT_SHARD
+from model.config.sources import REFERENCES
 from model.config.tiers import BASIC, BUILT_IN, DEFAULT_TIER, TENANT
 from model.config.yaml_lines import YamlFile, YamlPath
-
-REFERENCES = ("branch", "tag", "semver", "commit")
-"""The keys that choose a source's revision; each replaces an inherited one of any kind."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,11 @@ class Inheritance:
         return _mapping(self._content.get("defaults"))
 
     @cached_property
+    def products(self) -> Mapping[str, Any]:
+        """The file's products, as they are written."""
+        return _mapping(self._content.get("products"))
+
+    @cached_property
     def entries(self) -> Sequence[Any]:
         """The file's tenants, as they are written."""
         entries: Any = self._content.get("tenants")
@@ -101,11 +106,22 @@ class Inheritance:
         return layers
 
     def tenant_layers(self, index: int) -> list[Layer]:
-        """The layers of a tenant, lowest first: its tier, the defaults, its entry."""
+        """The layers of a tenant, lowest first: its tier, the defaults, its product, its entry."""
         entry = _mapping(self.entries[index])
         tier = entry.get("tier") or self.defaults.get("tier") or DEFAULT_TIER
-        defaults = Layer("defaults", ("defaults",), self.defaults)
-        return [*self.tier_layers(tier), defaults, Layer("its entry", ("tenants", index), entry)]
+        layers = [*self.tier_layers(tier), Layer("defaults", ("defaults",), self.defaults)]
+        product = self._product(entry)
+        if isinstance(product, str) and isinstance(self.products.get(product), dict):
+            # Artifacts of a source can be fetched within its shard only.
+            shard = self.products[product].get("shard", DEFAULT_SHARD)
+            layers.append(Layer(f"products.{product}", ("products", product), {"shard": shard}))
+        return [*layers, Layer("its entry", ("tenants", index), entry)]
+
+    def _product(self, entry: Mapping[str, Any]) -> Any:
+        """The product of a tenant; None for a source of its own. What its entry names wins over the defaults."""
+        if "product" in entry or "source" in entry:
+            return entry.get("product")
+        return self.defaults.get("product")
 
     def merged(self) -> Any:
         """The file's content with every tier and tenant complete. Entries of a wrong type stay as they are."""
@@ -127,12 +143,17 @@ class Inheritance:
     def _merged_tenant(self, index: int) -> dict[str, Any]:
         entry = _mapping(self.entries[index])
         tenant = merge(self.tenant_layers(index))
-        if "source" in tenant:
+        tenant["product"] = self._product(entry)
+        if tenant["product"] is None:
+            # Values of a tier are for the tenants of products in it.
+            tenant["values"] = entry.get("values", {})
+        if tenant["product"] is not None and "source" not in entry:
+            tenant.pop("source", None)
+        elif "source" in tenant:
             tenant["source"] = _merged_source(self.defaults.get("source"), entry.get("source"))
-        name, hosts = entry.get("name"), tenant.get("hosts")
-        if isinstance(name, str) and isinstance(hosts, list):
-            listed = cast("list[Any]", hosts)
-            tenant["hosts"] = [host.replace(TENANT, name) if isinstance(host, str) else host for host in listed]
+        if isinstance(name := entry.get("name"), str):
+            tenant["hosts"] = _named(tenant.get("hosts"), name)
+            tenant["values"] = _named(tenant.get("values"), name)
         return tenant
 
     def source_path(self, path: YamlPath) -> YamlPath:
@@ -173,6 +194,17 @@ def _merged_source(default: Any, own: Any) -> Any:
     if any(kind in mine for kind in REFERENCES):
         inherited = {key: value for key, value in inherited.items() if key not in REFERENCES}
     return {**inherited, **mine}
+
+
+def _named(value: Any, tenant: str) -> Any:
+    """The value with the tenant's name in place of the placeholder, in every text of a list or mapping."""
+    if isinstance(value, str):
+        return value.replace(TENANT, tenant)
+    if isinstance(value, list):
+        return [_named(inner, tenant) for inner in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {key: _named(inner, tenant) for key, inner in cast("dict[Any, Any]", value).items()}
+    return value
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -26,6 +26,10 @@ PLATFORM_SHARD, DEFAULT_SHARD = "platform", "default"
 TENANT_PATTERN = r"^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$"
 """Flux's rule for tenant names, stricter than Kubernetes' for namespaces: an RFC 1123 label of 2 to 63 characters."""
 
+PRODUCT_PREFIX = "product-"
+"""Prefix of the namespaces of shared products, which no tenant's may have."""
+MAXIMUM_PRODUCT = 63 - len(PRODUCT_PREFIX)
+
 LABEL_PATTERN = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 """An RFC 1123 label: the names of namespaces, clusters and tiers."""
 
@@ -42,13 +46,16 @@ def tenant_name_problem(name: str) -> tuple[str, str] | None:
     """Message and remedy for an invalid tenant name; None for a valid name."""
     if name in RESERVED or name.startswith("kube-"):
         return f"the namespace {name!r} is reserved", "Choose another name."
+    if name.startswith(PRODUCT_PREFIX):
+        message = f"{name!r} is reserved: namespaces with the prefix {PRODUCT_PREFIX} hold the sources of products"
+        return message, "Choose another name."
     if name in TOP_LEVEL_DOMAINS or re.fullmatch("[a-z]{2}", name):
         # DNS search paths: a Service `ghcr` in the namespace `io` would answer for ghcr.io in every pod of the cluster.
         return f"{name!r} is a top-level domain: its Services would answer for public hosts", f"Write {name}-tenant."
     if re.fullmatch(TENANT_PATTERN, name):
         return None
     similar = re.sub(r"[^a-z0-9]+", "-", name.lower())[:63].strip("-")
-    valid = len(similar) > 1 and similar not in RESERVED and not similar.startswith("kube-")
+    valid = len(similar) > 1 and similar not in RESERVED and not similar.startswith(("kube-", PRODUCT_PREFIX))
     rule = "2 to 63 lower-case letters, digits and hyphens, with a letter or digit at both ends"
     return f"{name!r} is not a valid namespace name", f"Write {similar} ({rule})." if valid else f"Write {rule}."
 
@@ -59,8 +66,16 @@ def deploy_key_title(branch: str, path: str) -> str:
 
 
 def tenant_key_title(cluster: str, tenant: str) -> str:
-    """The title of a tenant's deploy key. It names the cluster too, because several clusters may read one product."""
+    """The title of a source's deploy key, by its tenant or the namespace of its product.
+
+    It names the cluster too, because several clusters may read one product.
+    """
     return f"flux-{cluster}-{tenant}"
+
+
+def product_namespace(product: str) -> str:
+    """The namespace of a shared product, the platform's own."""
+    return f"{PRODUCT_PREFIX}{product}"
 
 
 def secret_name(prefix: str, secret: str, purpose: str = "") -> str:

@@ -16,7 +16,7 @@ from model.config.errors import Problem, raise_if_any, suggestion
 from model.config.git import known_hosts_error
 from model.config.names import CONTROLLERS, LABEL_PATTERN
 from model.config.network import NODE_LOCAL_DNS, ClusterAddresses, NetworkSettings
-from model.config.tenants import reference
+from model.config.sources import reference
 from model.config.yaml_lines import YamlFile
 
 SHORTEST_DEADLINE, LONGEST_DEADLINE = 5, 600

@@ -14,6 +14,7 @@ from model.config.base import Model, rule_error
 from model.config.errors import suggestion
 from model.config.names import DEFAULT_SHARD, LABEL_PATTERN, PLATFORM_SHARD
 from model.config.network import NetworkRules
+from model.config.overrides import Values
 from model.config.quantities import Kind, amount, canonical, quantity_error
 from model.config.yaml_lines import YamlPath
 
@@ -330,6 +331,10 @@ class Tier(Model):
     hosts: list[Host] = Field(
         default=[],
         description=f"The allowed host names of its Ingresses and routes; {TENANT} is replaced by its name",
+    )
+    values: Values = Field(
+        default={},
+        description=f"Variables of its product, as text; {TENANT} is replaced by its name; null removes one",
     )
 
     @property

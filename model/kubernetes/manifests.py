@@ -12,6 +12,7 @@ import yaml
 
 from model.config.mirrors import Location
 from model.config.names import DEFAULT_SHARD, FLUX_NAMESPACE, PLATFORM_SHARD, cluster_path
+from model.config.sources import Source
 from model.config.tenants import Tenant
 from model.config.tiers import HELM_ROLE, RECONCILER_ROLE, seconds
 
@@ -29,6 +30,9 @@ SHARD_ANNOTATION = f"{PREFIX}shard"
 OWNER_LABEL = f"{PREFIX}owner"
 PLATFORM = "platform"
 """Owner of the program's objects in a tenant's namespace; admission protects them from the tenant's reconciler."""
+
+PRODUCT_LABEL = f"{PREFIX}product"
+"""The product that an object belongs to: a product's namespace with its sources, and what Flux applies for tenants."""
 
 CLUSTER_LABEL = f"{PREFIX}cluster"
 """The setting `cluster` of the stack that a tenant's namespace belongs to."""
@@ -169,16 +173,21 @@ def owned(manifest: Manifest, tenant: Tenant) -> Manifest:
     return {**manifest, "metadata": {**metadata, "labels": {**metadata.get("labels", {}), **tenant_labels(tenant)}}}
 
 
+def source_spec(source: Source, location: Location, *, interval: str, secret: str) -> Manifest:
+    """The spec of a GitRepository that is read from `location`; `secret` has the key of a private one."""
+    spec: Manifest = {"interval": interval, "ref": dict(source.reference), "url": location.url}
+    if source.private:
+        spec["secretRef"] = {"name": secret}
+    return spec
+
+
 def git_repository(tenant: Tenant, location: Location) -> Manifest:
-    """GitRepository of the product, read from `location`."""
-    spec: Manifest = {"interval": tenant.interval, "ref": dict(tenant.source.reference), "url": location.url}
-    if tenant.source.private:
-        spec["secretRef"] = {"name": tenant.name}
+    """GitRepository of a tenant's own source, read from `location`."""
     return {
         "apiVersion": "source.toolkit.fluxcd.io/v1",
         "kind": "GitRepository",
         "metadata": _flux_metadata(tenant),
-        "spec": spec,
+        "spec": source_spec(tenant.own_source, location, interval=tenant.interval, secret=tenant.name),
     }
 
 
@@ -186,7 +195,7 @@ def kustomization(tenant: Tenant) -> Manifest:
     """Kustomization that applies the product's folder to the tenant's namespace, as the tenant's service account."""
     spec: Manifest = {
         "interval": tenant.interval,
-        "path": tenant.source.path,
+        "path": tenant.own_source.path,
         "prune": tenant.prune,
         # By default, Flux would wait for the next interval, and let a revision hold a worker as long.
         "retryInterval": min(tenant.retry_interval, tenant.interval, key=seconds),
@@ -309,7 +318,12 @@ def _flux_metadata(tenant: Tenant) -> Manifest:
 
 def shard_labels(tenant: Tenant) -> dict[str, str]:
     """The label that puts an object into the tenant's shard; none for the default shard."""
-    return {} if tenant.shard == DEFAULT_SHARD else {SHARD_LABEL: tenant.shard}
+    return in_shard(tenant.shard)
+
+
+def in_shard(shard: str) -> dict[str, str]:
+    """The label that puts an object into a shard; none for the default shard."""
+    return {} if shard == DEFAULT_SHARD else {SHARD_LABEL: shard}
 
 
 def _sync_metadata() -> Manifest:

@@ -67,6 +67,11 @@ def network_policies(
     return [_policy(name, tenant_name, spec, labels) for name, spec in policies.items()]
 
 
+def closed_network(namespace: str, labels: Mapping[str, str]) -> Manifest:
+    """The policy of a namespace in which nothing has to reach anything."""
+    return _policy(DEFAULT_DENY, namespace, {"ingress": [], "egress": []}, labels)
+
+
 def flux_policies(scrapers: Sequence[str] = (), webhook_senders: Sequence[str] = ()) -> list[Manifest]:
     """Replacements of Flux's own policies of these names, so that no tenant's pod reaches a controller.
 

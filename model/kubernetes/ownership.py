@@ -9,15 +9,18 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, cast
 
 from model.config.errors import Problem
-from model.config.names import FLUX_NAMESPACE
+from model.config.names import FLUX_NAMESPACE, product_namespace
 from model.config.stack import Settings
 from model.config.tenants import Tenant, TenantList
 from model.config.yaml_lines import YamlFile
-from model.kubernetes.manifests import ADOPTED, CLUSTER_LABEL, NOT_FLUX_BUSINESS, TIER_LABEL
+from model.kubernetes.manifests import ADOPTED, CLUSTER_LABEL, NOT_FLUX_BUSINESS, PRODUCT_LABEL, TIER_LABEL
 from model.kubernetes.tenant import isolation_objects
 
 KINDS = ("serviceaccounts", "rolebindings", "resourcequotas", "limitranges", "networkpolicies", "secrets", "configmaps")
 """Kinds of the platform's objects in a tenant's namespace, except for Flux's."""
+
+
+RENAME = "Choose another name for the product."
 
 
 def namespace_problems(
@@ -33,9 +36,23 @@ def namespace_problems(
         )
         message = f"the cluster has a Flux already, in {FLUX_NAMESPACE}, which this stack did not install"
         yield stack_file.problem(("cluster",), message, remedy)
+    for product in tenants.products:
+        namespace = product_namespace(product)
+        if namespace in namespaces and (error := _product_error(namespaces[namespace], namespace, settings.cluster)):
+            yield tenants.inheritance.file.problem(("products", product), *error)
     for index, tenant in enumerate(tenants.tenants):
         if tenant.name in namespaces and (found := _claim_problem(namespaces[tenant.name], tenant, settings.cluster)):
             yield tenants.problem(index, *found)
+
+
+def _product_error(existing: Mapping[str, Any], namespace: str, cluster: str) -> tuple[str, str] | None:
+    """Message and remedy for a product's namespace that this stack did not make."""
+    labels = _part(existing, "labels")
+    if labels.get(CLUSTER_LABEL, cluster) != cluster:
+        return f"the namespace {namespace} belongs to the stack whose `cluster` is {labels[CLUSTER_LABEL]}", RENAME
+    if PRODUCT_LABEL not in labels:
+        return f"the namespace {namespace} exists already, and this stack did not make it", RENAME
+    return None
 
 
 def _claim_problem(
@@ -71,7 +88,7 @@ def object_problems(
     made = {
         (item["kind"], item["metadata"]["name"]) for _, item in isolation_objects(tenant, settings.cluster_addresses)
     }
-    if tenant.source.private:
+    if tenant.source and tenant.source.private:
         made.add(("Secret", tenant.name))
     if settings.aws and settings.aws.identity:
         made.add(("ConfigMap", "identity"))

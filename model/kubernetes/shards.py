@@ -8,13 +8,13 @@ HelmChart that helm-controller makes for a release, is with the tenants and neve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from model.config.names import DEFAULT_SHARD, PLATFORM_SHARD
-from model.config.tenants import Tenant
+from model.config.tenants import TenantList
 from model.kubernetes.flux import FluxManifest
 from model.kubernetes.manifests import SHARD_LABEL, Manifest
 
@@ -31,10 +31,10 @@ class Shard:
     controllers: tuple[str, ...]
 
 
-def shards(tenants: Iterable[Tenant], components: Sequence[str]) -> tuple[Shard, ...]:
-    """The shards besides the default one: the platform's, and those that tenants name."""
-    helm: dict[str, bool] = {}
-    for tenant in tenants:
+def shards(tenants: TenantList, components: Sequence[str]) -> tuple[Shard, ...]:
+    """The shards besides the default one: the platform's, and those that products and tenants name."""
+    helm = {product.shard: False for product in tenants.products.values()}
+    for tenant in tenants.tenants:
         helm[tenant.shard] = helm.get(tenant.shard, False) or tenant.helm
     helm.pop(DEFAULT_SHARD, None)
     named = [(PLATFORM_SHARD, False), *sorted(helm.items())]

@@ -221,7 +221,7 @@ def objects_of(tenant: tenants.Tenant) -> list[Manifest]:
     return [
         manifests.namespace(tenant, "isolation"),
         *(manifest for _, manifest in isolation_objects(tenant, ClusterAddresses())),
-        manifests.git_repository(tenant, Location(tenant.source.url, "")),
+        manifests.git_repository(tenant, Location(tenant.own_source.url, "")),
         manifests.kustomization(tenant),
     ]
 

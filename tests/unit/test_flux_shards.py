@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from model.config import tenants, yaml_lines
 from model.kubernetes import flux, shards, watchdog
 from model.kubernetes.admission import shards as admission
 from watchdog import watchdog as program
@@ -40,7 +41,8 @@ def test_controllers_have_no_right_to_tokens() -> None:
 
 def test_host_names_in_a_shard_are_those_of_its_own_service() -> None:
     manifest = flux.parse(MANIFEST, "x", CONTROLLERS, lockdown=True)
-    (shard,) = shards.shards((), CONTROLLERS)
+    nobody = tenants.merge_and_validate(yaml_lines.parse("tenants: []", "tenants.yaml"))
+    (shard,) = shards.shards(nobody, CONTROLLERS)
     deployment = next(
         one
         for one in shards.with_shards(manifest, [shard]).deployments

@@ -104,6 +104,7 @@ DURATIONS = {
         for model in ("Tier", "Tenant", "Defaults")
         for key in ("interval", "retryInterval", "timeout")
     },
+    **{("Product", key): "3000000h" for key in ("interval", "timeout")},
     ("VpcSettings", "flowLogDays"): 10**12,
     ("ClusterSettings", "logDays"): 10**12,
     ("MonitoringSettings", "logDays"): 10**12,
@@ -237,6 +238,8 @@ TWICE: dict[tuple[str, str], Any] = {
             ("storageClasses", "gp3"),
         )
     },
+    ("Tenant", "images"): {"name": "app", "newTag": "1"},
+    ("Tenant", "patches"): {"patch": "{kind: Deployment, metadata: {name: app}}"},
     ("VpcSettings", "endpointAccounts"): "210987654321",
     ("VpcSettings", "endpoints"): "s3",
     ("VpcSettings", "reserved"): "192.168.0.0/24",
@@ -269,6 +272,11 @@ def test_an_entry_that_is_listed_twice_is_refused(place: tuple[str, str]) -> Non
         assert "two rules have the name 'web'" in refused(validate, model, both, file)
     elif place == ("TenantsFile", "tenants"):
         assert "duplicate tenant 'alpha'" in refused(listed, yaml.safe_dump(both))
+    elif place[0] == "Tenant":
+        shop = {"products": {"shop": {"source": ALPHA["source"]}}}
+        content = yaml.safe_dump({"tenants": [{"name": "alpha", "product": "shop", **both}], **shop})
+        assert f"tenants[0].{key}[1]" in (problem := refused(listed, content))
+        assert "twice" in problem
     elif place == ("MirrorsFile", "mirrors"):
         problem = refused(mirrors.parse, yaml_lines.parse(yaml.safe_dump(both), "mirrors.yaml"))
         assert "mirrors.yaml:4: mirrors[1].prefix: https://github.com/ has a mirror on line 2" in problem
@@ -474,7 +482,7 @@ def test_missing_host_keys_are_asked_for_at_the_right_port(address: str, command
     ],
 )
 def test_host_keys_of_the_sources_host_and_port_are_accepted(address: str, lines: str) -> None:
-    assert listed(private(f"ssh://git@{address}/p/r", lines)).tenants[0].source.known_hosts == lines
+    assert listed(private(f"ssh://git@{address}/p/r", lines)).tenants[0].own_source.known_hosts == lines
 
 
 @pytest.mark.parametrize(
@@ -680,7 +688,7 @@ def test_a_pasted_page_of_a_browser_gets_the_repository_to_write(url: str, remed
     ],
 )
 def test_a_repositorys_url_is_accepted(url: str) -> None:
-    assert accepted(source=source(url=url)).source.url == url
+    assert accepted(source=source(url=url)).own_source.url == url
 
 
 GOOD_RANGES = """
@@ -700,7 +708,7 @@ def ranges(text: str) -> list[str]:
 
 @pytest.mark.parametrize("text", ranges(GOOD_RANGES))
 def test_a_range_of_versions_is_accepted(text: str) -> None:
-    assert accepted(source={"url": SOURCE["url"], "semver": text}).source.reference == {"semver": text}
+    assert accepted(source={"url": SOURCE["url"], "semver": text}).own_source.reference == {"semver": text}
 
 
 @pytest.mark.parametrize("text", [*ranges(BAD_RANGES), " ", "1.0 ||", "|| 1.0"])
@@ -741,7 +749,7 @@ def test_a_ca_of_ones_own_is_refused_with_the_way_that_works(key: str, place: st
 @pytest.mark.parametrize("owner", ["alice_acme", "a-b_acme", "Acme", "a" * 39, "alice_admin"])
 def test_the_owner_can_be_a_managed_user_of_an_enterprise(owner: str) -> None:
     assert settings(owner=owner).owner == owner
-    assert listed(private(f"ssh://git@github.com/{owner}/x")).tenants[0].source.github_repository == (owner, "x")
+    assert listed(private(f"ssh://git@github.com/{owner}/x")).tenants[0].own_source.github_repository == (owner, "x")
 
 
 @pytest.mark.parametrize(

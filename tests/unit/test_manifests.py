@@ -55,7 +55,7 @@ def test_a_tenant_is_what_the_article_creates_by_hand() -> None:
         manifests.namespace(tenant, "prod-eu"),
         manifests.service_account(tenant),
         manifests.role_binding(tenant),
-        manifests.git_repository(tenant, Location(tenant.source.url, "")),
+        manifests.git_repository(tenant, Location(tenant.own_source.url, "")),
         manifests.kustomization(tenant),
     ]
     assert [unmarked(one, theirs) for one, theirs in zip(made, article, strict=True)] == article
@@ -129,7 +129,7 @@ def test_the_platforms_objects_are_labelled() -> None:
         manifests.helm_role_binding(tenant),
         manifests.resource_quota(tenant),
         manifests.limit_range(tenant),
-        manifests.git_repository(tenant, Location(tenant.source.url, "")),
+        manifests.git_repository(tenant, Location(tenant.own_source.url, "")),
         manifests.kustomization(tenant),
         manifests.owned({"kind": "Any", "metadata": {"name": "any", "namespace": "t1"}}, tenant),
     ):
@@ -157,7 +157,7 @@ def test_the_sync_is_what_bootstrap_commits() -> None:
 def test_a_private_source_names_its_secret_and_a_revision_of_any_kind() -> None:
     text = "tenants:\n  - name: t1\n    source: {url: 'ssh://git@github.com/a/b', semver: '>=1.0.0', private: true}\n"
     (tenant,) = tenants.parse(parse(text, "tenants.yaml")).tenants
-    spec = manifests.git_repository(tenant, Location(tenant.source.url, "hosts"))["spec"]
+    spec = manifests.git_repository(tenant, Location(tenant.own_source.url, "hosts"))["spec"]
     assert spec == {
         "interval": "1m0s",
         "ref": {"semver": ">=1.0.0"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from model.config import tenants
+from model.config.products import Product
 from model.config.tenants import Tenant, TenantsFile
 from model.config.yaml_lines import YamlPath, parse
 
@@ -38,14 +39,16 @@ def fields(model: type[BaseModel], path: YamlPath = ()) -> Iterator[tuple[YamlPa
 
 
 TENANT_FIELDS = dict(fields(Tenant))
+# A source's keys are documented at a tenant's.
+PRODUCT_FIELDS = {path: field for path, field in fields(Product) if path[0] != "source" or len(path) == 1}
 
 
-def documented() -> dict[YamlPath, tuple[str, Any]]:
-    """Each key of the sample's tenant: the comment above it and its value. The first mention of a key counts."""
+def documented(place: YamlPath, known: Mapping[YamlPath, FieldInfo]) -> dict[YamlPath, tuple[str, Any]]:
+    """Each key of the sample's tenant or product: the comment above it and its value. The first mention counts."""
     found: dict[YamlPath, tuple[str, Any]] = {}
     for path, line in EVERYTHING.lines.items():
         key = tuple(step for step in path[2:] if isinstance(step, str))
-        if path[:2] != ("tenants", 0) or not isinstance(path[-1], str) or key in found or key not in TENANT_FIELDS:
+        if path[:2] != place or not isinstance(path[-1], str) or key in found or key not in known:
             continue
         comment: list[str] = []
         for above in reversed(LINES[: line - 1]):
@@ -59,7 +62,8 @@ def documented() -> dict[YamlPath, tuple[str, Any]]:
     return found
 
 
-DOCUMENTED = documented()
+DOCUMENTED = documented(("tenants", 0), TENANT_FIELDS)
+DOCUMENTED_PRODUCT = documented(("products", "shop"), PRODUCT_FIELDS)
 
 
 def test_the_sample_is_valid_as_it_is() -> None:
@@ -71,17 +75,35 @@ def test_the_sample_is_valid_with_every_key() -> None:
     tenants.merge_and_validate(EVERYTHING)
     # A source has one revision only, and host keys only over SSH.
     text = re.sub(r"(?m)^ *(tag|semver|commit|knownHosts):.*\n", "", yaml.safe_dump(EVERYTHING.content))
-    assert tenants.parse(parse(text, "tenants.sample.yaml"))
+    # And a tenant has either a source or a product.
+    for other in ("product", "source"):
+        content = yaml.safe_load(text)
+        del content["tenants"][0]["product" if other == "source" else "source"]
+        if other == "source":
+            for key in ("values", "images", "patches"):
+                del content["tenants"][0][key]
+        (tenant,) = tenants.parse(parse(yaml.safe_dump(content), "tenants.sample.yaml")).tenants
+        assert getattr(tenant, other)
 
 
 def test_the_sample_names_exactly_the_keys_of_the_schema() -> None:
     assert set(EVERYTHING.content) == set(TenantsFile.model_fields)
     assert set(DOCUMENTED) == set(TENANT_FIELDS)
+    assert set(DOCUMENTED_PRODUCT) == set(PRODUCT_FIELDS)
 
 
-@pytest.mark.parametrize("key", TENANT_FIELDS, ids=".".join)
-def test_the_sample_says_whether_a_key_is_required_and_its_default(key: YamlPath) -> None:
-    field, (comment, value) = TENANT_FIELDS[key], DOCUMENTED[key]
+@pytest.mark.parametrize(
+    ("field", "documented"),
+    [
+        pytest.param(known[key], found[key], id=".".join(map(str, key)))
+        for known, found in ((PRODUCT_FIELDS, DOCUMENTED_PRODUCT), (TENANT_FIELDS, DOCUMENTED))
+        for key in known
+    ],
+)
+def test_the_sample_says_whether_a_key_is_required_and_its_default(
+    field: FieldInfo, documented: tuple[str, Any]
+) -> None:
+    comment, value = documented
     marker = re.search(r"\((?:REQUIRED|OPTIONAL, default: (.+))\)$", comment)
     assert marker, comment
     default = marker[1]

@@ -16,6 +16,7 @@ from model import checks
 from model.config import names, tenants
 from model.config.errors import InvalidConfigError
 from model.config.mirrors import Mirror
+from model.config.sources import location
 from model.config.tenants import Tenant
 from model.config.yaml_lines import parse
 
@@ -57,10 +58,10 @@ tenants:
   - {name: beta, interval: 1h, prune: false, source: {url: "https://github.com/acme/shop", tag: v1, path: deploy}}
 """
     alpha, beta = load(text)
-    assert (alpha.interval, alpha.prune, alpha.role, alpha.source.path) == ("5m", True, "admin", "./kustomize")
-    assert alpha.source.reference == {"branch": "main"}
-    assert (beta.interval, beta.prune, beta.source.path) == ("1h", False, "./deploy")
-    assert beta.source.reference == {"tag": "v1"}
+    assert (alpha.interval, alpha.prune, alpha.role, alpha.own_source.path) == ("5m", True, "admin", "./kustomize")
+    assert alpha.own_source.reference == {"branch": "main"}
+    assert (beta.interval, beta.prune, beta.own_source.path) == ("1h", False, "./deploy")
+    assert beta.own_source.reference == {"tag": "v1"}
 
 
 def test_a_file_without_tenants_is_valid() -> None:
@@ -197,7 +198,7 @@ def test_a_private_source_needs_host_keys_or_a_mirror_with_them() -> None:
     )
     assert unknown_hosts(text, mirror) == []
     (tenant,) = load(text)
-    found = tenants.location(tenant, [mirror], "github's")
+    found = location(tenant.own_source, [mirror], "github's")
     assert (found.url, found.known_hosts) == ("ssh://git@mirror/a", "mirror key")
 
 
@@ -207,7 +208,7 @@ def test_the_longest_prefix_of_a_mirror_wins() -> None:
         Mirror(prefix="https://github.com/", url="https://one/"),
         Mirror(prefix="https://github.com/acme/", url="https://two/"),
     ]
-    assert tenants.location(tenant, mirrors, "").url == "https://two/shop"
+    assert location(tenant.own_source, mirrors, "").url == "https://two/shop"
 
 
 @given(st.from_regex(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]", fullmatch=True))

@@ -321,10 +321,13 @@ DOCUMENTATION = (Path(__file__).parents[2] / "docs" / "tenants.md").read_text()
 
 
 def test_the_example_in_the_documentation_is_valid() -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", DOCUMENTATION, re.DOTALL)
+    example, of_a_product = re.findall(r"```yaml\n(.*?)```", DOCUMENTATION, re.DOTALL)
     first, second = tenants.parse(parse(example, "docs/tenants.md")).tenants
     assert (first.quota["requests.cpu"], first.quota["requests.memory"], first.helm) == ("6", "8Gi", True)
     assert second.hosts == ["tenant-002.example.com"]
+    third, fourth = tenants.parse(parse(of_a_product, "docs/tenants.md")).tenants
+    assert third.values == {"replicas": "2", "greeting": "Guten Tag"}
+    assert fourth.values == {}
 
 
 def test_the_documentation_lists_the_quotas_of_the_built_in_tiers() -> None:

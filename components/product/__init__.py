@@ -1,0 +1,1 @@
+"""A product that several tenants run: what belongs to no single one of them."""

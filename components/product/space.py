@@ -1,0 +1,98 @@
+"""A product that several tenants run: one clone and one deploy key, in a namespace of the platform's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_github as github
+import pulumi_kubernetes as kubernetes
+
+from components.flux.deploy_key import SourceKeyArgs, source_key
+from components.objects import KubernetesObject
+from model.config.mirrors import Mirror
+from model.config.names import product_namespace
+from model.config.products import Product
+from model.config.sources import location
+from model.config.stack import Settings
+from model.kubernetes import products
+from model.kubernetes.manifests import Manifest
+
+
+@dataclass(frozen=True)
+class ProductSpaceArgs:
+    """The product, and its part of the platform."""
+
+    name: str
+    """Its name in tenants.yaml."""
+    product: Product
+    settings: Settings
+    mirrors: Sequence[Mirror]
+    provider: kubernetes.Provider
+    github_providers: Mapping[str, github.Provider]
+    depends_on: Sequence[pulumi.Resource]
+    """Flux's controllers, which have to finalize what they reconcile, and the guard rails."""
+
+
+class ProductSpace(pulumi.ComponentResource):
+    """Namespace `product-NAME` with the product's source and its deploy key. No tenant has rights in it."""
+
+    namespace: KubernetesObject
+    source: KubernetesObject
+    ready: pulumi.Resource
+    """The source, for `depends_on`: tenants of the product are created after it and removed before it."""
+    public_key: pulumi.Output[str] | None
+    """Deploy key of a private source that its owner has to register by hand."""
+    summary: Mapping[str, str]
+    """Namespace and source, for the stack's outputs."""
+
+    def __init__(self, name: str, args: ProductSpaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("saas:product:ProductSpace", name, None, opts)
+        product = args.product
+        source_location = location(product.source, args.mirrors, args.settings.github_known_hosts)
+
+        def child(
+            manifest: Manifest,
+            *,
+            depends_on: Sequence[pulumi.Resource],
+            deleted_with: pulumi.Resource | None = None,
+        ) -> KubernetesObject:
+            opts = pulumi.ResourceOptions(
+                parent=self, provider=args.provider, depends_on=list(depends_on), deleted_with=deleted_with
+            )
+            return KubernetesObject(name, manifest, opts)
+
+        self.namespace = child(products.namespace(args.name, args.settings.cluster), depends_on=args.depends_on)
+        isolation = [
+            child(manifest, depends_on=[self.namespace], deleted_with=self.namespace)
+            for manifest in products.isolation_objects(args.name)
+        ]
+        key = source_key(
+            name,
+            SourceKeyArgs(
+                source=product.source,
+                location=source_location,
+                settings=args.settings,
+                namespace=product_namespace(args.name),
+                secret=args.name,
+                labels=products.product_labels(args.name),
+                kubernetes_provider=args.provider,
+                github_providers=args.github_providers,
+                depends_on=[self.namespace],
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
+        self.source = child(
+            products.git_repository(args.name, product, source_location),
+            depends_on=[self.namespace, *isolation, *([key.ready] if key else [])],
+        )
+        self.ready = self.source
+        by_hand = key is not None and product.source.github_repository is None
+        self.public_key = key.public_key if key and by_hand else None
+        self.summary = {
+            "namespace": product_namespace(args.name),
+            "source": product.source.url,
+            **product.source.reference,
+        }
+        self.register_outputs({"namespace": product_namespace(args.name)})
