@@ -15,6 +15,8 @@ from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 
+from model.config.names import CONTROLLERS
+
 TOOLS = Path(__file__).resolve().parent.parent / "tools"
 
 PROVIDER = "github.com/pulumi/pulumi-kubernetes/provider/v4"
@@ -140,7 +142,11 @@ MODULES = (
     Module("kwok", ("sigs.k8s.io/kwok/cmd/kwok",)),
     Module(
         "flux",
-        tuple(f"github.com/fluxcd/{name}-controller" for name in ("source", "kustomize", "helm", "notification")),
+        (
+            *(f"github.com/fluxcd/{name}" for name in CONTROLLERS),
+            # The images' registry: it compiles little that the controllers do not.
+            "github.com/google/go-containerregistry/cmd/registry",
+        ),
     ),
     Module("actionlint", ("github.com/rhysd/actionlint/cmd/actionlint",), for_tests=True),
     Module("cyclonus", ("github.com/mattfenwick/cyclonus/cmd/cyclonus",), for_tests=True),

@@ -12,9 +12,12 @@ replace (
 
 tool (
 	github.com/fluxcd/helm-controller
+	github.com/fluxcd/image-automation-controller
+	github.com/fluxcd/image-reflector-controller
 	github.com/fluxcd/kustomize-controller
 	github.com/fluxcd/notification-controller
 	github.com/fluxcd/source-controller
+	github.com/google/go-containerregistry/cmd/registry
 )
 
 require (
@@ -136,6 +139,8 @@ require (
 	github.com/cyphar/filepath-securejoin v0.6.1 // indirect
 	github.com/davecgh/go-spew v1.1.2-0.20180830191138-d8f796af33cc // indirect
 	github.com/davidmz/go-pageant v1.0.2 // indirect
+	github.com/dgraph-io/badger/v4 v4.9.1 // indirect
+	github.com/dgraph-io/ristretto/v2 v2.2.0 // indirect
 	github.com/digitorus/pkcs7 v0.0.0-20230818184609-3a137a874352 // indirect
 	github.com/digitorus/timestamp v0.0.0-20231217203849-220c5c2851b7 // indirect
 	github.com/dimchansky/utfbom v1.1.1 // indirect
@@ -156,6 +161,10 @@ require (
 	github.com/fluxcd/cli-utils v1.2.2 // indirect
 	github.com/fluxcd/helm-controller v1.6.2 // indirect
 	github.com/fluxcd/helm-controller/api v1.6.2 // indirect
+	github.com/fluxcd/image-automation-controller v1.2.3 // indirect
+	github.com/fluxcd/image-automation-controller/api v1.2.3 // indirect
+	github.com/fluxcd/image-reflector-controller v1.2.3 // indirect
+	github.com/fluxcd/image-reflector-controller/api v1.2.3 // indirect
 	github.com/fluxcd/kustomize-controller v1.9.3 // indirect
 	github.com/fluxcd/kustomize-controller/api v1.9.3 // indirect
 	github.com/fluxcd/notification-controller v1.9.2 // indirect
@@ -243,11 +252,12 @@ require (
 	github.com/google/btree v1.1.3 // indirect
 	github.com/google/cel-go v0.27.0 // indirect
 	github.com/google/certificate-transparency-go v1.3.3 // indirect
+	github.com/google/flatbuffers v25.2.10+incompatible // indirect
 	github.com/google/gnostic-models v0.7.0 // indirect
 	github.com/google/go-cmp v0.7.0 // indirect
 	github.com/google/go-containerregistry v0.21.6 // indirect
 	github.com/google/go-containerregistry/pkg/authn/k8schain v0.0.0-20260602205845-4b7672c7705a // indirect
-	github.com/google/go-containerregistry/pkg/authn/kubernetes v0.0.0-20250225234217-098045d5e61f // indirect
+	github.com/google/go-containerregistry/pkg/authn/kubernetes v0.0.0-20260205022027-93aa2732266a // indirect
 	github.com/google/go-github/v64 v64.0.0 // indirect
 	github.com/google/go-github/v73 v73.0.0 // indirect
 	github.com/google/go-github/v87 v87.0.0 // indirect
