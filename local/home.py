@@ -63,7 +63,7 @@ class Home:
 
     @property
     def mirrors(self) -> Path:
-        """URL prefixes that lead to the Git server instead; the stack's `mirrorsFile`."""
+        """URL prefixes that lead to the Git server or the registry instead; the stack's `mirrorsFile`."""
         return self.path / "mirrors.yaml"
 
     @property

@@ -6,7 +6,7 @@ import time
 
 from rich.console import Console
 
-from local import agent, controlplane, files, git, processes, pulumi, status, toolchain
+from local import agent, controlplane, files, git, processes, pulumi, registry, status, toolchain
 from local.home import Home
 from local.toolchain import manifest
 
@@ -23,10 +23,11 @@ def start(home: Home, console: Console) -> None:
     flux = manifest.install_manifest().read_text()
     if not home.manifest.exists() or home.manifest.read_text() != flux:
         files.write_atomically(home.manifest, flux)
-    with console.status("Starting the control plane and the Git server"):
+    with console.status("Starting the control plane, the Git server and the registry"):
         controlplane.up(home, tools)
         git.start(home)
         git.seed(home)
+        registry.start(home, tools)
         agent.start(home, tools)
         pulumi.install(home, tools)
 
@@ -34,6 +35,7 @@ def start(home: Home, console: Console) -> None:
 def stop(home: Home) -> None:
     """Stop everything that `start` started, and nothing else. Data stays."""
     agent.stop(home)
+    registry.stop(home)
     processes.stop(home, "gitserver")
     controlplane.down(home)
 

@@ -147,7 +147,7 @@ def remembered(home: Home) -> dict[str, float]:
 def show(home: Home, console: Console) -> bool:
     """Print the state of the platform and its tenants. Returns whether everything is ready."""
     running = processes.running(home)
-    missing = [name for name in (*controlplane.COMPONENTS, "gitserver", "agent") if name not in running]
+    missing = [name for name in (*controlplane.COMPONENTS, "gitserver", "registry", "agent") if name not in running]
     if missing:
         console.print(f"Not running: {', '.join(missing)}. Start the platform with `make up`.")
         return False

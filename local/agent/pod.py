@@ -25,6 +25,7 @@ import aiohttp
 import psutil
 
 from local import access, agent, processes
+from local.agent import confinement
 from local.agent.api import UNAVAILABLE, AsyncApi, Object
 from local.agent.command import (
     PYTHON,
@@ -152,7 +153,7 @@ class PodRunner:
                 stderr=output,
                 # Not the terminal's Ctrl-C; and no orphans of an agent that is killed.
                 start_new_session=True,
-                preexec_fn=_end_with_agent,
+                preexec_fn=self._before_exec(program),
             )
         memory = asyncio.create_task(_killed_for_memory(process, limit))
         try:
@@ -179,6 +180,25 @@ class PodRunner:
             "message": f"exit code {code}, the end of its log: {last}",
             "finishedAt": _now(),
         }
+
+    def _before_exec(self, program: Path) -> Callable[[], None]:
+        """What the child does before it becomes the container's program."""
+        if not container_of(self._pod).get("securityContext", {}).get("readOnlyRootFilesystem"):
+            return _end_with_agent
+        if not confinement.available():
+            log.warning(
+                "%s: this kernel has no Landlock, so the program may read and write the user's files", self._name
+            )
+            return _end_with_agent
+        volumes = self._pod["spec"].get("volumes", [])
+        writable = [self._folder / "volumes" / volume["name"] for volume in volumes if "emptyDir" in volume]
+        image = [*confinement.IMAGE, *(confinement.PYTHON if program == Path(sys.executable) else [program])]
+
+        def prepare() -> None:
+            _end_with_agent()
+            confinement.confine([*image, self._folder], writable)
+
+        return prepare
 
     async def _stop(self, process: asyncio.subprocess.Process) -> None:
         for number, patience in ((signal.SIGTERM, self.grace), (signal.SIGKILL, 10.0)):

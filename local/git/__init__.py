@@ -92,8 +92,10 @@ def known_hosts(home: Home) -> str:
 
 
 def write_mirrors(home: Home) -> None:
-    """Write `home.mirrors`: the URL prefixes of GitHub, this server's URLs in their place, and its host key."""
+    """Write `home.mirrors`: URL prefixes of GitHub and of the images' registry, and where they lead to here."""
     import yaml
+
+    from local import registry
 
     content = {
         "mirrors": [
@@ -103,6 +105,7 @@ def write_mirrors(home: Home) -> None:
                 "knownHosts": known_hosts(home),
             },
             {"prefix": "https://github.com/", "url": f"http://127.0.0.1:{home.port('git-http')}/"},
+            registry.mirror(home),
         ]
     }
     write_atomically(home.mirrors, "# Written when the Git server starts.\n" + yaml.safe_dump(content, sort_keys=False))

@@ -19,9 +19,8 @@ import pytest
 from local import agent, controlplane, processes, toolchain
 from local.home import PROJECT, Home
 from local.toolchain import manifest
+from model.config.names import CONTROLLERS
 from tests.platform import eventually
-
-CONTROLLERS = {"source-controller", "kustomize-controller", "helm-controller", "notification-controller"}
 
 
 class Platform:
