@@ -21,6 +21,9 @@ MORE_LISTEN_FLAGS = {
 }
 """Flags that only one controller has, or that only this controller listens at."""
 
+DEFAULT_PATHS = {"image-reflector-controller": {"--storage-path": "/data"}}
+"""Flags whose default is a path in the container, where this machine has no such folder."""
+
 LEADER_ELECTION = "--enable-leader-election"
 """Left out: a controller reads the namespace of its lease from a file at a fixed path, which exists in containers only.
 So during a rollout the old and the new pod may both work for a few seconds."""
@@ -95,6 +98,8 @@ def translate(pod: Object, host: Host) -> Command:
     for variable in container.get("env", []):  # each may refer to those before it
         environment[variable["name"]] = _expand(_value(pod, container, variable, host.address), environment)
     given = [*container.get("command", [])[1:], *container.get("args", [])]
+    for flag, default in DEFAULT_PATHS.get(program, {}).items():
+        given = [f"{flag}={default}", *given]  # the pod's own flag comes later, and the last one counts
     arguments = [_expand(argument, environment) for argument in given]
 
     mounts = _mounts(pod, container, host.folder)

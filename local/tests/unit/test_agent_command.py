@@ -73,8 +73,15 @@ def test_a_changed_port_is_mapped_and_a_closed_one_is_not() -> None:
 
 
 def test_a_controller_without_own_flags_listens_like_all_controllers() -> None:
-    result = command(container("image-reflector-controller"))
+    result = command(container("image-automation-controller"))
     assert result.arguments == ["--metrics-addr=127.0.0.1:9001", "--health-addr=127.0.0.1:9002"]
+
+
+def test_a_default_path_leads_to_the_pods_volume() -> None:
+    mounts = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+    reflector = container("image-reflector-controller", **mounts)
+    result = command(reflector, {"name": "data", "emptyDir": {}})
+    assert f"--storage-path={FOLDER}/volumes/data" in result.arguments
 
 
 def test_the_pods_own_address_is_not_localhost() -> None:
