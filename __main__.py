@@ -89,6 +89,7 @@ spaces = {
             mirrors=configuration.mirrors,
             provider=cluster.provider,
             github_providers=github,
+            product=products[tenant.product] if tenant.product else None,
             users=tenant_users.get(tenant.name),
             role=tenant_roles.get(tenant.name),
             depends_on=[flux.shards[tenant.shard], guardrails.ready, *([tenant_logs[tenant.name]] if logs else [])],

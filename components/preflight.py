@@ -9,6 +9,7 @@ import pulumi
 
 from components.configuration import Configuration, refusal
 from components.kubectl import KubectlError, kubectl
+from components.product.moves import keep_objects_of_moving_tenants
 from model.config.errors import Problem
 from model.kubernetes import ownership
 from model.kubernetes.manifests import OWNER_LABEL
@@ -34,6 +35,8 @@ def preflight_check(configuration: Configuration) -> Preflight:
             pulumi.log.info(f"Not checked what exists in the cluster already: {error}")
         if problems:
             raise refusal(problems)
+        if not pulumi.runtime.is_dry_run():
+            keep_objects_of_moving_tenants(kubeconfig, configuration)
         return kubeconfig
 
     return check

@@ -38,6 +38,9 @@ class ProductSpaceArgs:
 class ProductSpace(pulumi.ComponentResource):
     """Namespace `product-NAME` with the product's source and its deploy key. No tenant has rights in it."""
 
+    name: str
+    """The product's name in tenants.yaml."""
+    product: Product
     namespace: KubernetesObject
     source: KubernetesObject
     ready: pulumi.Resource
@@ -49,6 +52,7 @@ class ProductSpace(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ProductSpaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:product:ProductSpace", name, None, opts)
+        self.name, self.product = args.name, args.product
         product = args.product
         source_location = location(product.source, args.mirrors, args.settings.github_known_hosts)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -10,14 +10,16 @@ import pulumi_github as github
 import pulumi_kubernetes as kubernetes
 
 from components.aws.users import TenantUsers
-from components.flux.deploy_key import SourceKeyArgs, source_key
+from components.flux.deploy_key import DeployKey, SourceKeyArgs, source_key
 from components.objects import KubernetesObject
+from components.product.space import ProductSpace
 from components.tenant.aws_role import TenantRole
 from model.config.mirrors import Mirror
+from model.config.names import product_namespace
 from model.config.sources import location
 from model.config.stack import Settings
 from model.config.tenants import Tenant
-from model.kubernetes import manifests
+from model.kubernetes import manifests, products
 from model.kubernetes.manifests import Manifest
 from model.kubernetes.tenant import RECONCILER, isolation_objects
 
@@ -33,6 +35,8 @@ class TenantSpaceArgs:
     github_providers: Mapping[str, github.Provider]
     depends_on: Sequence[pulumi.Resource]
     """Flux's controllers, which have to finalize what they reconcile, and the guard rails."""
+    product: ProductSpace | None = None
+    """The shared product that it runs; None for a source of its own."""
     users: TenantUsers | None = None
     """Tells the product how to verify its users' tokens; None for a stack without users."""
     role: TenantRole | None = None
@@ -40,7 +44,7 @@ class TenantSpaceArgs:
 
 
 class TenantSpace(pulumi.ComponentResource):
-    """Namespace with its limits, the reconciler with its rights, and the product's source and Kustomization.
+    """Namespace with its limits, the reconciler with its rights, and the Kustomization with its source or product.
 
     All that isolates the tenant exists before anything of the product is applied. Removal runs in reverse: first the
     Kustomization, whose controller still has the rights to prune; then the GitRepository; then the namespace with
@@ -50,12 +54,11 @@ class TenantSpace(pulumi.ComponentResource):
     public_key: pulumi.Output[str] | None
     """Deploy key of a private source that its owner has to register by hand."""
     summary: Mapping[str, str]
-    """Namespace and source, for the stack's outputs."""
+    """Namespace and source or product, for the stack's outputs."""
 
     def __init__(self, name: str, args: TenantSpaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:tenant:TenantSpace", name, None, opts)
         tenant, settings = args.tenant, args.settings
-        source_location = location(tenant.own_source, args.mirrors, settings.github_known_hosts)
 
         def child(
             manifest: Manifest,
@@ -98,14 +101,36 @@ class TenantSpace(pulumi.ComponentResource):
         if args.users:
             users = manifests.owned(manifests.identity_config_map(tenant, args.users.config_map_data), tenant)
             isolation.append(child(users, depends_on=[namespace], deleted_with=namespace))
+        ready = [*isolation, *([args.role.ready] if args.role else [])]
+        if args.product:
+            self.public_key = None
+            self.summary = {"namespace": tenant.name, "product": args.product.name}
+            self._apply_product(tenant, args.product, child, ready)
+        else:
+            source, key = tenant.own_source, self._own_source(args, child, namespace, ready)
+            by_hand = key is not None and source.github_repository is None
+            self.public_key = key.public_key if key and by_hand else None
+            self.summary = {"namespace": tenant.name, "source": source.url, **source.reference}
+        self.register_outputs({"namespace": tenant.name})
+
+    def _own_source(
+        self,
+        args: TenantSpaceArgs,
+        child: Callable[..., KubernetesObject],
+        namespace: KubernetesObject,
+        ready: Sequence[pulumi.Resource],
+    ) -> DeployKey | None:
+        """The source in the tenant's namespace with its deploy key, and the Kustomization beside it."""
+        tenant, settings = args.tenant, args.settings
+        source_location = location(tenant.own_source, args.mirrors, settings.github_known_hosts)
         key = source_key(
-            name,
+            tenant.name,
             SourceKeyArgs(
                 source=tenant.own_source,
                 location=source_location,
                 settings=settings,
-                namespace=name,
-                secret=name,
+                namespace=tenant.name,
+                secret=tenant.name,
                 labels=manifests.tenant_labels(tenant),
                 kubernetes_provider=args.provider,
                 github_providers=args.github_providers,
@@ -116,9 +141,24 @@ class TenantSpace(pulumi.ComponentResource):
         source = child(
             manifests.git_repository(tenant, source_location), depends_on=[namespace, *([key.ready] if key else [])]
         )
-        role = [args.role.ready] if args.role else []
-        child(manifests.kustomization(tenant), depends_on=[source, *isolation, *role])
-        by_hand = key is not None and tenant.own_source.github_repository is None
-        self.public_key = key.public_key if key and by_hand else None
-        self.summary = {"namespace": tenant.name, "source": tenant.own_source.url, **tenant.own_source.reference}
-        self.register_outputs({"namespace": tenant.name})
+        child(manifests.kustomization(tenant), depends_on=[source, *ready])
+        return key
+
+    @staticmethod
+    def _apply_product(
+        tenant: Tenant,
+        product: ProductSpace,
+        child: Callable[..., KubernetesObject],
+        ready: Sequence[pulumi.Resource],
+    ) -> None:
+        """The reconciler's account and the Kustomization, in the namespace of a shared product."""
+        # Another product is another resource: the old one has to go by itself, after the new one exists.
+        logical_name = f"{tenant.name}/{product_namespace(product.name)}"
+        account = child(
+            products.service_account(tenant, product.name), depends_on=[product.namespace], logical_name=logical_name
+        )
+        child(
+            products.kustomization(tenant, product.name, product.product),
+            depends_on=[product.ready, account, *ready],
+            logical_name=logical_name,
+        )

@@ -40,7 +40,11 @@ LOCKDOWN = {
 }
 ALWAYS = {
     # An account without `bind` can create a RoleBinding once its Role exists; one commit may bring both.
-    "kustomize-controller": ("--custom-apply-stage-kinds=rbac.authorization.k8s.io/Role",),
+    "kustomize-controller": (
+        "--custom-apply-stage-kinds=rbac.authorization.k8s.io/Role",
+        # A variable of a shared product that no value sets is an error, not an empty text.
+        "--feature-gates=StrictPostBuildSubstitutions=true",
+    ),
 }
 
 POD_IDENTITY_AGENT = "169.254.170.23"
@@ -187,10 +191,15 @@ def _with_arguments(manifest: Manifest, by_controller: Mapping[str, Sequence[str
         return manifest
     locked = deepcopy(manifest)
     container: dict[str, Any] = locked["spec"]["template"]["spec"]["containers"][0]
-    flags = {argument.partition("=")[0] for argument in arguments}
-    kept = [argument for argument in container.get("args", []) if argument.partition("=")[0] not in flags]
+    flags = {_flag(argument) for argument in arguments}
+    kept = [argument for argument in container.get("args", []) if _flag(argument) not in flags]
     container["args"] = [*kept, *arguments]
     return locked
+
+
+def _flag(argument: str) -> str:
+    """The part of an argument that another one replaces; feature gates add up."""
+    return argument if argument.startswith("--feature-gates=") else argument.partition("=")[0]
 
 
 def _block_egress(manifest: Manifest, reachable: Mapping[str, Sequence[str]]) -> Manifest:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from model.config.mirrors import Location
-from model.config.names import DEFAULT_SHARD, FLUX_NAMESPACE, PLATFORM_SHARD, cluster_path
+from model.config.names import DEFAULT_SHARD, FLUX_NAMESPACE, PLATFORM_SHARD, cluster_path, product_namespace
 from model.config.sources import Source
 from model.config.tenants import Tenant
 from model.config.tiers import HELM_ROLE, RECONCILER_ROLE, seconds
@@ -89,8 +89,8 @@ def namespace(tenant: Tenant, cluster: str) -> Manifest:
         MAX_REPLICAS: str(tenant.max_replicas),
         MAX_COMPLETIONS: str(tenant.max_completions),
         HELM: _flag(tenant.helm),
-        # If the reconciler's account has the AWS role, the product's pods get it as that account only.
-        PODS_AS_RECONCILER: _flag(tenant.aws is not None and tenant.aws.service_account in (None, tenant.name)),
+        # If the account of the tenant's name has the AWS role, the product's pods get it as that account only.
+        PODS_AS_RECONCILER: _flag(has_aws_account(tenant)),
     }
     if tenant.adopt:
         allowed[ADOPTED] = "true"
@@ -100,12 +100,20 @@ def namespace(tenant: Tenant, cluster: str) -> Manifest:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
+def has_aws_account(tenant: Tenant) -> bool:
+    """Whether pods get the tenant's AWS role as the account of the tenant's name."""
+    return tenant.aws is not None and tenant.aws.service_account in (None, tenant.name)
+
+
 def _flag(value: bool) -> str:
     return "true" if value else "false"
 
 
 def service_account(tenant: Tenant) -> Manifest:
-    """The account that Flux impersonates when it applies the tenant's product."""
+    """The account that Flux impersonates when it applies the tenant's own product.
+
+    A tenant of a shared product has it for its AWS role only, without rights in the cluster.
+    """
     return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _metadata(tenant, tenant.name)}
 
 
@@ -116,25 +124,46 @@ def role_binding(tenant: Tenant) -> Manifest:
     except for the default one, which has the name that Flux's CLI gives.
     """
     suffix = "reconciler" if tenant.role == RECONCILER_ROLE else f"reconciler-{tenant.role}"
-    return _role_binding(tenant, suffix, tenant.role)
+    return _role_binding(tenant, f"{tenant.name}-{suffix}", tenant.role, _own_reconciler(tenant))
 
 
 def helm_role_binding(tenant: Tenant) -> Manifest:
     """The reconciler's right to HelmReleases and chart sources."""
-    return _role_binding(tenant, "helm", HELM_ROLE)
+    return _role_binding(tenant, f"{tenant.name}-helm", HELM_ROLE, _own_reconciler(tenant))
 
 
-def _role_binding(tenant: Tenant, suffix: str, role: str) -> Manifest:
-    rbac = "rbac.authorization.k8s.io"
+def product_role_bindings(tenant: Tenant, product: str) -> dict[str, Manifest]:
+    """The rights of the reconciler of a tenant of a shared product, an account in the product's namespace, by role.
+
+    The names differ from those of a tenant with a source of its own: while a tenant moves, both reconcilers have their
+    rights, each until its Kustomization is gone.
+    """
+    account = {"kind": "ServiceAccount", "name": tenant.name, "namespace": product_namespace(product)}
+    prefix = product_namespace(product)
+    suffix = "reconciler" if tenant.role == RECONCILER_ROLE else f"reconciler-{tenant.role}"
+    bindings = {tenant.role: _role_binding(tenant, f"{prefix}-{suffix}", tenant.role, [account])}
+    if tenant.helm:
+        bindings[HELM_ROLE] = _role_binding(tenant, f"{prefix}-helm", HELM_ROLE, [account])
+    return bindings
+
+
+RBAC = "rbac.authorization.k8s.io"
+
+
+def _own_reconciler(tenant: Tenant) -> list[Manifest]:
+    return [
+        {"apiGroup": RBAC, "kind": "User", "name": f"gotk:{tenant.name}:reconciler"},
+        {"kind": "ServiceAccount", "name": tenant.name, "namespace": tenant.name},
+    ]
+
+
+def _role_binding(tenant: Tenant, name: str, role: str, subjects: list[Manifest]) -> Manifest:
     return {
-        "apiVersion": f"{rbac}/v1",
+        "apiVersion": f"{RBAC}/v1",
         "kind": "RoleBinding",
-        "metadata": _metadata(tenant, f"{tenant.name}-{suffix}"),
-        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": role},
-        "subjects": [
-            {"apiGroup": rbac, "kind": "User", "name": f"gotk:{tenant.name}:reconciler"},
-            {"kind": "ServiceAccount", "name": tenant.name, "namespace": tenant.name},
-        ],
+        "metadata": _metadata(tenant, name),
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
+        "subjects": subjects,
     }
 
 
@@ -192,27 +221,32 @@ def git_repository(tenant: Tenant, location: Location) -> Manifest:
 
 
 def kustomization(tenant: Tenant) -> Manifest:
-    """Kustomization that applies the product's folder to the tenant's namespace, as the tenant's service account."""
+    """Kustomization of a tenant's own source, in the tenant's namespace."""
+    return {
+        "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
+        "kind": "Kustomization",
+        "metadata": _flux_metadata(tenant),
+        "spec": kustomization_spec(tenant, tenant.name, tenant.own_source),
+    }
+
+
+def kustomization_spec(tenant: Tenant, git_repository: str, source: Source) -> Manifest:
+    """Apply the source's folder to the tenant's namespace, as the account of its name beside the Kustomization."""
     spec: Manifest = {
         "interval": tenant.interval,
-        "path": tenant.own_source.path,
+        "path": source.path,
         "prune": tenant.prune,
         # By default, Flux would wait for the next interval, and let a revision hold a worker as long.
         "retryInterval": min(tenant.retry_interval, tenant.interval, key=seconds),
         "serviceAccountName": tenant.name,
-        "sourceRef": {"kind": "GitRepository", "name": tenant.name},
+        "sourceRef": {"kind": "GitRepository", "name": git_repository},
         "targetNamespace": tenant.name,
         "timeout": tenant.timeout,
     }
     if shard := shard_labels(tenant):
         # Whatever of the product Flux reconciles in turn, such as a HelmRelease, is in the same shard.
         spec["commonMetadata"] = {"labels": shard}
-    return {
-        "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
-        "kind": "Kustomization",
-        "metadata": _flux_metadata(tenant),
-        "spec": spec,
-    }
+    return spec
 
 
 def source_secret(

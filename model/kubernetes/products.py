@@ -9,6 +9,7 @@ from __future__ import annotations
 from model.config.mirrors import Location
 from model.config.names import product_namespace
 from model.config.products import Product
+from model.config.tenants import Tenant
 from model.kubernetes.manifests import (
     CLUSTER_LABEL,
     OWNER_LABEL,
@@ -17,7 +18,9 @@ from model.kubernetes.manifests import (
     PRODUCT_LABEL,
     Manifest,
     in_shard,
+    kustomization_spec,
     source_spec,
+    tenant_labels,
 )
 from model.kubernetes.network_policies import closed_network
 
@@ -54,6 +57,34 @@ def git_repository(name: str, product: Product, location: Location) -> Manifest:
             "timeout": product.timeout,
         },
     }
+
+
+def service_account(tenant: Tenant, name: str) -> Manifest:
+    """The account that Flux impersonates when it applies the product for a tenant; its rights are in the tenant's."""
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _tenant_metadata(tenant, name)}
+
+
+def kustomization(tenant: Tenant, name: str, product: Product) -> Manifest:
+    """Kustomization that applies the product to a tenant's namespace, with the tenant's values, images and patches."""
+    metadata = _tenant_metadata(tenant, name)
+    spec = kustomization_spec(tenant, name, product.source) | {
+        # Always: so that a variable without a value and without a default is an error for tenants without values too.
+        "postBuild": {"substitute": dict(tenant.values), "substituteStrategy": "Always"},
+    }
+    for key, overrides in (("images", tenant.images), ("patches", tenant.patches)):
+        if overrides:
+            spec[key] = [override.model_dump(by_alias=True, exclude_none=True) for override in overrides]
+    return {
+        "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
+        "kind": "Kustomization",
+        "metadata": {**metadata, "labels": {**metadata["labels"], **in_shard(product.shard)}},
+        "spec": spec,
+    }
+
+
+def _tenant_metadata(tenant: Tenant, name: str) -> Manifest:
+    labels = {**tenant_labels(tenant), **product_labels(name)}
+    return {"name": tenant.name, "namespace": product_namespace(name), "labels": labels}
 
 
 def product_labels(name: str) -> dict[str, str]:

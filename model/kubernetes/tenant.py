@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from model.config.names import product_namespace
 from model.config.network import ClusterAddresses
 from model.config.tenants import Tenant
 from model.kubernetes import manifests
@@ -17,17 +18,26 @@ RECONCILER = "reconciler/"
 def isolation_objects(tenant: Tenant, cluster: ClusterAddresses) -> Iterator[tuple[str, Manifest]]:
     """Account, rights, limits and network policies in the tenant's namespace.
 
-    Each with the part of its logical name that distinguishes it from others of its kind; empty for the first.
+    Each with the part of its logical name that distinguishes it from others of its kind; empty for the first. A tenant
+    of a shared product has no account with rights here: its reconciler is in the product's namespace.
     """
-    objects: list[tuple[str, Manifest]] = [
-        ("", manifests.service_account(tenant)),
-        (f"{RECONCILER}{tenant.role}", manifests.role_binding(tenant)),
-        ("", manifests.resource_quota(tenant)),
-        ("", manifests.limit_range(tenant)),
-    ]
-    if tenant.helm:
-        objects.append(("helm", manifests.helm_role_binding(tenant)))
+    objects = [*(_product_reconciler(tenant, tenant.product) if tenant.product else _own_reconciler(tenant))]
+    objects += [("", manifests.resource_quota(tenant)), ("", manifests.limit_range(tenant))]
     for policy in network_policies(tenant.name, tenant.network, aws_access=tenant.aws is not None, cluster=cluster):
         objects.append((policy["metadata"]["name"], policy))
     for part, manifest in objects:
         yield part, manifests.owned(manifest, tenant)
+
+
+def _own_reconciler(tenant: Tenant) -> Iterator[tuple[str, Manifest]]:
+    yield "", manifests.service_account(tenant)
+    yield f"{RECONCILER}{tenant.role}", manifests.role_binding(tenant)
+    if tenant.helm:
+        yield "helm", manifests.helm_role_binding(tenant)
+
+
+def _product_reconciler(tenant: Tenant, product: str) -> Iterator[tuple[str, Manifest]]:
+    if manifests.has_aws_account(tenant):
+        yield "", manifests.service_account(tenant)
+    for role, binding in manifests.product_role_bindings(tenant, product).items():
+        yield f"{product_namespace(product)}/{role}", binding

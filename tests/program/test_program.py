@@ -200,7 +200,8 @@ def test_lockdown_is_the_default(run: Run) -> None:
     assert {"--no-cross-namespace-refs=true", "--no-remote-bases=true", "--default-service-account=default"} <= locked
     open_ = _arguments(run(config={"fluxLockdown": False}).resource(DEPLOYMENT, "kustomize-controller"))
     roles_first, unlabelled = "--custom-apply-stage-kinds=rbac.authorization.k8s.io/Role", f"{SELECTOR}=!{SHARD_LABEL}"
-    assert open_ == {"--log-level=info", roles_first, unlabelled}
+    strict = "--feature-gates=StrictPostBuildSubstitutions=true"
+    assert open_ == {"--log-level=info", roles_first, strict, unlabelled}
 
 
 def _environment(deployment: Registration) -> dict[str, Any]:

@@ -70,7 +70,8 @@ RELEASE = Policy(
         Check(
             "variables.spec.?serviceAccountName.orValue('') != ''",
             "the release names no account to act as. Write spec.serviceAccountName.",
-            "'the release names no account to act as. Write spec.serviceAccountName: ' + request.namespace + '.'",
+            "'the release names no account to act as. Write spec.serviceAccountName: ' + request.namespace + ', or, in "
+            "a product that several tenants run, an account of the product.'",
         ),
         Check(
             "!has(variables.spec.kubeConfig)",

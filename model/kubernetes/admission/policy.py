@@ -10,17 +10,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from model.config.names import PRODUCT_PREFIX
 from model.config.tiers import UNLIMITED_PODS
 from model.kubernetes.manifests import TENANT_LABEL, Manifest
 
 SERVICE_ACCOUNT = "system:serviceaccount:"
 
-TENANTS_USER = (
-    f"request.userInfo.username.startsWith('{SERVICE_ACCOUNT}' + request.namespace + ':') || "
-    "request.userInfo.username == 'gotk:' + request.namespace + ':reconciler'"
-)
-"""CEL: whether the request comes from the tenant, that is from its reconciler or one of its pods. The policy for role
-bindings keeps it from giving rights in its namespace to others."""
+
+def user_of(namespace: str) -> str:
+    """CEL: whether the request comes from the tenant of a namespace: from its reconciler, or one of its pods.
+
+    The reconciler of a tenant of a shared product is the account of the tenant's name in the product's namespace.
+    """
+    user = "request.userInfo.username"
+    return (
+        f"{user}.startsWith('{SERVICE_ACCOUNT}' + {namespace} + ':') || "
+        f"({user}.startsWith('{SERVICE_ACCOUNT}{PRODUCT_PREFIX}') && {user}.endsWith(':' + {namespace})) || "
+        f"{user} == 'gotk:' + {namespace} + ':reconciler'"
+    )
+
+
+TENANTS_USER = user_of("request.namespace")
+"""CEL: whether the request comes from the tenant. The policy for role bindings keeps it from giving rights in its
+namespace to others."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from model.kubernetes.admission.policy import SERVICE_ACCOUNT, TENANTS_USER, Check, Policy, Rule
+from model.kubernetes.admission.policy import TENANTS_USER, Check, Policy, Rule, user_of
 from model.kubernetes.manifests import OWNER_LABEL, PLATFORM, TENANT_LABEL
 
 WRITES = ("CREATE", "UPDATE", "DELETE")
@@ -44,8 +44,7 @@ NAMESPACE = Policy(
     everywhere=True,
     conditions={
         "of-a-tenant": f"'{TENANT_LABEL}' in oldObject.metadata.?labels.orValue({{}})",
-        "by-its-own-account": f"request.userInfo.username.startsWith('{SERVICE_ACCOUNT}' + oldObject.metadata.name + "
-        "':') || request.userInfo.username == 'gotk:' + oldObject.metadata.name + ':reconciler'",
+        "by-its-own-account": user_of("oldObject.metadata.name"),
     },
     checks=(
         Check(
