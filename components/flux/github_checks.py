@@ -13,6 +13,7 @@ from components.configuration import Configuration, refusal
 from model.config.errors import Problem
 from model.config.tenants import PlacedSource
 
+REPOSITORY = "github:index/getRepository:getRepository"
 SWITCHED_OFF = "deploy_keys_enabled_for_repositories"
 """The organization's setting; organizations created since the end of 2024 begin with false."""
 
@@ -47,14 +48,12 @@ def check_github(configuration: Configuration, providers: Mapping[str, github.Pr
 
         if owner in closed:
             report(_switched_off(owner))
-        elif new:
-            options = pulumi.InvokeOptions(provider=providers[owner])
-            report(_unusable(github.get_repository(full_name=f"{owner}/{name}", opts=options)))
+            continue
+        full_name, provider = f"{owner}/{name}", providers[owner]
+        if new:
+            report(_unusable(full_name, provider))
         else:  # nothing waits for these answers
-            looked_up = github.get_repository_output(
-                full_name=f"{owner}/{name}", opts=pulumi.InvokeOutputOptions(provider=providers[owner])
-            )
-            looked_up.apply(lambda found, report=report: report(_unusable(found)))
+            pulumi.Output.from_input(_unusable_in_time(full_name, provider)).apply(report)
     if problems:
         raise refusal(problems)
 
@@ -81,19 +80,46 @@ def _switched_off(owner: str) -> tuple[str, str]:
     return f"the organization {owner} has deploy keys switched off", f"An owner of it switches them on: `{setting}`."
 
 
-def _unusable(found: github.GetRepositoryResult) -> tuple[str, str] | None:
+def _unusable(full_name: str, provider: github.Provider) -> tuple[str, str] | None:
     """Message and remedy for a repository that cannot get a deploy key."""
-    if not found.node_id:  # a missing repository is not an error, it has no id
+    try:
+        found = pulumi.runtime.invoke(REPOSITORY, {"fullName": full_name}, pulumi.InvokeOptions(provider=provider))
+    except Exception as error:  # the SDK has no narrower one
+        return _refused(full_name, error)
+    return _unsuitable(full_name, found.value)
+
+
+async def _unusable_in_time(full_name: str, provider: github.Provider) -> tuple[str, str] | None:
+    """The same, while the program goes on. A failed `get_repository_output` would end the program."""
+    options = pulumi.InvokeOptions(provider=provider)
+    try:
+        found = await pulumi.runtime.invoke_async(REPOSITORY, {"fullName": full_name}, options)
+    except Exception as error:  # as above
+        return _refused(full_name, error)
+    return _unsuitable(full_name, found)
+
+
+def _refused(full_name: str, error: Exception) -> tuple[str, str]:
+    remedy = "Give these credentials access to it (an organization may ask for single sign-on)."
+    return f"GitHub does not tell whether github.com/{full_name} exists ({error})", remedy
+
+
+def _unsuitable(full_name: str, found: Mapping[str, Any]) -> tuple[str, str] | None:
+    if not found.get("nodeId"):  # a missing repository is not an error, it has no id
         remedy = "Correct the URL, or select the repository in the installation of the platform's GitHub App."
-        return f"github.com/{found.full_name} does not exist, or these credentials may not see it", remedy
-    if found.archived:
-        return f"github.com/{found.full_name} is archived, so it gets no deploy key", "Unarchive it on GitHub."
+        return f"github.com/{full_name} does not exist, or these credentials may not see it", remedy
+    if found.get("archived"):
+        return f"github.com/{full_name} is archived, so it gets no deploy key", "Unarchive it on GitHub."
     return None
 
 
 def _deploy_keys_are_off(owner: str, provider: github.Provider) -> bool:
     """Whether an organization forbids deploy keys. Users have no such setting, and not every token sees it."""
-    answer = github.get_rest_api(endpoint=f"orgs/{owner}", opts=pulumi.InvokeOptions(provider=provider))
+    try:
+        answer = github.get_rest_api(endpoint=f"orgs/{owner}", opts=pulumi.InvokeOptions(provider=provider))
+    except Exception as error:  # the provider fails for each answer but 200 and 404, such as 403
+        pulumi.log.warn(f"Not checked whether {owner} lets its repositories have deploy keys: {error}")
+        return False
     return answer.code == 200 and json.loads(answer.body).get(SWITCHED_OFF) is False
 
 

@@ -431,6 +431,33 @@ def test_deploy_keys_switched_off_later_are_a_warning(run: Run, caplog: pytest.L
     assert caplog.text.count("the organization acme has deploy keys switched off") == 2
 
 
+REFUSED = ({}, [("", "403 Resource not accessible by integration")])
+"""What a provider function answers where GitHub refuses."""
+
+
+@pytest.mark.parametrize("earlier", [{}, DEPLOYED], ids=["first", "later"])
+def test_a_token_that_may_not_read_the_organization_is_warned_of(
+    run: Run, caplog: pytest.LogCaptureFixture, earlier: dict[str, Any]
+) -> None:
+    recording = run(answers={"github:index/getRestApi:getRestApi": REFUSED}, earlier=earlier)
+    assert recording.resource(KEY, "alpha/acme")
+    assert "Not checked whether acme lets its repositories have deploy keys: invoke of" in caplog.text
+    assert "403 Resource not accessible" in caplog.text
+
+
+def test_a_repository_that_github_refuses_to_show_stops_only_its_new_tenant(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    def answer(arguments: dict[str, Any]) -> Any:
+        return {"fullName": arguments["fullName"]} if arguments["fullName"].endswith("-infra") else REFUSED
+
+    answers = {"github:index/getRepository:getRepository": answer}
+    with pytest.raises(ProgramError, match=r"tenants\.yaml:4: tenants\[0\]\.source\.url: GitHub does not tell whether"):
+        run(answers=answers)
+    assert run(answers=answers, earlier=DEPLOYED).resource(KEY, "alpha/acme")
+    assert "tenants.yaml:4: tenants[0].source.url: GitHub does not tell whether github.com/acme/product" in caplog.text
+
+
 APP = {"deployKeys": "app", "githubApp": {"id": "1234567", "installation": "12345678"}, "githubAppKey": "PEM"}
 PUBLIC_TENANTS = "tenants:\n  - {name: beta, source: {url: 'https://github.com/acme/shop', branch: main}}\n"
 
