@@ -42,7 +42,8 @@ def foreign_notation(value: str) -> tuple[str, str] | None:
     if re.match(r"[A-Za-z]:[\\/]|[a-z+]+::", value):
         return f"{value!r} is not a repository URL", PUBLIC_URL
     # Also with a scheme that does not belong there: ssh://git@github.com:acme/shop.
-    if found := re.fullmatch(r"(?:ssh://(?=[^/]*:\D))?(?:([\w.-]+)@)?([\w.-]+):(?!//)/*(.+)", value):
+    # Not a password: ssh://git:password@github.com/acme/shop.
+    if found := re.fullmatch(r"(?:ssh://(?=[^/]*:\D))?(?:([\w.-]+)@)?([\w.-]+):(?!//)/*(?![^/]*@)(.+)", value):
         user, host, path = found.groups()
         if rsa_only(host):
             return rsa_message(host), RSA_REMEDY

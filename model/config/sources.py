@@ -79,6 +79,8 @@ def _commit(value: str) -> str:
 
 def reference(value: str) -> str:
     """Validate the name of a branch or tag. Raises rule_error."""
+    if not value:
+        raise rule_error("is empty", "Write the name of a branch or tag.")
     if found := re.match(r"refs/(heads|tags|remotes/[^/]+)/(?=.)", value):
         raise rule_error(f"{value!r} is the full name of a reference", f"Write {value[found.end() :]}.")
     # Git's rules for names of branches and tags (git-check-ref-format).
@@ -173,9 +175,9 @@ def source_rules(source: Source) -> Iterator[Finding]:
         yield ("source", "private"), "a private source needs SSH and a deploy key", remedy
     if over_ssh and not source.private:
         yield ("source", "url"), "SSH needs a deploy key", "Add `private: true`, or write an https:// URL."
-    if source.private and source.host == GITHUB and source.github_repository is None:
+    if source.host == GITHUB and source.github_repository is None:
         message = f"{source.url!r} is not a GitHub repository"
-        yield ("source", "url"), message, "Write ssh://git@github.com/OWNER/NAME."
+        yield ("source", "url"), message, f"Write {'ssh://git@' if over_ssh else 'https://'}github.com/OWNER/NAME."
     if source.known_hosts and not over_ssh:
         yield ("source", "knownHosts"), "host keys are for SSH only", "Remove knownHosts from an https source."
     elif source.known_hosts and (error := known_hosts_error(source.known_hosts, source.url)):

@@ -726,6 +726,12 @@ def test_a_full_reference_is_refused_for_a_branch_or_tag(kind: str, name: str) -
     assert f"Write {name.split('/')[2]}." in problem
 
 
+@pytest.mark.parametrize("kind", ["branch", "tag"])
+def test_an_empty_reference_is_refused(kind: str) -> None:
+    problem = refused(accepted, source={"url": SOURCE["url"], kind: ""})
+    assert f"tenants[0].source.{kind}: is empty" in problem
+
+
 def test_the_infra_repositorys_branch_is_checked_like_a_products() -> None:
     for name in ("a b", "refs/heads/main", "main/", ""):
         assert "Pulumi.test.yaml: branch: " in refused(settings, branch=name)
@@ -886,6 +892,9 @@ def test_a_long_range_of_versions_is_refused_at_once(text: str) -> None:
 
 def test_a_pasted_page_with_a_password_does_not_repeat_it() -> None:
     assert "secret" not in refused(accepted, source=source(url="https://me:secret@gitlab.com/acme/x/-/tree/main"))
+    problem = refused(accepted, source=source(url="ssh://git:secret@github.com/acme/x", private=True))
+    assert "the URL contains credentials" in problem
+    assert "secret" not in problem
 
 
 def test_the_form_of_a_nodes_release_and_of_a_mail_identity_is_checked() -> None:
