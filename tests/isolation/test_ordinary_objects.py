@@ -276,6 +276,7 @@ def test_objects_of_any_size_are_judged_to_their_end(cluster: Cluster):
         of.make("ConfigMap", BASIC, data={"large": "x" * 900_000}),
         of.make("ConfigMap", BASIC, binaryData={"large": "eHh4" * 225_000}),
         of.make("Secret", BASIC, data={"large": "eHh4" * 300_000}),
+        of.deployment(BASIC, container={"args": ["x" * 10_000] * 90}),
         of.make("Role", BASIC, version=f"{of.RBAC}/v1", rules=of.role(BASIC)["rules"] * 1000),
     ):
         answer = tenant.send("apply", manifest, dry_run=True)

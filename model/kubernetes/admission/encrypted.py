@@ -1,4 +1,4 @@
-"""Admission of Secrets and ConfigMaps: values that SOPS has encrypted."""
+"""Admission of values that SOPS has encrypted: in Secrets, ConfigMaps, and in the spec of any other kind."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ REMEDY = (
 ENCRYPTED = Policy(
     name="saas-tenant-encrypted",
     promise="No password of a tenant is the ciphertext of one.",
-    rules=(Rule("", ("secrets", "configmaps")),),
+    rules=(Rule("*", ("*",)),),
     conditions={
         "tenants-user": TENANTS_USER,
         # What an earlier release let in stays as it is.
-        "changed": "request.operation == 'CREATE' || dyn(object).?data != dyn(oldObject).?data || "
-        "dyn(object).?binaryData != dyn(oldObject).?binaryData",
+        "changed": "request.operation == 'CREATE' || "
+        + " || ".join(f"dyn(object).?{field} != dyn(oldObject).?{field}" for field in ("data", "binaryData", "spec")),
         "to-be-decrypted": f"object.metadata.?annotations[?'{DISABLED}'].orValue('') != 'disabled'",
     },
     checks=(
@@ -53,6 +53,11 @@ ENCRYPTED = Policy(
         Check(
             f"request.resource.resource != 'configmaps' || {_none_contains('binaryData', _encoded(CIPHERTEXT))}",
             f"the ConfigMap is encrypted by SOPS: {REMEDY}",
+        ),
+        Check(
+            # As text: values may be anywhere, such as in a container's variables or in the values of a release.
+            f"!'%s'.format([dyn(object).?spec.orValue('')]).contains('{CIPHERTEXT}')",
+            f"the spec has a value that is encrypted by SOPS: {REMEDY}",
         ),
     ),
 )

@@ -6,11 +6,12 @@ from base64 import b64encode
 from collections.abc import Iterator
 
 from tests.isolation import objects as of
-from tests.isolation.attack import BASIC, OWN, Attack, commit, request
+from tests.isolation.attack import BASIC, OWN, WIDE, Attack, commit, request
 from tests.isolation.defences import ADMISSION, admission_policy
 
 VALUE = "ENC[AES256_GCM,data:CwE4O1s=,iv:2k2c0uU=,tag:QmFzZTY0,type:str]"
 POLICY = admission_policy("encrypted")
+IN_SPEC = "the spec has a value that is encrypted by SOPS"
 
 
 def encoded(text: str) -> str:
@@ -26,6 +27,10 @@ def _requests() -> Iterator[Attack]:
     yield request("a ConfigMap holds a ciphertext of SOPS", (POLICY,), "the ConfigMap is encrypted", plain)
     binary = of.make("ConfigMap", BASIC, name="attack", binaryData={"settings": encoded(f"x{VALUE}")})
     yield request("a ConfigMap's binary data holds a ciphertext", (POLICY,), "the ConfigMap is encrypted", binary)
+    pods = of.deployment(BASIC, container={"env": [{"name": "PASSWORD", "value": VALUE}]})
+    yield request("a Deployment's variable is a ciphertext of SOPS", (POLICY,), IN_SPEC, pods)
+    values = {"database": {"users": [{"password": VALUE}]}}
+    yield request("a release's values hold a ciphertext", (POLICY,), IN_SPEC, of.release(WIDE, values=values), WIDE)
 
 
 def _commits() -> Iterator[Attack]:
