@@ -10,9 +10,11 @@ import pytest
 from model.kubernetes.admission.flux import GROUPS
 from model.kubernetes.admission.flux_values import bounded_fields
 from model.kubernetes.admission.policy import Policy
+from model.kubernetes.manifests import OWNER_LABEL, PLATFORM
 from tests.isolation import flux_fields
+from tests.isolation import objects as of
 from tests.isolation.api import Answer
-from tests.isolation.attack import NEIGHBOUR, OWN, Attack
+from tests.isolation.attack import BASIC, NEIGHBOUR, OWN, Attack
 from tests.isolation.attacks import COMMITS, REQUESTS, references
 from tests.isolation.commit_trial import Commits
 from tests.isolation.control_plane import Cluster
@@ -101,6 +103,20 @@ def test_each_check_of_a_policy_alone_stops_an_attack(requests: Outcomes, policy
     }
     unneeded = [check.message for number, check in enumerate(policy.checks) if (policy.name, number) not in alone]
     assert unneeded == []
+
+
+def test_a_person_with_edit_cannot_pass_as_the_platform(cluster: Cluster, before: Mapping[str, str]) -> None:
+    person = "person@acme.example"
+    annotations = {"service.beta.kubernetes.io/aws-load-balancer-eip-allocations": "eipalloc-1"}
+    service = of.service(BASIC, metadata={"annotations": annotations, "labels": {OWNER_LABEL: PLATFORM}})
+    subject = {"kind": "User", "apiGroup": of.RBAC, "name": person}
+    binding = of.role_binding(BASIC, subject, cluster_role="edit")
+    binding["metadata"]["name"] = "person"
+    cluster.administrator.apply(binding)
+    answer = cluster.administrator.send("apply", service, as_user=person, dry_run=True)
+    assert "not among the annotations of this tenant" in answer.message
+    assert cluster.administrator.send("apply", service, dry_run=True).ok
+    assert cluster.administrator.send("delete", binding).ok
 
 
 def test_every_defence_is_restored(cluster: Cluster, requests: Outcomes) -> None:

@@ -86,9 +86,11 @@ ALLOWED_ANNOTATIONS = Policy(
     conditions={
         "annotations-change": f"request.operation == 'CREATE' || {_annotations('object')} != "
         f"{_annotations('oldObject')}",
-        # The platform and its controllers write annotations, too.
+        # The platform and its controllers write annotations, too. A person with rights in this namespace only could
+        # write the label as well.
         "not-the-platforms": f"{TENANTS_USER} || !(request.userInfo.username.startsWith('system:') || "
-        f"dyn(object).metadata.?labels[?'{OWNER_LABEL}'].orValue('') == '{PLATFORM}')",
+        f"(dyn(object).metadata.?labels[?'{OWNER_LABEL}'].orValue('') == '{PLATFORM}' && "
+        "authorizer.group('').resource('resourcequotas').namespace(request.namespace).check('create').allowed()))",
     },
     variables={
         **ANNOTATED,
