@@ -22,7 +22,12 @@ logs = components.create_container_logs(settings, aws)
 check = components.preflight_check(configuration)
 cluster = components.create_eks_cluster(settings, aws, network, check, logs) or components.ExistingCluster(
     settings.cluster,
-    components.ExistingClusterArgs(cluster_name=settings.cluster, kubeconfig=settings.kubeconfig, check=check),
+    components.ExistingClusterArgs(
+        cluster_name=settings.cluster,
+        kubeconfig=settings.kubeconfig,
+        check=check,
+        uid=configuration.earlier.get("cluster", {}).get("uid", ""),
+    ),
 )
 storage_classes = components.create_storage_classes(settings, aws, cluster)
 
@@ -98,7 +103,7 @@ spaces = {
     for tenant in tenants
 }
 
-pulumi.export("cluster", {"name": cluster.cluster_name, "kubeconfig": cluster.kubeconfig})
+pulumi.export("cluster", {"name": cluster.cluster_name, "kubeconfig": cluster.kubeconfig, "uid": cluster.uid})
 pulumi.export("kubernetesVersion", cluster.kubernetes_version)
 if aws:
     pulumi.export("aws", {"account": aws.account, "region": aws.region})

@@ -25,6 +25,8 @@ tenants:
     source: {url: "https://github.com/stefanprodan/podinfo", branch: master, path: ./kustomize}
 """
 
+UID = "c0ffee00-0000-4000-8000-000000000000"
+"""Of the namespace kube-system."""
 CONFIG = {"cluster": "eu", "owner": "acme", "fluxManifest": "install.yaml"}
 
 
@@ -38,13 +40,13 @@ def no_stack_traces() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Callable[[str], str]]:
-    """Kubeconfigs of servers that answer /version with a given version."""
+    """Kubeconfigs of servers that answer every request with a given version and the uid of kube-system."""
     servers: list[http.server.ThreadingHTTPServer] = []
 
     def start(version: str) -> str:
         class Answer(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                body = json.dumps({"gitVersion": version}).encode()
+                body = json.dumps({"gitVersion": version, "metadata": {"uid": UID}}).encode()
                 self.send_response(200)
                 self.end_headers()
                 self.wfile.write(body)

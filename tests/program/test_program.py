@@ -14,7 +14,7 @@ import yaml
 from model.kubernetes.flux import ARTIFACT_HOST, ARTIFACT_READERS, with_secret_artifact_host
 from model.kubernetes.manifests import SHARD_ANNOTATION, SHARD_LABEL
 from model.kubernetes.shards import SELECTOR
-from tests.program.conftest import TENANTS, Run
+from tests.program.conftest import TENANTS, UID, Run
 from tests.program.recorder import Github, ProgramError, Registration
 
 GIT_REPOSITORY = "kubernetes:source.toolkit.fluxcd.io/v1:GitRepository"
@@ -530,3 +530,12 @@ def _identity(manifest: dict[str, Any]) -> tuple[str, str]:
 
 def _arguments(deployment: Registration) -> set[str]:
     return set(deployment.inputs["spec"]["template"]["spec"]["containers"][0]["args"])
+
+
+def test_a_kubeconfig_of_another_cluster_is_refused(run: Run) -> None:
+    same = {"cluster": {"name": "eu", "uid": UID}}
+    assert run().outputs["cluster"]["uid"] == run(earlier=same).outputs["cluster"]["uid"] == UID
+    # An update of an earlier release left no uid.
+    assert run(earlier={"cluster": {"name": "eu"}}).outputs["cluster"]["uid"] == UID
+    with pytest.raises(ProgramError, match=f"leads to another cluster.* has the uid {UID}, not a-former-one"):
+        run(earlier={"cluster": {"name": "eu", "uid": "a-former-one"}})
