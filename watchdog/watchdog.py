@@ -319,6 +319,7 @@ class Pod:
     started: str
     """When its container began to run; empty if it does not run."""
     restarts: int
+    """The eviction of a pod that filled its disk counts as one."""
     out_of_memory: bool
     """Whether its container was killed for that when it ended last."""
     deleting: bool
@@ -335,6 +336,8 @@ def reduce_pod(found: Json) -> Pod | None:
         return None
     container = _mapping(next(iter(_list(status.get("containerStatuses"))), None))
     state, last = _mapping(container.get("state")), _mapping(container.get("lastState"))
+    # Kubelet: Usage of EmptyDir volume "data" exceeds the limit "10Gi".
+    filled_its_disk = status.get("reason") == "Evicted" and "EmptyDir" in _text(status.get("message"))
     ended = _mapping(state.get("terminated")) or _mapping(last.get("terminated"))
     return Pod(
         name=name,
@@ -343,7 +346,7 @@ def reduce_pod(found: Json) -> Pod | None:
         controller=(base, app[len(base) + 1 :] or DEFAULT),
         ready=container.get("ready") is True,
         started=_text(_mapping(state.get("running")).get("startedAt")),
-        restarts=int(_number(container.get("restartCount"))),
+        restarts=int(_number(container.get("restartCount"))) + filled_its_disk,
         out_of_memory=ended.get("reason") == "OOMKilled",
         deleting="deletionTimestamp" in metadata,
     )

@@ -47,6 +47,9 @@ ALWAYS = {
     ),
 }
 
+DISK_LIMIT = "10Gi"
+"""Of each folder in which a controller keeps artifacts and clones. The kubelet evicts a pod that exceeds it."""
+
 POD_IDENTITY_AGENT = "169.254.170.23"
 """Address at which EKS Pod Identity gives pods their role's credentials, by plain HTTP. It asks for the pod's own
 token, so a tenant's source that names this address gets nothing."""
@@ -132,7 +135,7 @@ def parse(
         raise InvalidConfigError(
             [Problem(name, 0, "", message, "Take it out of fluxComponents, or use a release's install.yaml.")]
         )
-    objects = [_with_arguments(manifest, ALWAYS) for manifest in objects]
+    objects = [_with_bounded_disk(_with_arguments(manifest, ALWAYS)) for manifest in objects]
     if lockdown:
         allowed = network or NetworkSettings()
         closed = (
@@ -200,6 +203,20 @@ def _with_arguments(manifest: Manifest, by_controller: Mapping[str, Sequence[str
 def _flag(argument: str) -> str:
     """The part of an argument that another one replaces; feature gates add up."""
     return argument if argument.startswith("--feature-gates=") else argument.partition("=")[0]
+
+
+def _with_bounded_disk(manifest: Manifest) -> Manifest:
+    """The Deployment with a limit of each emptyDir that has none.
+
+    A tenant's artifact may unpack to more than the node's disk, whose other pods would be evicted then.
+    """
+    if manifest["kind"] != "Deployment":
+        return manifest
+    bounded = deepcopy(manifest)
+    for volume in bounded["spec"]["template"]["spec"].get("volumes", []):
+        if "emptyDir" in volume:
+            volume["emptyDir"] = {"sizeLimit": DISK_LIMIT, **(volume["emptyDir"] or {})}
+    return bounded
 
 
 def _block_egress(manifest: Manifest, reachable: Mapping[str, Sequence[str]]) -> Manifest:

@@ -39,6 +39,19 @@ def test_controllers_have_no_right_to_tokens() -> None:
         assert resources == (["secrets"] if lockdown else ["secrets", "serviceaccounts/token"])
 
 
+def test_no_controller_fills_its_nodes_disk() -> None:
+    volumes = [{"name": "data", "emptyDir": {}}, {"name": "small", "emptyDir": {"sizeLimit": "1Gi"}}, {"name": "x"}]
+    documents = list(yaml.safe_load_all(MANIFEST))
+    for document in documents:
+        if document["kind"] == "Deployment":
+            document["spec"]["template"]["spec"]["volumes"] = volumes
+    text = yaml.dump_all(documents)
+    sharded = shards.with_shards(flux.parse(text, "x", CONTROLLERS, lockdown=False), [shards.Shard("a", CONTROLLERS)])
+    for deployment in sharded.deployments:
+        found = deployment["spec"]["template"]["spec"]["volumes"]
+        assert [one.get("emptyDir", {}).get("sizeLimit") for one in found] == ["10Gi", "1Gi", None]
+
+
 def test_host_names_in_a_shard_are_those_of_its_own_service() -> None:
     manifest = flux.parse(MANIFEST, "x", CONTROLLERS, lockdown=True)
     nobody = tenants.merge_and_validate(yaml_lines.parse("tenants: []", "tenants.yaml"))
@@ -58,3 +71,4 @@ def test_program_and_policies_use_the_same_names() -> None:
     assert program.MANAGER == "flux-watchdog"
     groups = {(version.partition("/")[0], name) for name, (version, _, _) in program.RESOURCES.items()}
     assert groups == {(group, name) for group, names in watchdog.GROUPS.items() for name in names}
+    assert set(program.SOURCES) == set(watchdog.GROUPS["source.toolkit.fluxcd.io"])

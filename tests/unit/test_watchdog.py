@@ -341,6 +341,14 @@ def test_one_crash_with_several_suspects_suspends_nobody() -> None:
     assert suspended(cluster.look()) == ["b"]
 
 
+def test_a_pod_that_filled_its_disk_has_crashed() -> None:
+    running = {"metadata": {"name": "p", "uid": "u", "labels": {"app": "source-controller"}}, "status": {}}
+    message = 'Usage of EmptyDir volume "data" exceeds the limit "10Gi". '
+    filled = {**running, "status": {"phase": "Failed", "reason": "Evicted", "message": message}}
+    pressed = {**running, "status": {**filled["status"], "message": "The node was low on resource: memory."}}
+    assert [one.restarts for one in map(reduce_pod, (running, filled, pressed)) if one] == [0, 1, 0]
+
+
 def test_a_source_is_read_again_after_minutes() -> None:
     hold = Hold("", 2, 1000.0, True, 1, "it took all the memory")
     suspect = replace(source("a"), suspended=True, hold=hold, ready_reason=REASON, generation=2)
