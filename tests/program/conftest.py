@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +39,15 @@ def no_stack_traces() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Callable[[str], str]]:
-    """Kubeconfigs of servers that answer every request with a given version and the uid of kube-system."""
+def cluster() -> Iterator[Callable[..., str]]:
+    """Kubeconfigs of servers with a given version and given objects by their paths."""
     servers: list[http.server.ThreadingHTTPServer] = []
 
-    def start(version: str) -> str:
+    def start(version: str, objects: Mapping[str, Any] | None = None) -> str:
         class Answer(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                body = json.dumps({"gitVersion": version, "metadata": {"uid": UID}}).encode()
+                other = {"gitVersion": version, "metadata": {"uid": UID}}
+                body = json.dumps((objects or {}).get(self.path.partition("?")[0], other)).encode()
                 self.send_response(200)
                 self.end_headers()
                 self.wfile.write(body)
@@ -74,7 +75,7 @@ def cluster() -> Iterator[Callable[[str], str]]:
 
 
 @pytest.fixture(scope="session")
-def modern_cluster(cluster: Callable[[str], str]) -> str:
+def modern_cluster(cluster: Callable[..., str]) -> str:
     return cluster("v1.36.4")
 
 

@@ -519,7 +519,7 @@ def test_a_manifest_from_the_network_needs_a_digest(run: Run) -> None:
         run(config={"fluxManifest": "https://example.com/install.yaml"})
 
 
-def test_an_old_cluster_is_refused_with_a_remedy(run: Run, cluster: Callable[[str], str]) -> None:
+def test_an_old_cluster_is_refused_with_a_remedy(run: Run, cluster: Callable[..., str]) -> None:
     with pytest.raises(ProgramError, match=r"runs Kubernetes v1\.32\.9-eks-1; Flux needs 1\.33 or newer\. Upgrade"):
         run(kubeconfig=cluster("v1.32.9-eks-1"))
 
@@ -539,3 +539,20 @@ def test_a_kubeconfig_of_another_cluster_is_refused(run: Run) -> None:
     assert run(earlier={"cluster": {"name": "eu"}}).outputs["cluster"]["uid"] == UID
     with pytest.raises(ProgramError, match=f"leads to another cluster.* has the uid {UID}, not a-former-one"):
         run(earlier={"cluster": {"name": "eu", "uid": "a-former-one"}})
+
+
+def test_what_the_cluster_has_already_stops_before_anything_is_registered(
+    run: Run, cluster: Callable[..., str], manifest: str
+) -> None:
+    name = next(one["metadata"]["name"] for one in yaml.safe_load_all(manifest) if "Definition" in one["kind"])
+    spec, status = {"versions": [{"name": "v0", "storage": True}]}, {"storedVersions": ["v0"]}
+    paths = {
+        "/api/v1/namespaces": {"items": [{"metadata": {"name": "alpha"}}]},
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions": {
+            "items": [{"metadata": {"name": name}, "spec": spec, "status": status}]
+        },
+    }
+    with pytest.raises(ProgramError) as refused:
+        run(kubeconfig=cluster("v1.36.4", paths))
+    assert "tenants.yaml:3: tenants[0].name: the namespace alpha exists already" in str(refused.value)
+    assert f"fluxManifest: objects of {name} may be stored as v0" in str(refused.value)
