@@ -4,7 +4,7 @@
     HTTP  http://127.0.0.1:PORT/OWNER/NAME        public repositories, reading only
 
 It serves the store of repositories and deploy keys that the GitHub stand-in writes (standins/github/store.py), and
-looks into it at each request.
+looks into it at each request. Pushes are delivered to the repositories' webhooks (webhooks.py).
 """
 
 from __future__ import annotations

@@ -8,9 +8,10 @@ import signal
 import sys
 from pathlib import Path
 
+import aiohttp
 from aiohttp import web
 
-from local.git import known_hosts, smart_http, ssh
+from local.git import known_hosts, smart_http, ssh, webhooks
 from local.home import Home
 from standins.github import git
 from standins.github.store import Store
@@ -40,7 +41,13 @@ async def serve(home: Home) -> None:
     await web.TCPSite(runner, "127.0.0.1", home.port("git-http"), backlog=256, shutdown_timeout=2).start()
     print(f"Git over SSH:  ssh://git@127.0.0.1:{home.port('git-ssh')}/OWNER/NAME (key: {home.git / 'id_user'})")
     print(f"Git over HTTP: http://127.0.0.1:{home.port('git-http')}/OWNER/NAME (public ones, reading)", flush=True)
-    await stop.wait()
+    async with aiohttp.ClientSession() as http:
+        delivering = asyncio.create_task(webhooks.Deliveries(home, store, http).run())
+        # An error in it ends the server, which would be silent about pushes otherwise.
+        await asyncio.wait({delivering, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        if delivering.done():
+            delivering.result()
+        delivering.cancel()
     over_ssh.close()
     await runner.cleanup()
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 
 from standins.github.content import Branch, BranchDefault, RepositoryDeployKey, RepositoryFile
 from standins.github.repository import Account, Repository
+from standins.github.webhook import RepositoryWebhook
 from standins.provider import StandIn, Values, serve
 
 VERSION = "6.15.0"
@@ -45,7 +46,7 @@ def stand_in() -> StandIn:
         owner = values.get("owner") or values.get("organization") or os.environ.get("GITHUB_OWNER", "")
         account.open(url, owner)
 
-    kinds = (Repository, RepositoryFile, RepositoryDeployKey, Branch, BranchDefault)
+    kinds = (Repository, RepositoryFile, RepositoryDeployKey, RepositoryWebhook, Branch, BranchDefault)
     return StandIn(
         "github",
         VERSION,

@@ -10,38 +10,40 @@ from standins.github import git, store
 from standins.github.repository import PERSON, Account, change_default_branch, etag
 from standins.provider import UNKNOWN, Kind, Property, RefusedError, Values
 
-_FORCES = Property(replaces=True, required=True)
+FORCES = Property(replaces=True, required=True)
+"""A property that a resource of this kind cannot do without, nor change."""
 
 
-def _parts(identifier: str, count: int, form: str) -> list[str]:
-    parts = identifier.split(":", count - 1)
-    if len(parts) != count or not all(parts[:2]):
+def parts(identifier: str, count: int, form: str) -> list[str]:
+    """The parts of an id. Raises RefusedError for another form."""
+    found = identifier.split(":", count - 1)
+    if len(found) != count or not all(found[:2]):
         raise RefusedError(f"{identifier!r} is not an id of this type: write {form}")
-    return parts
+    return found
 
 
-class _InRepository(Kind):
+class InRepository(Kind):
     """A resource in a repository of the provider's owner."""
 
     def __init__(self, account: Account) -> None:
-        self._account = account
+        self.account = account
 
     def _is_other_repository(self, state: Values, inputs: Values) -> bool:
         """Whether a new repository name is another repository rather than the same one renamed."""
         if inputs["repository"] is UNKNOWN:
             return True
-        found = self._account.find(inputs["repository"])
+        found = self.account.find(inputs["repository"])
         return found is not None and found.id != state.get("repositoryId")
 
 
-class RepositoryDeployKey(_InRepository):
+class RepositoryDeployKey(InRepository):
     """A deploy key. GitHub cannot change deploy keys: any change replaces it."""
 
     token = "github:index/repositoryDeployKey:RepositoryDeployKey"  # noqa: S105 - a type's name
     properties = {
-        "key": _FORCES,
-        "title": _FORCES,
-        "repository": _FORCES,
+        "key": FORCES,
+        "title": FORCES,
+        "repository": FORCES,
         "readOnly": Property(bool, replaces=True, default=True),
     }
     outputs = ("etag",)
@@ -52,11 +54,11 @@ class RepositoryDeployKey(_InRepository):
         return name == "key" and re.sub(r"^([a-z0-9-]+ [^\s]+)( [^\s]+)?$", r"\1", new.strip()) == old
 
     def create(self, inputs: Values) -> tuple[str, Values]:
-        repository = self._account.repository(inputs["repository"], writing=True)
-        if not self._account.store.organization(repository.owner)["deploy_keys_enabled_for_repositories"]:
+        repository = self.account.repository(inputs["repository"], writing=True)
+        if not self.account.store.organization(repository.owner)["deploy_keys_enabled_for_repositories"]:
             raise RefusedError("422 Validation Failed [Deploy keys are disabled for this repository]")
         try:
-            made = self._account.store.add_key(repository, inputs["title"], inputs["key"], read_only=inputs["readOnly"])
+            made = self.account.store.add_key(repository, inputs["title"], inputs["key"], read_only=inputs["readOnly"])
         except store.KeyInUseError as error:
             where = self._where(repository, inputs["key"])
             raise RefusedError(f"422 Validation Failed [{error}]: {where}") from error
@@ -78,8 +80,8 @@ class RepositoryDeployKey(_InRepository):
         return {**state, "etag": etag(state)}
 
     def _find(self, identifier: str) -> tuple[str, store.DeployKey | None]:
-        repository, number = _parts(identifier, 2, "REPOSITORY:KEY_ID")
-        found = self._account.find(repository)
+        repository, number = parts(identifier, 2, "REPOSITORY:KEY_ID")
+        found = self.account.find(repository)
         return repository, next((key for key in found.keys if str(key.id) == number), None) if found else None
 
     def read(self, identifier: str, state: Values) -> tuple[str, Values] | None:
@@ -88,18 +90,18 @@ class RepositoryDeployKey(_InRepository):
 
     def delete(self, identifier: str, state: Values) -> None:
         repository, key = self._find(identifier)
-        self._account.repository(repository, writing=True)
-        if key is None or not self._account.store.remove_key(key.key):
+        self.account.repository(repository, writing=True)
+        if key is None or not self.account.store.remove_key(key.key):
             raise RefusedError(f"404 Not Found: the deploy key {identifier} is gone already. Run `pulumi refresh`")
 
 
-class RepositoryFile(_InRepository):
+class RepositoryFile(InRepository):
     """A file of a branch; each change is a commit."""
 
     token = "github:index/repositoryFile:RepositoryFile"  # noqa: S105 - a type's name
     properties = {
         "repository": Property(required=True),
-        "file": _FORCES,
+        "file": FORCES,
         "content": Property(required=True),
         "branch": Property(computed=True, replaces=True),
         "commitMessage": Property(computed=True),
@@ -126,7 +128,7 @@ class RepositoryFile(_InRepository):
         return super().replaces(name, state, inputs)
 
     def create(self, inputs: Values) -> tuple[str, Values]:
-        repository, file = self._account.repository(inputs["repository"], writing=True), inputs["file"]
+        repository, file = self.account.repository(inputs["repository"], writing=True), inputs["file"]
         branch = inputs.get("branch") or git.default_branch(repository.path)
         tip = git.branch_tip(repository.path, branch)
         if "branch" in inputs and tip is None:
@@ -149,10 +151,10 @@ class RepositoryFile(_InRepository):
     def _commit(self, state: Values, content: bytes | None, message: str) -> str:
         """Write the file, or delete it (content None), if it still is as `state` has it; the commit's hash."""
         repository, file, branch = state["repository"], state["file"], state["branch"]
-        path = self._account.repository(repository, writing=True).path
+        path = self.account.repository(repository, writing=True).path
         person = git.Person(state["commitAuthor"], state["commitEmail"]) if state.get("commitAuthor") else PERSON
         changed = "somebody else changed the file. Run `pulumi refresh`, then try again"
-        with self._account.store.changing():
+        with self.account.store.changing():
             tip = git.branch_tip(path, branch)
             known = git.entry(path, tip, file) if tip else None
             if (known.sha if known else None) != state["sha"]:
@@ -170,14 +172,14 @@ class RepositoryFile(_InRepository):
 
     def read(self, identifier: str, state: Values) -> tuple[str, Values] | None:
         if not state:
-            repository, file, branch = _parts(identifier, 3, "REPOSITORY:FILE:BRANCH, with ?? for a : in FILE")
-            imported = self._account.repository(repository)
+            repository, file, branch = parts(identifier, 3, "REPOSITORY:FILE:BRANCH, with ?? for a : in FILE")
+            imported = self.account.repository(repository)
             branch = branch or git.default_branch(imported.path)
             state = {"repository": repository, "file": file.replace("??", ":"), "branch": branch}
             state |= {"repositoryId": imported.id, "overwriteOnCreate": False}
             identifier = f"{repository}:{file}:{branch}"
         file, branch = state["file"], state["branch"]
-        found = self._account.find(state["repository"])
+        found = self.account.find(state["repository"])
         tip = git.branch_tip(found.path, branch) if found else None
         if found is None or tip is None:
             return None
@@ -213,11 +215,11 @@ class RepositoryFile(_InRepository):
         self._commit(state, None, f"Delete {file}" if message == f"Add {file}" else message)
 
 
-class _OfBranches(_InRepository):
+class _OfBranches(InRepository):
     """A resource that moves branches."""
 
     def _rename(self, repository: store.Repository, branch: str, new: str) -> None:
-        with self._account.store.changing():
+        with self.account.store.changing():
             tip = git.branch_tip(repository.path, branch)
             if tip is None:
                 raise RefusedError(f"404 Branch not found: {repository.full_name} has no branch {branch}")
@@ -240,7 +242,7 @@ class Branch(_OfBranches):
 
     token = "github:index/branch:Branch"  # noqa: S105 - a type's name
     properties = {
-        "repository": _FORCES,
+        "repository": FORCES,
         "branch": Property(required=True),
         "sourceBranch": Property(default="main", replaces=True),
         "sourceSha": Property(computed=True, replaces=True),
@@ -249,7 +251,7 @@ class Branch(_OfBranches):
     outputs = ("ref", "sha")
 
     def create(self, inputs: Values) -> tuple[str, Values]:
-        repository, branch = self._account.repository(inputs["repository"], writing=True), inputs["branch"]
+        repository, branch = self.account.repository(inputs["repository"], writing=True), inputs["branch"]
         start = inputs.get("sourceSha") or git.branch_tip(repository.path, inputs["sourceBranch"])
         if start is None:
             raise RefusedError(f"404 Not Found: {repository.full_name} has no branch {inputs['sourceBranch']}")
@@ -264,23 +266,23 @@ class Branch(_OfBranches):
         return found
 
     def read(self, identifier: str, state: Values) -> tuple[str, Values] | None:
-        repository, branch = _parts(identifier, 2, "REPOSITORY:BRANCH")
+        repository, branch = parts(identifier, 2, "REPOSITORY:BRANCH")
         if not state:  # imported as REPOSITORY:BRANCH, or REPOSITORY:BRANCH:SOURCE_BRANCH
             branch, _, source = branch.partition(":")
             state = {"sourceBranch": source or "main"}
         branch = state.get("branch", branch)  # renamed since it got its id
-        found = self._account.get_branch({"repository": repository, "branch": branch})
+        found = self.account.get_branch({"repository": repository, "branch": branch})
         identifier = found.pop("id")
         return (identifier, {**state, **found}) if identifier else None
 
     def update(self, identifier: str, state: Values, inputs: Values) -> Values:
-        repository = self._account.repository(state["repository"], writing=True)
+        repository = self.account.repository(state["repository"], writing=True)
         self._rename(repository, state["branch"], inputs["branch"])
         # An update can't change the id in the engine: it stays until the next refresh.
         return self._existing({**state, **inputs})[1]
 
     def delete(self, identifier: str, state: Values) -> None:
-        repository, branch = self._account.repository(state["repository"], writing=True), state["branch"]
+        repository, branch = self.account.repository(state["repository"], writing=True), state["branch"]
         tip = git.branch_tip(repository.path, branch)
         if tip is None:
             raise RefusedError(f"422 Reference does not exist: the branch {branch} is gone. Run `pulumi refresh`")
@@ -312,7 +314,7 @@ class BranchDefault(_OfBranches):
         return inputs["repository"], self.update(inputs["repository"], {}, inputs)
 
     def read(self, identifier: str, state: Values) -> tuple[str, Values] | None:
-        repository = self._account.find(state.get("repository") or identifier)
+        repository = self.account.find(state.get("repository") or identifier)
         return (
             None if repository is None else (identifier, self._state(repository, {"repository": identifier, **state}))
         )
@@ -322,7 +324,7 @@ class BranchDefault(_OfBranches):
         return {**known, **found, "etag": etag(found)}
 
     def update(self, identifier: str, state: Values, inputs: Values) -> Values:
-        repository, branch = self._account.repository(inputs["repository"], writing=True), inputs["branch"]
+        repository, branch = self.account.repository(inputs["repository"], writing=True), inputs["branch"]
         current = git.default_branch(repository.path)
         if current != branch and inputs["rename"]:
             self._rename(repository, current, branch)

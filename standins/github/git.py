@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -19,10 +20,19 @@ REPOSITORY_CONFIG = {
     # Survives a machine that is switched off, not only a process that is killed.
     "core.fsync": "committed,reference",
 }
-"""Configuration of every repository. Pushes and commits both move branches with reference transactions of Git's, so a
-`reference-transaction` hook, set here with core.hooksPath, would see every change of a branch."""
+"""Configuration of every repository."""
 
 NO_COMMIT = "0" * 40
+
+NOTE_PUSHES = """\
+#!/bin/sh
+# Notes each change of a branch or tag, by a push or by the GitHub stand-in, for this repository's webhooks.
+[ "$1" = committed ] || exit 0
+note=$(mktemp {events}/.XXXXXXXXXX) || exit 0
+{{ echo push; (cd "${{0%/*}}/.." && pwd); cat; }} >"$note"
+mv "$note" {events}/"${{note##*/.}}"
+"""
+"""A hook of Git's own: pushes and commits both move branches with its reference transactions."""
 
 
 class GitError(Exception):
@@ -102,6 +112,19 @@ def init(repository: Path, default_branch: str) -> None:
     run(repository, "init", "--quiet", "--bare", "--template=", f"--initial-branch={default_branch}", str(repository))
     for key, value in REPOSITORY_CONFIG.items():
         run(repository, "config", key, value)
+
+
+def note_pushes(repository: Path, events: Path) -> None:
+    """From now on, write each change of a branch into a file of its own in the folder `events`.
+
+    The file is the lines "push", the repository's path, and OLD NEW REF for each reference.
+    """
+    hook = repository / "hooks" / "reference-transaction"
+    hook.parent.mkdir(exist_ok=True)
+    partial = hook.with_name(f"{hook.name}.partial")
+    partial.write_text(NOTE_PUSHES.format(events=shlex.quote(str(events))))
+    partial.chmod(0o755)
+    partial.replace(hook)
 
 
 def find_commit(repository: Path, revision: str) -> str | None:

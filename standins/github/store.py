@@ -1,4 +1,4 @@
-"""Repositories and deploy keys as files: written by the GitHub stand-in, served by the embedded Git server (local.git).
+"""Repositories, deploy keys and webhooks as files: written by the GitHub stand-in, served by the embedded Git server.
 
 A repository is one folder, OWNER/NAME.git: Git's bare repository with a record, `repository.json`, inside. Several
 processes use a store at a time: each `pulumi` has a plugin of its own, and the Git server reads. So nothing is
@@ -25,6 +25,7 @@ from standins.github import git
 OWNER = re.compile(r"(?!.{40})[A-Za-z0-9](?:-?[A-Za-z0-9])*(?:_[A-Za-z0-9]+)?")
 NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
 ABANDONED_SECONDS = 3600.0
+HOOKS_PER_EVENT = 20
 
 
 class StoreError(Exception):
@@ -36,6 +37,13 @@ class AlreadyExistsError(StoreError):
 
     def __init__(self) -> None:
         super().__init__("name already exists on this account")
+
+
+class HookExistsError(StoreError):
+    """The repository has a webhook with the same URL and events."""
+
+    def __init__(self) -> None:
+        super().__init__("Hook already exists on this repository")
 
 
 class KeyInUseError(StoreError):
@@ -57,6 +65,22 @@ class DeployKey:
 
 
 @dataclass(frozen=True)
+class Webhook:
+    """A webhook; `configuration` has GitHub's names: url, content_type, insecure_ssl and, if there is one, secret."""
+
+    id: int
+    active: bool
+    events: tuple[str, ...]
+    configuration: dict[str, Any]
+    created_at: str
+    updated_at: str
+
+    @property
+    def url(self) -> str:
+        return self.configuration["url"]
+
+
+@dataclass(frozen=True)
 class Repository:
     """A repository as its record has it: `path` is the bare repository, `settings` are by the provider's names."""
 
@@ -67,6 +91,7 @@ class Repository:
     former_names: tuple[str, ...]
     created_at: str
     updated_at: str
+    hooks: tuple[Webhook, ...] = ()
 
     @property
     def owner(self) -> str:
@@ -121,6 +146,9 @@ class Store:
         self.root = root
         self._partial = root / ".partial"
         self._partial.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.events = root / ".events"
+        """What webhooks are about and the Git server has not delivered yet, one file each (git.note_pushes)."""
+        self.events.mkdir(mode=0o700, exist_ok=True)
         self._cache: dict[Path, tuple[tuple[int, int], Repository]] = {}
         self._remove_abandoned()
 
@@ -201,6 +229,8 @@ class Store:
             return None
         data["keys"] = tuple(DeployKey(**key) for key in data["keys"])
         data["former_names"] = tuple(data["former_names"])
+        hooks = data.get("hooks", ())
+        data["hooks"] = tuple(Webhook(**{**hook, "events": tuple(hook["events"])}) for hook in hooks)
         repository = Repository(path=path, **data)
         self._cache[path] = (version, repository)
         return repository
@@ -210,7 +240,8 @@ class Store:
         changed = replace(repository, updated_at=now())
         data = {name: value for name, value in vars(changed).items() if name != "path"}
         partial = repository.path / "repository.json.partial"
-        partial.write_text(json.dumps(data | {"keys": [vars(key) for key in changed.keys]}, indent=1))
+        data |= {"keys": [vars(key) for key in changed.keys], "hooks": [vars(hook) for hook in changed.hooks]}
+        partial.write_text(json.dumps(data, indent=1))
         partial.replace(repository.path / "repository.json")
         return changed
 
@@ -295,3 +326,37 @@ class Store:
                 if deploy_key.key == key:
                     return repository, deploy_key
         return None
+
+    def save_hook(self, repository: Repository, hook: Webhook) -> Webhook:
+        """Add or change a webhook; a new one (id 0) gets an id and a ping.
+
+        Raises HookExistsError if another hook has its URL and events, StoreError beyond GitHub's limit.
+        """
+        with self.changing():
+            current = self._read(repository.path)
+            if current is None:
+                raise StoreError("Not Found")
+            saved = replace(hook, id=hook.id or new_id(), updated_at=now())
+            others = [each for each in current.hooks if each.id != saved.id]
+            if any(each.url == saved.url and set(each.events) == set(saved.events) for each in others):
+                raise HookExistsError
+            for event in saved.events:
+                if sum(event in each.events for each in others) >= HOOKS_PER_EVENT:
+                    raise StoreError(f'The "{event}" event cannot have more than {HOOKS_PER_EVENT} hooks')
+            git.note_pushes(current.path, self.events)
+            self.save(replace(current, hooks=(*others, saved)))
+        if not hook.id:
+            partial = self._partial / secrets.token_hex(8)
+            partial.write_text(f"ping\n{repository.path}\n{saved.id}\n")
+            partial.rename(self.events / partial.name)
+        return saved
+
+    def remove_hook(self, repository: Repository, number: int) -> bool:
+        """Remove a webhook. Returns whether it existed."""
+        with self.changing():
+            current = self._read(repository.path)
+            kept = tuple(hook for hook in current.hooks if hook.id != number) if current else ()
+            if current is None or kept == current.hooks:
+                return False
+            self.save(replace(current, hooks=kept))
+        return True

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import concurrent.futures
+import hmac
+import http.server
+import json
 import os
 import signal
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import asyncssh
 import psutil
@@ -17,8 +23,10 @@ import yaml
 
 from local import git as server
 from local import processes
+from local.git.webhooks import deliveries
 from local.home import Home
-from standins.github.store import DeployKey, KeyInUseError, Store, StoreError
+from standins.github import git as bare
+from standins.github.store import DeployKey, KeyInUseError, Store, StoreError, Webhook
 
 
 @pytest.fixture(scope="module")
@@ -247,3 +255,95 @@ def test_the_mirrors_name_urls_that_open_the_same_repositories(home: Home, tmp_p
     assert git(home, "ls-remote", over_ssh["url"] + "acme/product").stdout
     assert git(home, "ls-remote", over_http["url"] + "stefanprodan/podinfo").stdout
     assert over_ssh["knownHosts"].startswith(f"[127.0.0.1]:{home.port('git-ssh')} ecdsa-sha2-nistp256 ")
+
+
+class Recorder(http.server.BaseHTTPRequestHandler):
+    """Keeps each request; answers 200, at /slow when asked to."""
+
+    requests: ClassVar[list[tuple[str, dict[str, str], bytes]]] = []
+    released: ClassVar[threading.Event] = threading.Event()
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+        if self.path == "/slow":
+            self.released.wait(10)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def recorder() -> Iterator[str]:
+    """The URL of a server that takes webhooks."""
+    serving = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recorder)
+    threading.Thread(target=serving.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{serving.server_port}"
+    serving.shutdown()
+    serving.server_close()
+
+
+def hooked(home: Home, name: str, *urls: str) -> Store:
+    """A new repository with a webhook for each URL."""
+    store = Store(home.git)
+    repository = store.create("acme", name, {"private": True})
+    for url in urls:
+        configuration = {"url": url, "content_type": "json", "insecure_ssl": "0", "secret": "s3cret"}
+        store.save_hook(repository, Webhook(0, True, ("push",), configuration, "", ""))
+    return store
+
+
+def delivered(home: Home, name: str, count: int, seconds: float = 5) -> list[dict[str, Any]]:
+    """The deliveries of a repository, once there are so many."""
+    deadline = time.monotonic() + seconds
+    while len(found := [each for each in deliveries(home) if each["repository"] == f"acme/{name}"]) < count:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
+    return found
+
+
+def test_a_push_is_delivered_signed_as_github_signs(home: Home, recorder: str, tmp_path: Path) -> None:
+    hooked(home, "hooked", f"{recorder}/hook/1")
+    (ping,) = delivered(home, "hooked", 1)
+    assert (ping["event"], ping["status_code"]) == ("ping", 200)
+    git(home, "clone", ssh_url(home, "acme/hooked"), tmp_path / "hooked")
+    assert commit_and_push(home, tmp_path / "hooked").returncode == 0
+    push = delivered(home, "hooked", 2)[1]
+    assert (push["event"], push["status_code"], push["status"]) == ("push", 200, "OK")
+    ((_, headers, body),) = [each for each in Recorder.requests if each[1]["x-github-event"] == "push"]
+    assert headers["x-hub-signature-256"] == "sha256=" + hmac.new(b"s3cret", body, "sha256").hexdigest()
+    assert (headers["content-type"], headers["x-github-delivery"]) == ("application/json", push["guid"])
+    payload = json.loads(body)
+    tip = git(home, "-C", tmp_path / "hooked", "rev-parse", "HEAD").stdout.strip()
+    assert (payload["ref"], payload["before"], payload["after"]) == ("refs/heads/main", "0" * 40, tip)
+    assert payload["repository"]["full_name"] == "acme/hooked"
+    assert "s3cret" not in (home.git / "deliveries.jsonl").read_text()
+
+
+def test_a_commit_of_the_github_stand_in_is_delivered_to_each_hook(home: Home, recorder: str) -> None:
+    store = hooked(home, "committed", f"{recorder}/a", f"{recorder}/b")
+    repository = store.get("acme", "committed")
+    assert repository is not None
+    bare.commit_files(repository.path, "main", {"a": b"1"}, "One", bare.Person("t", "t@t"), parent=None)
+    pushes = [each for each in delivered(home, "committed", 4) if each["event"] == "push"]
+    assert sorted(each["url"] for each in pushes) == [f"{recorder}/a", f"{recorder}/b"]
+    store.remove_hook(repository, repository.hooks[0].id)
+    tip = bare.branch_tip(repository.path, "main")
+    bare.commit_files(repository.path, "main", {"a": b"2"}, "Two", bare.Person("t", "t@t"), parent=tip)
+    assert delivered(home, "committed", 5)[4]["url"] == f"{recorder}/b"
+
+
+def test_a_receiver_that_does_not_answer_holds_up_no_other(home: Home, recorder: str) -> None:
+    hooked(home, "slow", f"{recorder}/slow", f"{recorder}/fast")
+    assert delivered(home, "slow", 1)[0]["url"] == f"{recorder}/fast"
+    Recorder.released.set()
+    assert delivered(home, "slow", 2)[1]["url"] == f"{recorder}/slow"
+
+
+def test_a_host_name_leads_to_the_clusters_receiver(home: Home, recorder: str) -> None:
+    hooked(home, "named", "https://flux.acme.example/hook/1")
+    (ping,) = delivered(home, "named", 1)
+    # No cluster runs here.
+    assert (ping["status"], ping["status_code"]) == ("failed to connect to host", 0)

@@ -407,3 +407,73 @@ def test_a_process_killed_during_a_change_blocks_no_other(plugin: Plugin, store:
         holder.kill()
     _, state = plugin.create("RepositoryDeployKey", repository="one", title="flux", key=KEY)
     assert state["title"] == "flux"
+
+
+HOOK = {"url": "https://flux.acme.example/hook/1", "contentType": "json", "secret": "s3cret"}
+
+
+def make_hook(plugin: Plugin, **other: Any) -> tuple[str, dict[str, Any]]:
+    asked = {"repository": "product", "events": ["push"], "configuration": HOOK} | other
+    return plugin.create("RepositoryWebhook", **asked)
+
+
+def test_a_webhook_is_made_changed_and_deleted(plugin: Plugin, store: Store) -> None:
+    store.create("acme", "product", {})
+    identifier, state = make_hook(plugin)
+    (hook,) = store_hooks(store)
+    assert (str(hook.id), hook.active, hook.events, hook.url) == (identifier, True, ("push",), HOOK["url"])
+    assert hook.configuration["secret"] == "s3cret"
+    assert (state["configuration"]["secret"], state["configuration"]["insecureSsl"]) == ("s3cret", False)
+    same = plugin.diff("RepositoryWebhook", state, repository="product", events=["push"], configuration=HOOK)
+    assert same.changes == wire.DiffResponse.DIFF_NONE
+    moved = plugin.diff("RepositoryWebhook", state, repository="other", events=["push"], configuration=HOOK)
+    assert list(moved.replaces) == ["repository"]
+    new = {**HOOK, "secret": "other"}
+    plugin.update(
+        "RepositoryWebhook", identifier, state, repository="product", events=["push", "ping"], configuration=new
+    )
+    (hook,) = store_hooks(store)
+    assert (str(hook.id), hook.events, hook.configuration["secret"]) == (identifier, ("push", "ping"), "other")
+    plugin.delete("RepositoryWebhook", identifier, state)
+    assert store_hooks(store) == ()
+
+
+def store_hooks(store: Store) -> Any:
+    found = store.get("acme", "product")
+    assert found is not None
+    return found.hooks
+
+
+def test_a_webhooks_secret_is_never_read_back(plugin: Plugin, store: Store) -> None:
+    store.create("acme", "product", {})
+    identifier, state = make_hook(plugin)
+    refreshed = from_struct(plugin.read("RepositoryWebhook", identifier, state).properties)
+    assert refreshed["configuration"]["secret"] == "s3cret"
+    imported = from_struct(plugin.read("RepositoryWebhook", f"product/{identifier}").properties)
+    assert imported["configuration"]["secret"] == "********"
+    assert plugin.read("RepositoryWebhook", "product/1").id == ""
+
+
+def test_a_webhook_that_exists_is_not_made_again(plugin: Plugin, store: Store) -> None:
+    store.create("acme", "product", {})
+    make_hook(plugin)
+    with pytest.raises(AbortedError, match="Hook already exists on this repository"):
+        make_hook(plugin)
+
+
+def test_a_repository_has_20_webhooks_per_event_at_most(plugin: Plugin, store: Store) -> None:
+    store.create("acme", "product", {})
+    for number in range(20):
+        make_hook(plugin, configuration={**HOOK, "url": f"https://flux.acme.example/hook/{number}"})
+    with pytest.raises(AbortedError, match='The "push" event cannot have more than 20 hooks'):
+        make_hook(plugin, configuration={**HOOK, "url": "https://flux.acme.example/hook/20"})
+    make_hook(plugin, events=["release"], configuration={**HOOK, "url": "https://flux.acme.example/hook/20"})
+
+
+def test_a_webhook_without_a_url_or_of_another_form_is_refused(plugin: Plugin, store: Store) -> None:
+    store.create("acme", "product", {})
+    asked = {"repository": "product", "events": ["push"]}
+    refused = plugin.failures("RepositoryWebhook", **asked, configuration={**HOOK, "contentType": "xml"})
+    assert [name for name, _ in refused] == ["configuration.contentType"]
+    with pytest.raises(AbortedError, match="not an absolute http or https URL"):
+        make_hook(plugin, configuration={"url": "flux.acme.example"})
