@@ -8,6 +8,7 @@ from typing import Any
 
 from standins.aws import (
     VERSION,
+    api_gateway,
     backup,
     cognito,
     ec2,
@@ -16,6 +17,7 @@ from standins.aws import (
     iam,
     kms,
     launch_template,
+    load_balancers,
     logs,
     monitoring,
     security_groups,
@@ -74,7 +76,10 @@ def _parameter(aws: Session, arguments: Values) -> Values:
     }
 
 
-_MODULES = (ec2, security_groups, launch_template, kms, logs, iam, eks, ecr, cognito, monitoring, backup)
+_MODULES = (
+    *(ec2, security_groups, launch_template, load_balancers, api_gateway),
+    *(kms, logs, iam, eks, ecr, cognito, monitoring, backup),
+)
 KINDS: tuple[type[AwsKind], ...] = tuple(kind for module in _MODULES for kind in module.KINDS)
 
 _BY_ID = {"id": Property(required=True)}

@@ -173,9 +173,17 @@ class Subnet(Ec2Kind):
 
     def refuse_delete(self, identifier: str, state: Values, found: Values) -> None:
         endpoints = self.all("describe_vpc_endpoints", "VpcEndpoints", vpc_id=found["VpcId"])
+        balancers = self.aws.list("elbv2", "describe_load_balancers", "LoadBalancers")
+        links = self.aws.call("apigatewayv2", "get_vpc_links")["Items"]
         self.refuse_in_use(
             "DeleteSubnet",
             f"The subnet '{identifier}' has dependencies and cannot be deleted.",
+            [
+                balancer
+                for balancer in balancers
+                if identifier in [zone["SubnetId"] for zone in balancer["AvailabilityZones"]]
+            ],
+            [link for link in links if identifier in link["SubnetIds"]],
             living(self.all("describe_nat_gateways", "NatGateways", subnet_id=identifier)),
             [endpoint for endpoint in living(endpoints) if identifier in endpoint.get("SubnetIds", ())],
         )

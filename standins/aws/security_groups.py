@@ -74,6 +74,12 @@ class SecurityGroup(_Group):
             referenced = rule.get("ReferencedGroupInfo", {}).get("GroupId")
             if referenced == identifier and rule["GroupId"] != identifier:
                 users.append(rule["SecurityGroupRuleId"])
+        for balancer in self.aws.list("elbv2", "describe_load_balancers", "LoadBalancers"):
+            if identifier in balancer.get("SecurityGroups", ()):
+                users.append(balancer["LoadBalancerArn"])
+        for link in self.aws.call("apigatewayv2", "get_vpc_links")["Items"]:
+            if identifier in link["SecurityGroupIds"]:
+                users.append(link["VpcLinkId"])
         for name in self.aws.list("eks", "list_clusters", "clusters"):
             network = self.aws.call("eks", "describe_cluster", name=name)["cluster"]["resourcesVpcConfig"]
             if identifier in network.get("securityGroupIds", ()):

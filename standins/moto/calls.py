@@ -10,6 +10,8 @@ from typing import Any
 from moto.core.responses import BaseResponse
 
 _call_action = BaseResponse.call_action
+_NAMES = {"elbv2": "elasticloadbalancing"}
+"""IAM's names of services that moto calls otherwise."""
 
 
 def install(path: Path) -> None:
@@ -19,7 +21,7 @@ def install(path: Path) -> None:
 
     def call_action(self: BaseResponse) -> Any:
         signed = re.search(r"Credential=([^/]+)/", self.headers.get("Authorization", ""))
-        line = f"{signed[1] if signed else '-'} {self.service_name}:{self._get_action()}\n"
+        line = f"{signed[1] if signed else '-'} {_action(self)}\n"
         with lock:
             if line not in seen:
                 seen.add(line)
@@ -28,3 +30,10 @@ def install(path: Path) -> None:
         return _call_action(self)
 
     BaseResponse.call_action = call_action
+
+
+def _action(response: BaseResponse) -> str:
+    """The call in IAM's notation. API Gateway's actions are the methods of HTTP."""
+    if response.service_name.startswith("apigateway"):
+        return f"apigateway:{response.method}"
+    return f"{_NAMES.get(response.service_name, response.service_name)}:{response._get_action()}"

@@ -23,7 +23,7 @@ from standins.provider import Property
 
 SERVICES = (
     *("ec2", "iam", "eks", "sts", "kms", "logs", "ecr", "cognito-idp"),
-    *("backup", "cloudwatch", "events", "guardduty", "sns", "ssm"),
+    *("backup", "cloudwatch", "events", "guardduty", "sns", "ssm", "elbv2", "apigatewayv2"),
 )
 
 
