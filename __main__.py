@@ -58,6 +58,9 @@ components.FluxSync(
     ),
 )
 
+# The way of GitHub's webhooks to Flux, so that a push is applied at once
+webhooks = components.create_webhooks(settings, aws, network, cluster, flux)
+
 # Guard rails: roles and admission policies that isolate tenants, before the first of them
 guardrails = components.Guardrails(
     "guardrails",
@@ -117,6 +120,8 @@ if alarms:
     pulumi.export("alarmTopic", alarms.topic_arn)
 if backup:
     pulumi.export("backupVault", backup.vault_name)
+if webhooks:
+    pulumi.export("webhooks", webhooks.url)
 pulumi.export("fluxVersion", configuration.flux.version)
 pulumi.export("infraRepository", repository.html_url)
 pulumi.export("products", {name: space.summary for name, space in products.items()})

@@ -4,9 +4,11 @@ configuration   the stack's settings and tenants, validated before anything is r
 cluster         the Kubernetes provider; a cluster reached by its kubeconfig
 preflight       asks the cluster, by kubectl, whether the update would take over or break what exists
 aws/            context (provider, region, account, prefix, tags), network (VPC), eks with nodes, addons and storage,
-                addon_versions, registry (ECR), users (Cognito), monitoring (CloudWatch), backup, roles, kms
+                addon_versions, registry (ECR), users (Cognito), monitoring (CloudWatch), backup, webhooks, roles,
+                kms
 flux/           repository (GitHub), github_checks, deploy_key, installation (Flux, its sync with the infra repository)
 product/        space (a product that several tenants run: its namespace, source and deploy key)
+webhooks        the way of webhooks to Flux
 tenant/         guardrails (roles and admission policies), space (a namespace with everything in it), aws_role, warnings
 objects         Kubernetes objects from plain manifests
 
@@ -33,6 +35,7 @@ from components.tenant.aws_role import create_tenant_roles
 from components.tenant.guardrails import Guardrails, GuardrailsArgs
 from components.tenant.space import TenantSpace, TenantSpaceArgs
 from components.tenant.warnings import log_warnings
+from components.webhooks import create_webhooks
 
 __all__ = [
     "AwsContext",
@@ -66,6 +69,7 @@ __all__ = [
     "create_tenant_roles",
     "create_tenant_users",
     "create_user_pool",
+    "create_webhooks",
     "github_providers",
     "load",
     "log_warnings",

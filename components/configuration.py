@@ -114,6 +114,7 @@ def _flux_manifest(folder: Path, file: YamlFile, settings: Settings, mirror_list
         network=settings.network,
         plain_http=mirrors.plain_http(mirror_list),
         pod_identity=bool(settings.aws and settings.aws.registry),
+        webhook_networks=settings.webhook_networks,
     )
 
 

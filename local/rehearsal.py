@@ -217,7 +217,8 @@ def remove_protection(config: dict[str, Any]) -> None:
 
 
 def run_a_node_group(config: dict[str, Any]) -> None:
-    """Choose managed nodes in place of Auto Mode."""
+    """Choose managed nodes in place of Auto Mode, whose load balancers webhooks came by."""
+    del config["webhooks"]
     cluster = config["aws"]["cluster"]
     config["aws"]["cluster"] = cluster | NODE_GROUP | {"addons": cluster["addons"] | NODE_GROUP_ADDONS}
 

@@ -64,6 +64,8 @@ class EksCluster(Cluster):
 
     arn: pulumi.Output[str]
     node_role_arn: pulumi.Output[str]
+    pods_security_group_id: pulumi.Output[str]
+    """The group that EKS makes for control plane and nodes."""
 
     def __init__(self, name: str, args: EksClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:cluster:EksCluster", name, None, opts)
@@ -123,6 +125,9 @@ class EksCluster(Cluster):
         self.cluster_name = args.cluster_name
         self.kubernetes_version = control_plane.apply(lambda cluster: cluster.version)
         self.arn = control_plane.apply(lambda cluster: cluster.arn)
+        self.pods_security_group_id = control_plane.apply(
+            lambda cluster: cluster.vpc_config.apply(lambda vpc: vpc.cluster_security_group_id or "")
+        )
         self.kubeconfig = pulumi.Output.all(
             endpoint=control_plane.apply(lambda cluster: cluster.endpoint),
             authority=control_plane.apply(

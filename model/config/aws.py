@@ -540,6 +540,15 @@ def public_subnet(network: VpcSettings, zone: str) -> str:
     return str(list(last.subnets(PUBLIC_BITS - PRIVATE_BITS))[ZONES.index(zone)])
 
 
+def gateway_subnet(network: VpcSettings, zone: str) -> str:
+    """The subnet of a zone for the load balancer of webhooks: an eighth of the network's last eighth but one.
+
+    No pod is there, so that a network policy can tell the load balancer from pods.
+    """
+    last_but_one = list(IPv4Network(network.cidr).subnets(PRIVATE_BITS))[-2]
+    return str(list(last_but_one.subnets(PUBLIC_BITS - PRIVATE_BITS))[ZONES.index(zone)])
+
+
 def service_cidr(network: VpcSettings) -> str:
     """The address range of Kubernetes Services, which never changes: 172.20.0.0/16 unless the VPC is close to it."""
     close = IPv4Network("172.16.0.0/12")

@@ -10,17 +10,19 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from model.config import aws
-from model.config.aws import AwsSettings, public_subnet, service_cidr
+from model.config.aws import AwsSettings, gateway_subnet, public_subnet, service_cidr
 from model.config.base import Model, rule_error, validate
 from model.config.errors import Problem, raise_if_any, suggestion
 from model.config.git import known_hosts_error
 from model.config.names import CONTROLLERS, LABEL_PATTERN
 from model.config.network import NODE_LOCAL_DNS, ClusterAddresses, NetworkSettings
 from model.config.sources import reference
+from model.config.webhooks import WebhookSettings
 from model.config.yaml_lines import YamlFile
 
 SHORTEST_DEADLINE, LONGEST_DEADLINE = 5, 600
 REQUIRED_CONTROLLERS = ("source-controller", "kustomize-controller")
+NOTIFICATION_CONTROLLER = "notification-controller"
 
 GITHUB_KNOWN_HOSTS = """\
 github.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl
@@ -111,6 +113,7 @@ class Settings(Model):
     kubeconfig: str = Field(min_length=1)
     aws: AwsSettings | None = None
     network: NetworkSettings | None = None
+    webhooks: WebhookSettings | None = None
     tenants_file: str = Field(alias="tenantsFile", min_length=1)
     mirrors_file: str = Field(alias="mirrorsFile")
     owner: Annotated[str, AfterValidator(_owner)]
@@ -134,6 +137,13 @@ class Settings(Model):
     def github_known_hosts(self) -> str:
         """GitHub's SSH host keys."""
         return self.known_hosts or GITHUB_KNOWN_HOSTS
+
+    @property
+    def webhook_networks(self) -> tuple[str, ...]:
+        """Networks from which a load balancer of the stack forwards webhooks."""
+        if self.webhooks is None or self.webhooks.by != "apiGateway" or self.aws is None:
+            return ()
+        return tuple(gateway_subnet(self.aws.network, zone) for zone in self.aws.network.zones)
 
     @property
     def unpinned(self) -> bool:
@@ -188,6 +198,7 @@ def broken_rules(settings: Settings, file: YamlFile) -> Iterator[Problem]:
     if settings.aws:
         for path, message, remedy in aws.broken_rules(settings.aws):
             yield file.problem(("aws", *path), message, remedy)
+    yield from _webhooks(settings, file)
     if settings.unpinned:
         message = "a downloaded manifest needs a digest"
         remedy = "Download and review it, then set fluxManifestSha256 to the output of `sha256sum`."
@@ -201,3 +212,41 @@ def broken_rules(settings: Settings, file: YamlFile) -> Iterator[Problem]:
     if settings.known_hosts and (error := known_hosts_error(settings.known_hosts, "ssh://git@github.com")):
         message, remedy = error
         yield file.problem(("knownHosts",), message, f"{remedy} Leave it empty for the keys that GitHub publishes.")
+
+
+def _webhooks(settings: Settings, file: YamlFile) -> Iterator[Problem]:
+    """Webhooks that would not reach Flux."""
+    webhooks, network = settings.webhooks, settings.network or NetworkSettings()
+    if webhooks is None:
+        return
+    if NOTIFICATION_CONTROLLER not in settings.flux_components:
+        message = f"webhooks need {NOTIFICATION_CONTROLLER}, which receives them"
+        yield file.problem(("webhooks",), message, f"Add {NOTIFICATION_CONTROLLER} to fluxComponents, or remove this.")
+    if webhooks.by == "apiGateway":
+        yield from _gateway(webhooks, settings.aws, file)
+    elif webhooks.host is None:
+        remedy = "Add `host:`, the public name that leads to the receiver, such as flux.example.com."
+        yield file.problem(("webhooks", "by"), f"by: {webhooks.by} needs the host that GitHub sends to", remedy)
+    if webhooks.by == "ingress" and settings.flux_lockdown and not network.webhooks:
+        message = "no namespace may send webhooks to Flux, so the ingress controller's pods cannot"
+        remedy = "Write the ingress controller's namespace: `network: {webhooks: [ingress-nginx]}`."
+        yield file.problem(("webhooks", "by"), message, remedy)
+    if webhooks.ingress_class and webhooks.by != "ingress":
+        message = f"ingressClass has no effect with by: {webhooks.by}"
+        yield file.problem(("webhooks", "ingressClass"), message, "Remove ingressClass.")
+
+
+def _gateway(webhooks: WebhookSettings, aws: AwsSettings | None, file: YamlFile) -> Iterator[Problem]:
+    """Why API Gateway has no way into the cluster."""
+    other = "write `by: ingress` or `by: none` with a host"
+    if webhooks.host is not None:
+        message = "host has no effect with by: apiGateway, which gives its API a name"
+        yield file.problem(("webhooks", "host"), message, "Remove host.")
+    if aws is None:
+        yield file.problem(("webhooks", "by"), "by: apiGateway needs the stack's part on AWS", f"Add aws, or {other}.")
+    elif aws.cluster.adopt or aws.network.existing:
+        message = "by: apiGateway needs subnets of its own in the stack's VPC, and here the VPC exists already"
+        yield file.problem(("webhooks", "by"), message, f"{other[0].upper()}{other[1:]}.")
+    elif aws.cluster.compute != "auto":
+        message = "by: apiGateway needs a controller that registers pods with a load balancer, which Auto Mode has"
+        yield file.problem(("webhooks", "by"), message, f"Write compute: auto for the cluster, or {other}.")

@@ -1,4 +1,4 @@
-"""Objects and permissions that EKS Auto Mode needs: node class and pool, network policy switch, tagging policy."""
+"""Objects and permissions for EKS Auto Mode: node class and pool, network policy switch, tagging policy, targets."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model.config.aws import NodeSettings, is_arm
+from model.config.names import FLUX_NAMESPACE
 from model.iam.documents import allow, document
 from model.kubernetes.manifests import Manifest
+from model.kubernetes.receivers import WEBHOOK_RECEIVER
 
 NAME = "platform"
 
@@ -87,5 +89,19 @@ def node_pool(nodes: NodeSettings) -> Manifest:
         "spec": {
             "limits": {"cpu": str(nodes.cpu_limit)},
             "template": {"spec": {"nodeClassRef": node_class, "requirements": requirements}},
+        },
+    }
+
+
+def target_group_binding(target_group: Any) -> Manifest:
+    """TargetGroupBinding by which Auto Mode registers the pods of Flux's webhook receiver; the ARN may be an output."""
+    return {
+        "apiVersion": "eks.amazonaws.com/v1",
+        "kind": "TargetGroupBinding",
+        "metadata": {"name": WEBHOOK_RECEIVER, "namespace": FLUX_NAMESPACE},
+        "spec": {
+            "serviceRef": {"name": WEBHOOK_RECEIVER, "port": 80},
+            "targetGroupARN": target_group,
+            "targetType": "ip",
         },
     }

@@ -108,11 +108,13 @@ def parse(
     network: NetworkSettings | None = None,
     plain_http: Sequence[str] = (),
     pod_identity: bool = False,
+    webhook_networks: Sequence[str] = (),
 ) -> FluxManifest:
     """The manifest's objects for the selected controllers; with `lockdown`, closed to tenants.
 
     `plain_http` are hosts whose sources are read without encryption, such as mirrors; with `pod_identity`,
-    source-controller has a role on AWS. Raises InvalidConfigError for a manifest that is not Flux's.
+    source-controller has a role on AWS; load balancers in `webhook_networks` forward webhooks. Raises
+    InvalidConfigError for a manifest that is not Flux's.
     """
     try:
         documents = [document for document in yaml.load_all(text, Loader=_Loader) if document]
@@ -139,7 +141,8 @@ def parse(
     if lockdown:
         allowed = network or NetworkSettings()
         closed = (
-            _without_tokens(with_closed_network(manifest, allowed.monitoring, allowed.webhooks)) for manifest in objects
+            _without_tokens(with_closed_network(manifest, allowed.monitoring, allowed.webhooks, webhook_networks))
+            for manifest in objects
         )
         sources = [*plain_http, *([POD_IDENTITY_AGENT] if pod_identity else [])]
         reachable = dict.fromkeys(ARTIFACT_READERS, allowed.kustomize_reaches) | {"source-controller": sources}

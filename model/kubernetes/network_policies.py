@@ -72,28 +72,34 @@ def closed_network(namespace: str, labels: Mapping[str, str]) -> Manifest:
     return _policy(DEFAULT_DENY, namespace, {"ingress": [], "egress": []}, labels)
 
 
-def flux_policies(scrapers: Sequence[str] = (), webhook_senders: Sequence[str] = ()) -> list[Manifest]:
+def flux_policies(
+    scrapers: Sequence[str] = (), webhook_senders: Sequence[str] = (), webhook_networks: Sequence[str] = ()
+) -> list[Manifest]:
     """Replacements of Flux's own policies of these names, so that no tenant's pod reaches a controller.
 
     Flux lets every namespace read its metrics and reach all ports of its notification-controller, the unauthenticated
     one for events among them. Policies cannot narrow each other, so these replace them. `scrapers` are the namespaces
-    that may read metrics; `webhook_senders` those that forward webhooks.
+    that may read metrics; `webhook_senders` those that forward webhooks, and `webhook_networks` the addresses of load
+    balancers that do.
     """
     notification: Manifest = {"matchLabels": {"app": "notification-controller"}}
     scraping = _ingress([_all_of(name) for name in scrapers], [f"{METRICS_PORT}/TCP"])
-    webhooks = _ingress([_all_of(name) for name in webhook_senders], [f"{WEBHOOK_PORT}/TCP"])
+    senders = [*map(_all_of, webhook_senders), *map(_addresses, webhook_networks)]
+    webhooks = _ingress(senders, [f"{WEBHOOK_PORT}/TCP"])
     return [
         _policy("allow-scraping", FLUX_NAMESPACE, scraping, {}),
         _policy("allow-webhooks", FLUX_NAMESPACE, webhooks | {"podSelector": notification}, {}),
     ]
 
 
-def with_closed_network(manifest: Manifest, scrapers: Sequence[str] = (), senders: Sequence[str] = ()) -> Manifest:
+def with_closed_network(
+    manifest: Manifest, scrapers: Sequence[str] = (), senders: Sequence[str] = (), networks: Sequence[str] = ()
+) -> Manifest:
     """The object; if it is one of Flux's open policies, with the spec of `flux_policies`.
 
     It keeps its name, so an existing installation is updated in place.
     """
-    for closed in flux_policies(scrapers, senders):
+    for closed in flux_policies(scrapers, senders, networks):
         if manifest["kind"] == "NetworkPolicy" and manifest["metadata"]["name"] == closed["metadata"]["name"]:
             return {**manifest, "spec": closed["spec"]}
     return manifest

@@ -12,9 +12,11 @@ import yaml
 
 from local.rehearsal import NEW_TENANT
 from model.checks import LONGEST_ROLE
+from model.config import stack
 from model.config.aws import STANDARD_SUPPORT
+from model.config.yaml_lines import YamlFile
 from tests.program.conftest import Run
-from tests.program.recorder import CHECKOUT, ProgramError, Recording
+from tests.program.recorder import CHECKOUT, ProgramError, Recording, defaults
 
 NAMESPACE = "kubernetes:core/v1:Namespace"
 
@@ -28,6 +30,8 @@ def production(**aws: Any) -> dict[str, Any]:
             **config["aws"],
             key: {**config["aws"].get(key, {}), **value} if isinstance(value, dict) else value,
         }
+    if config["aws"]["cluster"]["compute"] == "nodes":  # without Auto Mode's load balancers
+        del config["webhooks"]
     return {**config, "fluxManifest": "install.yaml"}
 
 
@@ -154,6 +158,7 @@ def test_adding_a_tenant_changes_no_other_resource(run: Run) -> None:
 
 def test_every_role_has_a_boundary_that_the_deploy_role_cannot_change(run: Run) -> None:
     config = production()
+    del config["webhooks"]
     config["fluxComponents"] = ["source-controller", "kustomize-controller", "image-reflector-controller"]
     tenants = (CHECKOUT / "tenants.yaml").read_text() + NEW_TENANT
     manifest = (CHECKOUT / "tests/program/install.yaml").read_text()
@@ -240,6 +245,7 @@ def test_eks_chooses_service_addresses_in_an_existing_vpc_only(run: Run) -> None
     assert made["kubernetesServiceIpAddressRange"] == "172.20.0.0/16"
     config = production()
     config["aws"]["network"] = {"existing": {"vpc": VPC, "privateSubnets": [*SUBNETS]}}
+    del config["webhooks"]
     recording = run((CHECKOUT / "tenants.yaml").read_text(), config=config, stack_name="prod-eu", answers=THEIRS)
     assert "kubernetesServiceIpAddressRange" not in recording.resource("eks:index:Cluster", "prod-eu").inputs
 
@@ -339,3 +345,29 @@ def refused(run: Run, stack: str, tenants: str) -> list[str]:
     assert heading == f"{len(problems)} problems; nothing was changed."
     assert len(lines) == 2 * len(problems), "each problem has a remedy"
     return problems
+
+
+def test_webhooks_reach_flux_by_an_api_and_a_load_balancer_of_their_own(run: Run) -> None:
+    recording = run_production(run)
+    (route,) = recording.of("aws:apigatewayv2/route:Route")
+    assert route.inputs["routeKey"] == "POST /hook/{id}"
+    (stage,) = recording.of("aws:apigatewayv2/stage:Stage")
+    assert stage.inputs["defaultRouteSettings"] == {"throttlingRateLimit": 10, "throttlingBurstLimit": 20}
+    (balancer,) = recording.of("aws:lb/loadBalancer:LoadBalancer")
+    assert balancer.inputs["internal"] is True
+    (binding,) = recording.of("kubernetes:eks.amazonaws.com/v1:TargetGroupBinding")
+    assert binding.inputs["spec"]["serviceRef"] == {"name": "webhook-receiver", "port": 80}
+    controller = recording.resource("kubernetes:apps/v1:Deployment", "kustomize-controller")
+    assert controller.urn in recording.needs(binding)
+    own = {
+        subnet.inputs["cidrBlock"]
+        for subnet in recording.of("aws:ec2/subnet:Subnet")
+        if subnet.inputs["tags"]["Name"].startswith("saas-in-eks-prod-eu-webhooks")
+    }
+    assert own == {"10.0.192.0/22", "10.0.196.0/22", "10.0.200.0/22"} == {*balancer_networks()}
+
+
+def balancer_networks() -> tuple[str, ...]:
+    """The networks that may send to the receiver in production."""
+    config = {**defaults(), **production(), "network": None}
+    return stack.parse(YamlFile("Pulumi.prod-eu.yaml", config, {})).webhook_networks

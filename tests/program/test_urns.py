@@ -63,6 +63,7 @@ def auto_mode() -> dict[str, Any]:
     config = production()
     config["aws"]["network"] = {"existing": {"vpc": VPC, "privateSubnets": [*SUBNETS]}}
     config["aws"]["boundaries"] = "stack"
+    del config["webhooks"]
     controllers = ["source-controller", "kustomize-controller", "image-reflector-controller"]
     return {**config, "fluxComponents": controllers}
 

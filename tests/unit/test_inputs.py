@@ -42,7 +42,15 @@ def accepted(**changes: Any) -> tenants.Tenant:
 
 
 def settings(**changes: Any) -> Settings:
-    content = {**defaults(), "aws": None, "network": None, "owner": "acme", "fluxManifest": "install.yaml", **changes}
+    content = {
+        **defaults(),
+        "aws": None,
+        "network": None,
+        "webhooks": None,
+        "owner": "acme",
+        "fluxManifest": "install.yaml",
+        **changes,
+    }
     return stack.parse(YamlFile("Pulumi.test.yaml", content, {}))
 
 
@@ -304,7 +312,15 @@ def test_the_same_amount_in_another_notation_is_listed_twice() -> None:
 def trusted(text: str, stack_text: str = "", *mirror_list: Mirror) -> str:
     """The problems of tenants in namespaces that the tenants' file, the stack or mirrors trust."""
     file = yaml_lines.parse(stack_text, "Pulumi.test.yaml")
-    content = {**defaults(), "aws": None, "network": None, "owner": "acme", "fluxManifest": "x", **(file.content or {})}
+    content = {
+        **defaults(),
+        "aws": None,
+        "network": None,
+        "webhooks": None,
+        "owner": "acme",
+        "fluxManifest": "x",
+        **(file.content or {}),
+    }
     file = YamlFile(file.name, content, file.lines)
     found = checks.trusted_namespaces(stack.parse(file), file, listed(text), mirror_list)
     return "\n".join(str(problem) for problem in found)
