@@ -23,6 +23,7 @@ from standins.github.store import Store
 T = TypeVar("T")
 
 PRIVATE = {"url": "ssh://git@github.com/acme/product", "branch": "main", "private": True}
+SHOP = {"url": "ssh://git@github.com/acme/shop", "branch": "main", "path": "./kustomize", "private": True}
 PUBLIC = {"url": "https://github.com/stefanprodan/podinfo", "branch": "master"}
 DEFAULTS = {"source": {"path": "./kustomize"}}
 """The only default that the tests set besides the interval, so that they use the program's own defaults."""
@@ -154,13 +155,24 @@ class Stack:
         path.write_text(yaml.safe_dump(content))
 
     def tenants(
-        self, sources: dict[str, dict[str, Any]], *, entries: dict[str, dict[str, Any]] | None = None, **defaults: Any
+        self,
+        sources: dict[str, dict[str, Any] | str],
+        *,
+        entries: dict[str, dict[str, Any]] | None = None,
+        products: dict[str, dict[str, Any]] | None = None,
+        **defaults: Any,
     ) -> None:
-        """Write the tenants' file: a source for each name, and more keys of some entries."""
+        """Write the tenants' file: a source or the name of a product for each name, and more keys of some entries."""
         content = {
             "defaults": {"interval": self.interval, **DEFAULTS, **defaults},
+            "products": {name: {"interval": self.interval, **product} for name, product in (products or {}).items()},
             "tenants": [
-                {"name": name, "source": source, **(entries or {}).get(name, {})} for name, source in sources.items()
+                {
+                    "name": name,
+                    "product" if isinstance(source, str) else "source": source,
+                    **(entries or {}).get(name, {}),
+                }
+                for name, source in sources.items()
             ],
         }
         (self.platform.project / self.tenants_file).write_text(yaml.safe_dump(content, sort_keys=False))

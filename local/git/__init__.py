@@ -20,6 +20,8 @@ from local.home import PROJECT, Home
 
 PRODUCT = PROJECT / "local" / "product"
 """The sample product, as it is first committed to each seeded repository."""
+SHOP = PROJECT / "local" / "shop"
+"""The files of the sample product that several tenants run, where they differ."""
 
 READY_SECONDS = 30.0
 
@@ -53,8 +55,8 @@ def _answers(home: Home) -> bool:
 def seed(home: Home) -> list[str]:
     """Create the missing repositories of the sample product, and return their names.
 
-    `acme/product` is private, with the default branch main; `stefanprodan/podinfo` is public, with master. Repositories
-    that exist stay as they are: people push to them. The server may be running or not.
+    `acme/product` and `acme/shop` are private, with the default branch main; `stefanprodan/podinfo` is public, with
+    master. Repositories that exist stay as they are: people push to them. The server may be running or not.
     """
     from standins.github import git
     from standins.github.store import AlreadyExistsError, Store
@@ -62,18 +64,18 @@ def seed(home: Home) -> list[str]:
     home.create()
     store = Store(home.git)
     person = git.Person("Product team", "product@acme.example")
-    files: dict[str, bytes | None] = {
-        str(path.relative_to(PRODUCT)): path.read_bytes() for path in sorted(PRODUCT.rglob("*")) if path.is_file()
-    }
+    product = _files(PRODUCT)
+    shop = product | _files(SHOP)
     made: list[str] = []
-    for owner, name, branch, private in (
-        ("acme", "product", "main", True),
-        ("stefanprodan", "podinfo", "master", False),
+    for owner, name, branch, private, files in (
+        ("acme", "product", "main", True, product),
+        ("acme", "shop", "main", True, shop),
+        ("stefanprodan", "podinfo", "master", False, product),
     ):
         if store.get(owner, name) is not None:
             continue
 
-        def first_commit(path: Path, branch: str = branch) -> None:
+        def first_commit(path: Path, branch: str = branch, files: dict[str, bytes | None] = files) -> None:
             git.commit_files(path, branch, files, "Start the product", person, parent=None)
 
         settings = {"private": private, "description": "Sample product of the embedded platform"}
@@ -83,6 +85,10 @@ def seed(home: Home) -> list[str]:
             continue
         made.append(f"{owner}/{name}")
     return made
+
+
+def _files(folder: Path) -> dict[str, bytes | None]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def known_hosts(home: Home) -> str:

@@ -30,6 +30,8 @@ BASIC, WIDE, STRICT, HELM, ADMIN, CLUSTER_ADMIN, PRIVATE = (
 Kubernetes' own; a source with a key of its own."""
 NEIGHBOUR = "neighbour"
 """The tenant that is attacked."""
+PRODUCT = "product-shop"
+"""The namespace of a product that hostile tenants and the neighbour share."""
 
 OWN = "own-namespace"
 """Placeholder in commits for the name of the attacking tenant."""

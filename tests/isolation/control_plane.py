@@ -18,19 +18,23 @@ from local.toolchain.manifest import install_manifest
 from model.config import tenants
 from model.config.mirrors import Location
 from model.config.network import ClusterAddresses
+from model.config.products import Product
 from model.config.yaml_lines import parse
-from model.kubernetes import flux, manifests
+from model.kubernetes import flux, manifests, products
 from model.kubernetes.admission import guardrails
 from model.kubernetes.manifests import Manifest
 from model.kubernetes.tenant import isolation_objects
 from tests.isolation.api import Actor, Answer
-from tests.isolation.attack import Attack, Request
+from tests.isolation.attack import PRODUCT, Attack, Request
 from tests.isolation.attacks import REQUESTS
 from tests.isolation.defences import Defences
 from tests.isolation.runner import Outcome, policies
 from tests.platform import eventually
 
+SHOP = PRODUCT.removeprefix("product-")
 TENANTS = """\
+products:
+  shop: {source: {url: "https://github.com/stefanprodan/podinfo", branch: master, path: ./kustomize}}
 defaults:
   hosts: ["{tenant}.example.com", "*.{tenant}.example.net"]
   source: {url: "https://github.com/stefanprodan/podinfo", branch: master, path: ./kustomize}
@@ -115,22 +119,22 @@ class Cluster:
     home: Home
     administrator: Actor
     defences: Defences
-    actors: dict[str, Actor] = field(default_factory=dict[str, Actor])
+    actors: dict[tuple[str, str], Actor] = field(default_factory=dict[tuple[str, str], Actor])
     _until: float = 0.0
     """When the last change of defences must have taken effect."""
 
-    def tenant(self, name: str) -> Actor:
-        """The tenant's reconciler, with a token of its own."""
-        if name not in self.actors:
-            token = self.administrator.token(name, name)
-            self.actors[name] = Actor(self.home, self.administrator.kinds, token)
-        return self.actors[name]
+    def tenant(self, name: str, *, of_product: bool = False) -> Actor:
+        """The tenant's reconciler, with a token of its own; of a shared product, or of the tenant's own source."""
+        place = (PRODUCT if of_product else name, name)
+        if place not in self.actors:
+            self.actors[place] = Actor(self.home, self.administrator.kinds, self.administrator.token(*place))
+        return self.actors[place]
 
-    def attempt(self, attack: Attack, *, dry_run: bool = False) -> Answer:
+    def attempt(self, attack: Attack, *, dry_run: bool = False, of_product: bool = False) -> Answer:
         """The API server's answer to an attack."""
         action = attack.action
         assert isinstance(action, Request)
-        return self.tenant(attack.tenant).send(
+        return self.tenant(attack.tenant, of_product=of_product).send(
             action.verb,
             action.manifest,
             action.subresource,
@@ -145,10 +149,11 @@ class Cluster:
 
     def carry_out(self, attacks: Sequence[Attack], *, defended: bool) -> Mapping[str, Outcome | Exception]:
         """Send real requests where they must be refused, otherwise dry runs, which pass the same admission."""
-        return {item.key: self._refused(item) if defended else self._through(item) for item in attacks}
+        return {item.key: self.refused(item) if defended else self._through(item) for item in attacks}
 
-    def _refused(self, attack: Attack) -> Outcome:
-        answer = self.attempt(attack)
+    def refused(self, attack: Attack, *, of_product: bool = False) -> Outcome:
+        """The outcome of an attack with all defences."""
+        answer = self.attempt(attack, of_product=of_product)
         damage = () if answer.code in (200, 201, 403) else (f"refused by code {answer.code}, which is another reason",)
         return Outcome(answer.message or str(answer.code), answer.ok, damage)
 
@@ -195,8 +200,13 @@ def running(folder: Path) -> Iterator[Cluster]:
         administrator = Actor(home)
         administrator.apply(*PRIORITY_CLASSES, *(m for m in installed.permissions if "rbac" in m["apiVersion"]))
         administrator.apply(*guardrails(installed.definitions))
-        for tenant in tenants.parse(parse(TENANTS, "tenants.yaml")).tenants:
-            administrator.apply(*objects_of(tenant))
+        listed = tenants.parse(parse(TENANTS, "tenants.yaml"))
+        administrator.apply(products.namespace(SHOP, "isolation"), *products.isolation_objects(SHOP))
+        administrator.apply(
+            products.git_repository(SHOP, listed.products[SHOP], Location("https://github.com/x/y", ""))
+        )
+        for tenant in listed.tenants:
+            administrator.apply(*objects_of(tenant), *objects_of_product(tenant, listed.products[SHOP]))
         for attack in REQUESTS:
             assert isinstance(attack.action, Request)
             administrator.apply(*attack.action.given)
@@ -223,6 +233,16 @@ def objects_of(tenant: tenants.Tenant) -> list[Manifest]:
         *(manifest for _, manifest in isolation_objects(tenant, ClusterAddresses())),
         manifests.git_repository(tenant, Location(tenant.own_source.url, "")),
         manifests.kustomization(tenant),
+    ]
+
+
+def objects_of_product(tenant: tenants.Tenant, product: Product) -> list[Manifest]:
+    """What the tenant has besides, while it moves to a shared product: each attack is tried by both reconcilers."""
+    moved = tenant.model_copy(update={"product": SHOP, "source": None})
+    return [
+        *(manifests.owned(binding, moved) for binding in manifests.product_role_bindings(moved, SHOP).values()),
+        products.service_account(moved, SHOP),
+        products.kustomization(moved, SHOP, product),
     ]
 
 

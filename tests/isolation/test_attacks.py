@@ -14,7 +14,7 @@ from model.kubernetes.manifests import OWNER_LABEL, PLATFORM
 from tests.isolation import flux_fields
 from tests.isolation import objects as of
 from tests.isolation.api import Answer
-from tests.isolation.attack import BASIC, NEIGHBOUR, OWN, Attack
+from tests.isolation.attack import BASIC, NEIGHBOUR, OWN, PRODUCT, Attack
 from tests.isolation.attacks import COMMITS, REQUESTS, references
 from tests.isolation.commit_trial import Commits
 from tests.isolation.control_plane import Cluster
@@ -23,7 +23,7 @@ from tests.isolation.flux_platform import HostilePlatform
 from tests.isolation.runner import Outcome, Outcomes, Record, attempt, run
 from tests.platform import eventually
 
-UNTOUCHED = (NEIGHBOUR, "flux-system", "kube-system")
+UNTOUCHED = (NEIGHBOUR, PRODUCT, "flux-system", "kube-system")
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,14 @@ def assert_through(outcome: Outcome) -> None:
 @pytest.mark.parametrize("attack", REQUESTS, ids=by_key)
 def test_a_request_is_refused(requests: Outcomes, attack: Attack, record_property: Record) -> None:
     assert_refused(judged(requests, attack, record_property, defended=True), attack)
+
+
+@pytest.mark.parametrize("attack", REQUESTS, ids=by_key)
+def test_a_request_is_refused_to_the_reconciler_of_a_product(
+    cluster: Cluster, requests: Outcomes, attack: Attack
+) -> None:
+    """The same defences; `requests` shows once for each that nothing else refuses it."""
+    assert_refused(cluster.refused(attack, of_product=True), attack)
 
 
 @pytest.mark.parametrize("attack", REQUESTS, ids=by_key)

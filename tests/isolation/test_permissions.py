@@ -19,7 +19,7 @@ import pytest
 from model.config.tiers import HELM_ROLE, RECONCILER_ROLE
 from tests.isolation import control_plane
 from tests.isolation.api import Actor, Answer
-from tests.isolation.attack import ADMIN, BASIC, CLUSTER_ADMIN, NEIGHBOUR, STRICT
+from tests.isolation.attack import ADMIN, BASIC, CLUSTER_ADMIN, NEIGHBOUR, PRODUCT, STRICT
 from tests.isolation.control_plane import Cluster
 
 TABLE = Path(__file__).parent / "permissions.md"
@@ -49,12 +49,15 @@ PATHS = (
 )
 PATHS += " /debug/flags/v /configz /statusz /flagz /.well-known/openid-configuration /openid/v1/jwks"
 
-ELSEWHERE = (NEIGHBOUR, "flux-system", "")
+ELSEWHERE = (NEIGHBOUR, PRODUCT, "flux-system", "")
 """Namespaces that are not the tenant's; "" is the whole cluster."""
 TENANTS = (BASIC, STRICT)
 """A tenant for each column of the table: STRICT may have Helm."""
 WIDER = (ADMIN, CLUSTER_ADMIN)
 """Tenants whose roles in their own namespaces are Kubernetes' own: asked for is what they may do elsewhere."""
+
+OF_PRODUCT = f"{BASIC} of a product"
+"""The reconciler of the same tenant in a product's namespace, in which the neighbour has one too."""
 
 REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 THREADS = 4
@@ -99,7 +102,11 @@ def test_a_reconciler_has_exactly_the_rights_of_the_table(found: Found):
     assert table(found) == TABLE.read_text(), "review the difference; this file's head says how to write it"
 
 
-@pytest.mark.parametrize("tenant", [*TENANTS, *WIDER])
+def test_the_reconciler_of_a_product_has_the_rights_of_the_table(found: Found):
+    assert found.tenants[OF_PRODUCT][BASIC] == found.tenants[BASIC][BASIC]
+
+
+@pytest.mark.parametrize("tenant", [*TENANTS, *WIDER, OF_PRODUCT])
 @pytest.mark.parametrize("namespace", ELSEWHERE)
 def test_elsewhere_a_tenant_has_only_the_rights_of_any_user(found: Found, tenant: str, namespace: str):
     assert found.tenants[tenant][namespace] <= found.everybody
@@ -154,9 +161,9 @@ def review(cluster: Cluster) -> Found:
 
         return frozenset(right for right, yes in zip(asked, pool.map(has, asked), strict=True) if yes)
 
-    def identity(tenant: str) -> tuple[str, list[str]]:
-        accounts = "system:serviceaccounts"
-        return f"system:serviceaccount:{tenant}:{tenant}", [accounts, f"{accounts}:{tenant}", EVERYBODY]
+    def identity(tenant: str, namespace: str = "") -> tuple[str, list[str]]:
+        accounts, place = "system:serviceaccounts", namespace or tenant
+        return f"system:serviceaccount:{place}:{tenant}", [accounts, f"{accounts}:{place}", EVERYBODY]
 
     asked = questions(cluster)
     with ThreadPoolExecutor(THREADS) as pool:
@@ -166,6 +173,9 @@ def review(cluster: Cluster) -> Found:
         }
         tenants |= {
             tenant: {namespace: rights(*identity(tenant), namespace) for namespace in ELSEWHERE} for tenant in WIDER
+        }
+        tenants[OF_PRODUCT] = {
+            namespace: rights(*identity(BASIC, PRODUCT), namespace) for namespace in (BASIC, *ELSEWHERE)
         }
         paths = [
             path
@@ -217,8 +227,9 @@ Every reconciler has `{RECONCILER_ROLE}`; if the tier allows Helm, also `{HELM_R
 FOOT = """
 ## Everywhere else
 
-In a neighbour's namespace, in flux-system and cluster-wide, a reconciler (also one with the role `admin` or
-`cluster-admin`) has the rights of every authenticated user (`system:authenticated`), and no others:
+In a neighbour's namespace, in a shared product's, in flux-system and cluster-wide, a reconciler (also one with the role
+`admin` or `cluster-admin`, or of a shared product) has the rights of every authenticated user (`system:authenticated`),
+and no others:
 """
 
 

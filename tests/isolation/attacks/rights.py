@@ -7,7 +7,7 @@ from typing import Any
 
 from model.kubernetes.manifests import Manifest
 from tests.isolation import objects as of
-from tests.isolation.attack import BASIC, CLUSTER_ADMIN, FORBIDDEN, NEIGHBOUR, OWN, Attack, commit, request
+from tests.isolation.attack import BASIC, CLUSTER_ADMIN, FORBIDDEN, NEIGHBOUR, OWN, PRODUCT, Attack, commit, request
 from tests.isolation.attacks.flux import git_repository, kustomization
 from tests.isolation.defences import ADMISSION, ROLE, admission_policy
 
@@ -115,9 +115,25 @@ def outside_of_the_role() -> Iterator[Attack]:
     yield tries("a tenant makes a token of a neighbour's account", theirs, **create)
     yield tries("a tenant makes a token of Flux's controller", controllers, **create, given=(controllers,))
     yield tries("a tenant makes a token of its own account", own, "managed-kinds", **create)
+    key = of.make("Secret", PRODUCT, name="shop", stringData={"identity": "the deploy key"})
+    yield tries("a tenant reads the deploy key of a product", key, verb="get", given=(key,))
+    reconciler = of.make("ServiceAccount", PRODUCT, name=NEIGHBOUR)
+    yield tries("a tenant makes a token of a neighbour's account in a product's namespace", reconciler, **create)
+    yield tries("a tenant makes a Kustomization in a product's namespace", kustomization(PRODUCT))
+    theirs = of.make("Kustomization", PRODUCT, version=f"kustomize.{of.FLUX}/v1", name=NEIGHBOUR)
+    suspended = {**theirs, "spec": {"suspend": True}}
+    yield tries("a tenant suspends a neighbour's Kustomization of the same product", suspended, verb="merge")
+    yield request(
+        "a tenant gives rights to a neighbour's account in a product's namespace",
+        (admission_policy("role-bindings"),),
+        "can be subjects here, not ServiceAccount neighbour",
+        of.role_binding(BASIC, {"kind": "ServiceAccount", "name": NEIGHBOUR, "namespace": PRODUCT}),
+        given=(of.role(BASIC),),
+    )
     cannot = "cannot impersonate"
     for who in (
         f"system:serviceaccount:{NEIGHBOUR}:{NEIGHBOUR}",
+        f"system:serviceaccount:{PRODUCT}:{NEIGHBOUR}",
         f"gotk:{NEIGHBOUR}:reconciler",
         "system:kube-controller-manager",
     ):

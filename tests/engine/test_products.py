@@ -1,0 +1,188 @@
+"""Tenants of a shared product on real controllers: what they get, and moves that restart and delete nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.platform import PRIVATE, PUBLIC, SHOP, Platform, Stack, deploy_keys, eventually
+
+TWO: dict[str, dict[str, Any] | str] = {"alpha": PRIVATE, "beta": PUBLIC}
+SAME = {**PUBLIC, "path": "./kustomize"}
+KUSTOMIZATION = "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/{0}/kustomizations/{1}"
+
+
+def kustomization(stack: Stack, namespace: str, tenant: str) -> dict[str, Any] | None:
+    return stack.platform.get(KUSTOMIZATION.format(namespace, tenant))
+
+
+def ready(stack: Stack, namespace: str, tenant: str) -> dict[str, Any]:
+    """The condition of a Kustomization in its current generation."""
+    item = kustomization(stack, namespace, tenant) or {}
+    status = item.get("status", {})
+    if status.get("observedGeneration") != item.get("metadata", {}).get("generation"):
+        return {}
+    return next((one for one in status.get("conditions", []) if one["type"] == "Ready"), {})
+
+
+def wait_until_ready(stack: Stack, namespace: str, tenant: str) -> None:
+    """Wait until Flux has applied a Kustomization; fail with its message."""
+    try:
+        eventually(lambda: ready(stack, namespace, tenant).get("status") == "True")
+    except AssertionError as error:
+        raise AssertionError(f"{namespace}/{tenant}: {kustomization(stack, namespace, tenant)}") from error
+
+
+def running(platform: Platform, tenant: str) -> dict[str, str]:
+    """The uids of what the product is in a tenant's namespace, pods included."""
+    kinds = "deployments,replicasets,pods,services,configmaps,horizontalpodautoscalers"
+    template = '{range .items[*]}{.kind}/{.metadata.name}={.metadata.uid}{"\\n"}{end}'
+    lines = platform.kubectl("-n", tenant, "get", kinds, "-o", f"jsonpath={template}").splitlines()
+    return dict(line.split("=") for line in lines)
+
+
+def settled(stack: Stack, tenant: str, pods: int = 2) -> dict[str, str]:
+    def look() -> dict[str, str] | None:
+        found = running(stack.platform, tenant)
+        return found if sum(name.startswith("Pod/") for name in found) == pods else None
+
+    return eventually(look)
+
+
+def test_tenants_share_one_clone_and_have_values_images_and_patches_of_their_own(stack: Stack) -> None:
+    platform = stack.platform
+    patch = "[{op: add, path: /metadata/annotations, value: {example.com/contract: gold}}]"
+    stack.tenants(
+        {**TWO, "gamma": "shop", "delta": "shop"},
+        products={"shop": {"source": SHOP}},
+        entries={
+            "gamma": {
+                "values": {"greeting": "Guten Tag", "replicas": "1"},
+                "images": [{"name": "registry.k8s.io/e2e-test-images/agnhost", "newTag": "2.47"}],
+                "patches": [{"patch": patch, "target": {"kind": "Service"}}],
+            }
+        },
+    )
+    steps = stack.up()
+    assert {step.op for step in steps} == {"create"}
+    for tenant in ("gamma", "delta"):
+        # A namespace, its quota, limits, two network policies and a binding; a reconciler and its Kustomization.
+        assert len([step for step in steps if step.of == tenant]) == 9
+        wait_until_ready(stack, "product-shop", tenant)
+        assert platform.kubectl("get", "gitrepositories,kustomizations", "-n", tenant, "-o", "name") == ""
+        assert platform.kubectl("get", "secrets,serviceaccounts", "-n", tenant, "-o", "name").split() == [
+            "serviceaccount/default"
+        ]
+    assert deploy_keys(platform, "shop") == ["flux-engine-product-shop"]
+
+    def deployed(tenant: str, path: str) -> str:
+        return platform.kubectl("-n", tenant, "get", path.partition(" ")[0], "-o", f"jsonpath={path.partition(' ')[2]}")
+
+    message = "deployment/product {.spec.template.spec.containers[0].env[1].value}"
+    image = "deployment/product {.spec.template.spec.containers[0].image}"
+    replicas = "hpa/product {.spec.minReplicas}"
+    assert [deployed("gamma", one) for one in (message, replicas)] == ["Guten Tag", "1"]
+    assert [deployed("delta", one) for one in (message, replicas)] == ["Hello from the product team", "2"]
+    assert deployed("gamma", image).endswith(":2.47") != deployed("delta", image).endswith(":2.47")
+    contract = r"service/product {.metadata.annotations.example\.com/contract}"
+    assert [deployed(tenant, contract) for tenant in ("gamma", "delta")] == ["gold", ""]
+    assert stack.up() == []
+
+
+def test_a_variable_without_a_value_is_an_error_that_changes_nothing(stack: Stack, tmp_path: Path) -> None:
+    stack.tenants({**TWO, "gamma": "shop"}, products={"shop": {"source": SHOP, "interval": "2s"}})
+    stack.up()
+    wait_until_ready(stack, "product-shop", "gamma")
+    before, file = settled(stack, "gamma"), "kustomize/service.yaml"
+    stack.platform.git("clone", stack.platform.repository("acme/shop"), "shop", folder=tmp_path)
+    text = (tmp_path / "shop" / file).read_text()
+    broken = text.replace("name: product", "name: product\n  annotations: {example.com/owner: '${owner}'}", 1)
+    stack.platform.push("acme/shop", {file: broken}, tmp_path)
+    eventually(
+        lambda: 'variable not set (strict mode): "owner"' in ready(stack, "product-shop", "gamma").get("message", "")
+    )
+    assert running(stack.platform, "gamma") == before
+    stack.platform.push("acme/shop", {file: text}, tmp_path)
+
+
+def test_a_tenant_moves_to_a_product_and_back_and_nothing_is_restarted(stack: Stack) -> None:
+    platform = stack.platform
+    shop = {"shop": {"source": SAME}}
+    stack.tenants({**TWO, "gamma": PUBLIC}, products=shop)
+    stack.up()
+    wait_until_ready(stack, "gamma", "gamma")
+    before = settled(stack, "gamma")
+
+    stack.tenants({**TWO, "gamma": "shop"}, products=shop)
+    kinds = [(step.op, step.type.rpartition(":")[2]) for step in stack.up()]
+    moved = ["Kustomization", "RoleBinding", "ServiceAccount"]
+    assert sorted(kind for op, kind in kinds if op == "create") == moved
+    assert sorted(kind for op, kind in kinds if op == "delete") == ["GitRepository", *moved]
+    deleted = [kind for op, kind in kinds if op == "delete"]
+    assert deleted.index("Kustomization") < min(deleted.index("ServiceAccount"), deleted.index("RoleBinding"))
+    wait_until_ready(stack, "product-shop", "gamma")
+    assert kustomization(stack, "gamma", "gamma") is None
+    assert running(platform, "gamma") == before
+    assert stack.up() == []
+
+    stack.tenants({**TWO, "gamma": PUBLIC}, products=shop)
+    stack.up()
+    wait_until_ready(stack, "gamma", "gamma")
+    assert kustomization(stack, "product-shop", "gamma") is None
+    assert running(platform, "gamma") == before
+
+
+@pytest.mark.parametrize("flags", [(), ("--continue-on-error",)], ids=["as usual", "continue on error"])
+def test_a_move_deletes_nothing_even_if_the_product_cannot_be_applied(stack: Stack, flags: tuple[str, ...]) -> None:
+    """The old Kustomization goes in the same update, whatever Flux makes of the new one."""
+    platform, missing = stack.platform, {"shop": {"source": {**SAME, "branch": "missing"}}}
+    stack.tenants({**TWO, "gamma": PUBLIC}, products=missing)
+    stack.up()
+    wait_until_ready(stack, "gamma", "gamma")
+    before = settled(stack, "gamma")
+    stack.tenants({**TWO, "gamma": "shop"}, products=missing)
+    quota = "count/kustomizations.kustomize.toolkit.fluxcd.io=0"
+    if flags:  # not even created
+        platform.kubectl("create", "quota", "none", "-n", "product-shop", f"--hard={quota}")
+        assert stack.run("up", "--yes", "--skip-preview", *flags, check=False).returncode
+        assert kustomization(stack, "product-shop", "gamma") is None
+        platform.kubectl("delete", "quota", "none", "-n", "product-shop")
+    stack.up()
+    assert kustomization(stack, "gamma", "gamma") is None
+    assert running(platform, "gamma") == before
+    stack.tenants({**TWO, "gamma": "shop"}, products={"shop": {"source": SAME}})
+    stack.up()
+    wait_until_ready(stack, "product-shop", "gamma")
+    assert running(platform, "gamma") == before
+
+
+def test_a_tenant_that_stays_after_all_is_pruned_again(stack: Stack) -> None:
+    stack.tenants({**TWO, "gamma": "shop"}, products={"shop": {"source": SAME}})
+    stack.up()
+    place = ("-n", "product-shop", "kustomizations.kustomize.toolkit.fluxcd.io", "gamma")
+    stack.platform.kubectl("patch", *place, "--type=merge", '--patch={"spec":{"deletionPolicy":"Orphan"}}')
+    stack.up()
+    assert "deletionPolicy" not in (kustomization(stack, "product-shop", "gamma") or {})["spec"]
+
+
+def test_a_product_goes_after_its_tenants_and_an_adopted_namespace_stays(stack: Stack) -> None:
+    platform = stack.platform
+    platform.kubectl("create", "namespace", "gamma")
+    platform.kubectl("create", "configmap", "theirs", "-n", "gamma")
+    stack.tenants({**TWO, "gamma": "shop"}, products={"shop": {"source": SHOP}}, entries={"gamma": {"adopt": True}})
+    stack.up()
+    wait_until_ready(stack, "product-shop", "gamma")
+    stack.tenants(TWO)
+    kinds = [f"{step.type.rpartition(':')[2]} {step.of}" for step in stack.up()]
+    order = ["Kustomization gamma", "ServiceAccount gamma", "GitRepository product-shop", "Secret product-shop"]
+    places = [kinds.index(kind) for kind in (*order, "Namespace product-shop")]
+    assert places == sorted(places)
+    assert platform.get("/api/v1/namespaces/product-shop") is None
+    assert deploy_keys(platform, "shop") == []
+    assert running(platform, "gamma").keys() == {"ConfigMap/kube-root-ca.crt", "ConfigMap/theirs"}
+    assert platform.kubectl("get", "rolebindings,serviceaccounts", "-n", "gamma", "-o", "name").split() == [
+        "serviceaccount/default"
+    ]
+    platform.kubectl("delete", "namespace", "gamma")
