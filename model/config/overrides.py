@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, cast
@@ -57,6 +58,7 @@ def _variable_error(key: Any, value: Any) -> tuple[str, str] | None:
 
 
 def _patch(text: str) -> str:
+    """Validate a patch, and return it as JSON: Kustomize reads YAML that begins with a bracket as JSON only."""
     try:
         content: Any = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -68,7 +70,7 @@ def _patch(text: str) -> str:
     elif not isinstance(content, dict) or not content:
         remedy = "Write a list such as `- {op: replace, path: /spec/replicas, value: 3}`, or a part of an object."
         raise rule_error("is neither a JSON patch nor a part of an object", remedy)
-    return text
+    return json.dumps(content, default=str)
 
 
 def _check_operation(number: int, operation: Any) -> None:

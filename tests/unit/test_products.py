@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -158,10 +159,15 @@ def test_a_problem_gets_its_line_and_remedy(text: str, line: int, part: str) -> 
 
 
 def test_patches_in_both_notations_are_accepted() -> None:
-    for patch in ("{kind: Deployment, metadata: {name: app}, spec: {}}", "- {op: copy, from: /a, path: /b}"):
-        target = {"target": {"kind": "Deployment"}} if patch.startswith("-") else {}
+    for patch in (
+        "{kind: Deployment, metadata: {name: app}, spec: {}}",
+        "- {op: copy, from: /a, path: /b}",
+        "[{op: test, path: /a, value: 2026-01-01}]",
+    ):
+        target = {} if patch.startswith("{") else {"target": {"kind": "Deployment"}}
         (tenant,) = load(of_alpha(patches=[{"patch": patch, **target}])).tenants
-        assert tenant.patches[0].patch == patch
+        # Kustomize reads what begins with a bracket as JSON.
+        assert json.loads(tenant.patches[0].patch) == json.loads(json.dumps(yaml.safe_load(patch), default=str))
     with pytest.raises(ValidationError):
         Patch.model_validate({"patch": 1})
 
