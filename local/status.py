@@ -24,7 +24,11 @@ Object = dict[str, Any]
 SOURCES = "/apis/source.toolkit.fluxcd.io/v1/gitrepositories"
 KUSTOMIZATIONS = "/apis/kustomize.toolkit.fluxcd.io/v1/kustomizations"
 TENANT_LABEL = "toolkit.fluxcd.io/tenant"
-"""The label of tenants' namespaces, as `flux create tenant` sets it."""
+"""The label of tenants' namespaces and of the Kustomizations for them, as `flux create tenant` sets it."""
+PRODUCT_LABEL = "saas-in-eks.io/product"
+"""The label of products' namespaces and of everything in them."""
+RING = "default"
+"""The one ring that a product has so far: all its tenants follow the same revision."""
 HELD = "saas-in-eks.io/held"
 """The watchdog's annotation of what it suspended."""
 STARTING = {"ContainerCreating", "PodInitializing"}
@@ -33,7 +37,7 @@ STARTING = {"ContainerCreating", "PodInitializing"}
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """Flux's state of a tenant or of the infra repository."""
+    """Flux's state of a tenant, of a product's source, or of the infra repository."""
 
     name: str
     ready: bool
@@ -41,6 +45,10 @@ class Reconciliation:
     """What was applied last, as branch@commit; empty before the first time."""
     reason: str
     """Why it is not ready; empty if it is."""
+    product: str = ""
+    """The shared product that a tenant runs; empty for a source of its own."""
+    of: str = ""
+    """What it is, if not a tenant: infra, product."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,8 @@ class Workloads:
     desired: int = 0
     reason: str = ""
     """Why the first missing pod does not start; empty if none is missing or the pod is about to run."""
+    images: tuple[str, ...] = ()
+    """The images of its Deployments, StatefulSets and DaemonSets."""
 
     @property
     def complete(self) -> bool:
@@ -59,23 +69,28 @@ class Workloads:
 
 
 def reconciliations(api: Api) -> list[Reconciliation]:
-    """The infra repository first, then every tenant by name. Empty if Flux is not installed."""
-    sources = _named_like_their_namespace(api.get(SOURCES))
-    kustomizations = _named_like_their_namespace(api.get(KUSTOMIZATIONS))
-    namespaces = _items(api.get(f"/api/v1/namespaces?labelSelector={TENANT_LABEL}"))
-    tenants = sorted(namespace["metadata"]["name"] for namespace in namespaces)
-    names = [FLUX_NAMESPACE, *tenants] if FLUX_NAMESPACE in kustomizations else tenants
-    return [_reconciliation(name, sources.get(name), kustomizations.get(name)) for name in names]
+    """The infra repository, the sources of products, then every tenant by name. Empty if Flux is not installed."""
+    sources = {_place(item): item for item in _items(api.get(SOURCES))}
+    kustomizations = {_owner(item): item for item in _items(api.get(KUSTOMIZATIONS))}
+    rows = [_product(name, sources.get((name, name.removeprefix("product-")))) for name in _named(api, PRODUCT_LABEL)]
+    names = _named(api, TENANT_LABEL)
+    if FLUX_NAMESPACE in kustomizations:
+        names.insert(0, FLUX_NAMESPACE)
+    found = [_reconciliation(name, sources, kustomizations.get(name)) for name in names]
+    return [*(row for row in found if row.of), *rows, *(row for row in found if not row.of)]
 
 
 def workloads(api: Api) -> Mapping[str, Workloads]:
     """The workloads of each namespace; none where a namespace has none."""
     available, desired = defaultdict[str, int](int), defaultdict[str, int](int)
+    images = defaultdict[str, dict[str, None]](dict)
     for kind in ("deployments", "statefulsets", "daemonsets"):
         for item in _items(api.get(f"/apis/apps/v1/{kind}")):
             namespace, status = item["metadata"]["namespace"], item["status"]
             available[namespace] += status.get("numberAvailable" if kind == "daemonsets" else "availableReplicas", 0)
             desired[namespace] += status["desiredNumberScheduled"] if kind == "daemonsets" else item["spec"]["replicas"]
+            pod = item["spec"].get("template", {}).get("spec", {})
+            images[namespace] |= dict.fromkeys(container["image"] for container in pod.get("containers", []))
     for item in _items(api.get("/apis/batch/v1/jobs")):
         spec, status = item["spec"], item.get("status", {})
         if spec.get("suspend") or any(c["status"] == "True" for c in status.get("conditions", [])):
@@ -88,7 +103,7 @@ def workloads(api: Api) -> Mapping[str, Workloads]:
     found = defaultdict(Workloads)
     for namespace, count in desired.items():
         reason = _why_missing(api, namespace) if available[namespace] < count else ""
-        found[namespace] = Workloads(available[namespace], count, reason)
+        found[namespace] = Workloads(available[namespace], count, reason, tuple(images[namespace]))
     return found
 
 
@@ -166,18 +181,20 @@ def show(home: Home, console: Console) -> bool:
 
 
 def table(rows: Sequence[Reconciliation], pods: Mapping[str, Workloads], seconds: Mapping[str, float]) -> Table:
-    """A row for each tenant: whether Flux is ready, the applied revision, and the running replicas."""
-    drawn = Table("tenant", "ready", "revision", "replicas", "seconds")
-    for column in drawn.columns[3:]:
+    """A row for each tenant: its product, the applied revision, its images, and the running replicas."""
+    drawn = Table("tenant", "product", "ring", "ready", "revision", "image", "replicas", "seconds")
+    for column in drawn.columns[6:]:
         column.justify = "right"
     for row in rows:
-        name = f"{row.name} (infra)" if row.name == FLUX_NAMESPACE else row.name
         found = pods[row.name]
-        replicas = f"{found.available}/{found.desired}"
+        replicas = f"{found.available}/{found.desired}" if row.of != "product" else ""
         drawn.add_row(
-            name,
+            f"{row.name} ({row.of})" if row.of else row.name,
+            row.product,
+            RING if row.product else "",
             "[green]yes[/]" if row.ready else "[red]no[/]",
             row.revision,
+            "" if row.of else _short_images(found.images),
             replicas if found.complete else f"[red]{replicas}[/]",
             f"{seconds[row.name]:.1f}" if row.name in seconds else "",
         )
@@ -192,20 +209,59 @@ def _items(answer: Object | None) -> list[Object]:
     return answer["items"] if answer else []
 
 
-def _named_like_their_namespace(answer: Object | None) -> dict[str, Object]:
-    """The platform's own objects, by name. Others in a tenant's namespace are the tenant's."""
-    metadata = ((item["metadata"], item) for item in _items(answer))
-    return {own["name"]: item for own, item in metadata if own["name"] == own["namespace"]}
+def _named(api: Api, label: str) -> list[str]:
+    """The namespaces with a label, in order."""
+    found = _items(api.get(f"/api/v1/namespaces?labelSelector={label}"))
+    return sorted(namespace["metadata"]["name"] for namespace in found)
 
 
-def _reconciliation(name: str, source: Object | None, kustomization: Object | None) -> Reconciliation:
-    if source is None or kustomization is None:
-        kind = "GitRepository" if source is None else "Kustomization"
-        return Reconciliation(name, False, "", f"its {kind} is missing: run `make up`")
-    reasons = [reason for reason in (_why_not_ready(source), _why_not_ready(kustomization)) if reason]
+def _place(item: Object) -> tuple[str, str]:
+    return item["metadata"]["namespace"], item["metadata"]["name"]
+
+
+def _owner(kustomization: Object) -> str:
+    """The tenant that the platform's Kustomization is for, or flux-system. Others are the tenant's own: no name."""
+    namespace, name = _place(kustomization)
+    labels = kustomization["metadata"].get("labels", {})
+    ours = namespace == name or (PRODUCT_LABEL in labels and labels.get(TENANT_LABEL) == name)
+    return name if ours else ""
+
+
+def _product(namespace: str, source: Object | None) -> Reconciliation:
+    if source is None:
+        return Reconciliation(namespace, False, "", "its GitRepository is missing: run `make up`", of="product")
+    revision = str(source.get("status", {}).get("artifact", {}).get("revision", ""))
+    reason = _why_not_ready(source)
+    return Reconciliation(namespace, not reason, _short_revision(revision), reason, of="product")
+
+
+def _reconciliation(
+    name: str, sources: Mapping[tuple[str, str], Object], kustomization: Object | None
+) -> Reconciliation:
+    of = "infra" if name == FLUX_NAMESPACE else ""
+    if kustomization is None:
+        return Reconciliation(name, False, "", "its Kustomization is missing: run `make up`", of=of)
+    namespace, _ = _place(kustomization)
+    source = sources.get((namespace, kustomization["spec"].get("sourceRef", {}).get("name", namespace)))
+    product = kustomization["metadata"].get("labels", {}).get(PRODUCT_LABEL, "")
+    if source is None:
+        return Reconciliation(name, False, "", "its GitRepository is missing: run `make up`", product, of)
+    # What is wrong with a product's source is in the product's row, once for all its tenants.
+    own = "" if product else _why_not_ready(source)
+    reasons = [reason for reason in (own, _why_not_ready(kustomization)) if reason]
     revision = str(kustomization.get("status", {}).get("lastAppliedRevision", ""))
+    return Reconciliation(name, not reasons, _short_revision(revision), "; ".join(reasons), product, of)
+
+
+def _short_revision(revision: str) -> str:
     branch, _, commit = revision.partition("@sha1:")
-    return Reconciliation(name, not reasons, f"{branch}@{commit[:8]}" if commit else revision, "; ".join(reasons))
+    return f"{branch}@{commit[:8]}" if commit else revision
+
+
+def _short_images(images: Sequence[str]) -> str:
+    """The first image without its registry, and how many more there are."""
+    more = f" +{len(images) - 1}" if len(images) > 1 else ""
+    return f"{images[0].rpartition('/')[2].partition('@')[0]}{more}" if images else ""
 
 
 def _why_not_ready(item: Object) -> str:

@@ -29,6 +29,7 @@ def api(**objects: list[dict[str, Any]]) -> Any:
         "sources": status.SOURCES,
         "kustomizations": status.KUSTOMIZATIONS,
         "namespaces": f"/api/v1/namespaces?labelSelector={status.TENANT_LABEL}",
+        "products": f"/api/v1/namespaces?labelSelector={status.PRODUCT_LABEL}",
         "pods": "/api/v1/namespaces/alpha/pods",
         "events": FAILED,
         "jobs": "/apis/batch/v1/jobs",
@@ -90,6 +91,24 @@ def test_an_object_that_the_tenant_added_does_not_count() -> None:
     assert only(sources=[source], kustomizations=[theirs]).reason == "its Kustomization is missing: run `make up`"
 
 
+def test_a_tenant_of_a_product_is_found_by_its_label() -> None:
+    shop, kustomization = flux("GitRepository", name="shop"), flux("Kustomization", sourceRef={"name": "shop"})
+    shop["metadata"]["namespace"] = kustomization["metadata"]["namespace"] = "product-shop"
+    shop["status"]["artifact"] = {"revision": "main@sha1:fedcba9876543210"}
+    labels = {status.TENANT_LABEL: "alpha", status.PRODUCT_LABEL: "shop"}
+    kustomization["metadata"]["labels"] = labels
+    everything = {"products": [{"metadata": {"name": "product-shop"}}], "namespaces": [ALPHA], "sources": [shop]}
+    product, tenant = status.reconciliations(api(**everything, kustomizations=[kustomization]))
+    assert product == Reconciliation("product-shop", True, "main@fedcba98", "", of="product")
+    assert tenant == Reconciliation("alpha", True, "main@01234567", "", "shop")
+    shop["status"]["conditions"] = [{"type": "Ready", "status": "False", "message": "no such branch"}]
+    product, tenant = status.reconciliations(api(**everything, kustomizations=[kustomization]))
+    assert (product.reason, tenant.reason) == ("GitRepository: no such branch", "")
+    del kustomization["metadata"]["labels"]
+    _, tenant = status.reconciliations(api(**everything, kustomizations=[kustomization]))
+    assert tenant.reason == "its Kustomization is missing: run `make up`"
+
+
 def test_replicas_of_all_kinds_are_added_up() -> None:
     scheduled = {"numberAvailable": 2, "desiredNumberScheduled": 3}
     daemon_set = {"metadata": {"name": "log", "namespace": "alpha"}, "spec": {}, "status": scheduled}
@@ -145,10 +164,16 @@ def test_a_pod_that_can_not_be_created_is_the_reason_if_no_pod_is() -> None:
 
 
 def test_the_table_shows_revision_replicas_and_seconds() -> None:
-    console = Console(width=100, file=io.StringIO(), record=True)
-    rows = [Reconciliation("flux-system", True, "main@1", ""), Reconciliation("alpha", False, "", "why")]
-    pods = {"flux-system": Workloads(4, 4), "alpha": Workloads(1, 2)}
+    console = Console(width=140, file=io.StringIO(), record=True)
+    rows = [
+        Reconciliation("flux-system", True, "main@1", "", of="infra"),
+        Reconciliation("product-shop", True, "main@2", "", of="product"),
+        Reconciliation("alpha", False, "", "why", "shop"),
+    ]
+    images = ("registry.example.com/acme/shop:1.4.2@sha256:0123", "busybox:1")
+    pods = {"flux-system": Workloads(4, 4), "product-shop": Workloads(), "alpha": Workloads(1, 2, "", images)}
     console.print(status.table(rows, pods, {"flux-system": 12.34}))
     lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in console.export_text().splitlines()]
-    assert ["flux-system (infra)", "yes", "main@1", "4/4", "12.3"] in lines
-    assert ["alpha", "no", "", "1/2", ""] in lines
+    assert ["flux-system (infra)", "", "", "yes", "main@1", "", "4/4", "12.3"] in lines
+    assert ["product-shop (product)", "", "", "yes", "main@2", "", "", ""] in lines
+    assert ["alpha", "shop", "default", "no", "", "shop:1.4.2 +1", "1/2", ""] in lines
