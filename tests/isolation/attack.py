@@ -17,8 +17,9 @@ from model.kubernetes.manifests import Manifest
 from tests.isolation import objects as of
 from tests.isolation.defences import POLICIES, PROMISES
 
-BASIC, WIDE, STRICT, HELM, ADMIN, CLUSTER_ADMIN, PRIVATE = (
+BASIC, OF_PRODUCT, WIDE, STRICT, HELM, ADMIN, CLUSTER_ADMIN, PRIVATE = (
     "basic",
+    "of-product",
     "wide",
     "strict",
     "helm",
@@ -26,8 +27,8 @@ BASIC, WIDE, STRICT, HELM, ADMIN, CLUSTER_ADMIN, PRIVATE = (
     "with-cluster-admin",
     "private",
 )
-"""Kinds of hostile tenants: the default tier; a tier that allows everything; restricted pods; Helm; a role of
-Kubernetes' own; a source with a key of its own."""
+"""Kinds of hostile tenants: the default tier; the same with a shared product; a tier that allows everything;
+restricted pods; Helm; a role of Kubernetes' own; a source with a key of its own."""
 NEIGHBOUR = "neighbour"
 """The tenant that is attacked."""
 PRODUCT = "product-shop"

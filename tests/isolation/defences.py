@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from model.config.names import product_namespace
 from model.kubernetes import admission
 from model.kubernetes.admission.flux_values import flux_values
 from model.kubernetes.admission.policy import Policy
@@ -101,8 +102,9 @@ class Defences:
             "metadata": {"name": "hostile-everywhere"},
             "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "cluster-admin"},
             "subjects": [
-                {"kind": "Group", "apiGroup": RBAC, "name": f"system:serviceaccounts:{tenant}"}
+                {"kind": "Group", "apiGroup": RBAC, "name": f"system:serviceaccounts:{namespace}"}
                 for tenant in self._tenants
+                for namespace in (tenant, product_namespace(tenant))
             ],
         }
         self._administrator.apply(everywhere)

@@ -20,12 +20,13 @@ from unittest.mock import ANY
 import yaml
 
 from local import agent
+from model.config.names import product_namespace
 from model.kubernetes.manifests import Manifest
 from standins.github import git
 from standins.github.store import Store
 from tests.isolation import objects as of
 from tests.isolation.api import Actor, RequestError
-from tests.isolation.attack import NEIGHBOUR, File, Link, Submodule, product_of
+from tests.isolation.attack import NEIGHBOUR, OF_PRODUCT, File, Link, Submodule, product_of
 from tests.isolation.tenants import (
     CUSTOMERS,
     ORDINARY,
@@ -143,9 +144,14 @@ class HostilePlatform:
     def reconcile(self, tenant: str, kind: str = "GitRepository") -> None:
         """Ask Flux to reconcile now. A source with a new revision also triggers its Kustomization."""
         stamp = {"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": str(time.time_ns())}}}
-        path = PATHS[kind].format(tenant, tenant)
+        path = PATHS[kind].format(self.place(tenant), tenant)
         answer = self.api.call("PATCH", path, stamp, kind="application/merge-patch+json")
         assert answer.ok, answer.message
+
+    @staticmethod
+    def place(tenant: str) -> str:
+        """The namespace of a tenant's Kustomization and its source."""
+        return product_namespace(tenant) if tenants().get(tenant) == OF_PRODUCT else tenant
 
     def verdict(self, kind: str, namespace: str, name: str) -> tuple[bool, str] | None:
         """Whether a Flux object is ready, and its message; None while it reconciles."""
@@ -160,10 +166,10 @@ class HostilePlatform:
 
     def attempted(self, tenant: str, commit: str) -> tuple[bool, str] | None:
         """The verdict of a tenant's Kustomization about a commit; None while it reconciles."""
-        found = self.get(PATHS["Kustomization"].format(tenant, tenant)) or {}
+        found = self.get(PATHS["Kustomization"].format(self.place(tenant), tenant)) or {}
         if not found.get("status", {}).get("lastAttemptedRevision", "").endswith(commit):
             return None
-        return self.verdict("Kustomization", tenant, tenant)
+        return self.verdict("Kustomization", self.place(tenant), tenant)
 
     def applied(self, tenant: str, files: Mapping[str, File]) -> str:
         """Commit and wait until Flux has applied the commit; fails with Flux's message."""
@@ -305,8 +311,8 @@ def running(folder: Path) -> Iterator[HostilePlatform]:
         Actor(platform.home).apply(*DEFINITIONS)
         stack.up()
         for name in (NEIGHBOUR, ORDINARY, ORDINARY_HELM, SAMPLE, *CUSTOMERS, *tenants()):
-            eventually(lambda name=name: on.verdict("Kustomization", name, name), PATIENCE)
-            assert on.verdict("Kustomization", name, name) == (True, ANY), name
+            eventually(lambda name=name: on.verdict("Kustomization", on.place(name), name), PATIENCE)
+            assert on.verdict("Kustomization", on.place(name), name) == (True, ANY), name
         for name, kind in tenants().items():
             on.idle.setdefault(kind, queue.Queue()).put(name)
         eventually(lambda: _running(on, NEIGHBOUR), PATIENCE)

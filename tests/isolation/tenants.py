@@ -9,12 +9,22 @@ import yaml
 
 from model.kubernetes.manifests import Manifest
 from tests.isolation import objects as of
-from tests.isolation.attack import ADMIN, BASIC, CLUSTER_ADMIN, HELM, NEIGHBOUR, OWN, PRIVATE, product
+from tests.isolation.attack import (
+    ADMIN,
+    BASIC,
+    CLUSTER_ADMIN,
+    HELM,
+    NEIGHBOUR,
+    OF_PRODUCT,
+    OWN,
+    PRIVATE,
+    product,
+)
 from tests.isolation.attacks.flux import MORE
 from tests.isolation.attacks.helm import CHART
 
 REPOSITORY = "hostile"
-POOL = {BASIC: 5, HELM: 3, ADMIN: 3, CLUSTER_ADMIN: 1, PRIVATE: 1}
+POOL = {BASIC: 3, OF_PRODUCT: 2, HELM: 3, ADMIN: 3, CLUSTER_ADMIN: 1, PRIVATE: 1}
 """Number of hostile tenants of each kind, which attack in parallel."""
 ORDINARY, ORDINARY_HELM, SAMPLE = "ordinary", "ordinary-helm", "sample"
 """Tenants with ordinary products."""
@@ -41,9 +51,15 @@ def tenants_file(*without: str) -> str:
     url = f"https://github.com/acme/{REPOSITORY}"
     tiers = {HELM: "with-helm", ADMIN: "with-admin", CLUSTER_ADMIN: "with-cluster-admin"}
     entries: list[dict[str, Any]] = []
+    products: dict[str, Any] = {}
     named = {NEIGHBOUR: BASIC, ORDINARY: BASIC, ORDINARY_HELM: HELM, **tenants()}
     for name, kind in named.items():
         if name in without:
+            continue
+        if kind == OF_PRODUCT:
+            # Each has a branch of its own, like the others, so each is the only tenant of its product.
+            products[name] = {"interval": "1h", "source": {"url": url, "branch": name, "path": "./kustomize"}}
+            entries.append({"name": name, "product": name})
             continue
         private = {"url": f"ssh://git@github.com/acme/{REPOSITORY}", "private": True} if kind == PRIVATE else {}
         source = {"url": url, "branch": name, **private}
@@ -53,7 +69,8 @@ def tenants_file(*without: str) -> str:
     sample = {"url": "https://github.com/stefanprodan/podinfo", "branch": "master"}
     entries.append({"name": SAMPLE, "source": sample})
     defaults = {"source": {"path": "./kustomize"}}
-    return yaml.safe_dump({"defaults": defaults, "tiers": TIERS, "tenants": entries}, sort_keys=False)
+    content = {"defaults": defaults, "tiers": TIERS, "products": products, "tenants": entries}
+    return yaml.safe_dump(content, sort_keys=False)
 
 
 def neighbours_product() -> dict[str, str]:
