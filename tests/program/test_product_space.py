@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
+from components.kubectl import KubectlError
+from components.product.moves import changes, moved
+from model.config import tenants, yaml_lines
 from tests.program.conftest import Run
-from tests.program.test_tenant_space import NAMESPACE, POLICY, QUOTA, SECRET, within
+from tests.program.recorder import ProgramError
+from tests.program.test_tenant_space import BINDING, KUSTOMIZATION, NAMESPACE, POLICY, QUOTA, SECRET, within
+
+ACCOUNT = "kubernetes:core/v1:ServiceAccount"
 
 SOURCE = "kubernetes:source.toolkit.fluxcd.io/v1:GitRepository"
 SHOP = "products:\n  shop: {source: {url: 'ssh://git@github.com/acme/shop', branch: main, private: true}}\n"
@@ -28,3 +36,91 @@ def test_a_product_has_a_closed_namespace_with_one_source_and_one_key(run: Run) 
     assert {quota.urn, policy.urn, secret.urn, namespace.urn} <= recording.needs(source)
     key = recording.resource("github:index/repositoryDeployKey:RepositoryDeployKey", "product-shop/acme")
     assert (key.inputs["repository"], key.inputs["title"]) == ("shop", "flux-eu-product-shop")
+
+
+ALPHA = """\
+tenants:
+  - name: alpha
+    product: shop
+    tier: premium
+    values: {greeting: Hello}
+    images: [{name: app, newTag: "1.4.2"}]
+    patches: [{patch: "- {op: remove, path: /spec/replicas}", target: {kind: Deployment}}]
+"""
+
+
+def test_a_tenants_reconciler_and_kustomization_are_beside_the_source(run: Run) -> None:
+    recording = run(SHOP + ALPHA)
+    (kustomization,) = within(recording, "product-shop", KUSTOMIZATION)
+    (account,) = within(recording, "product-shop", ACCOUNT)
+    assert kustomization.inputs["metadata"]["name"] == account.inputs["metadata"]["name"] == "alpha"
+    spec = kustomization.inputs["spec"]
+    assert (spec["targetNamespace"], spec["serviceAccountName"]) == ("alpha", "alpha")
+    assert spec["sourceRef"] == {"kind": "GitRepository", "name": "shop"}
+    assert spec["postBuild"] == {"substitute": {"greeting": "Hello"}, "substituteStrategy": "Always"}
+    assert spec["images"] == [{"name": "app", "newTag": "1.4.2"}]
+    assert spec["patches"] == [
+        {"patch": '[{"op": "remove", "path": "/spec/replicas"}]', "target": {"kind": "Deployment"}}
+    ]
+    # No account in the tenant's namespace, and rights there for that one only.
+    assert within(recording, "alpha", ACCOUNT, SECRET, SOURCE, KUSTOMIZATION) == []
+    bindings = within(recording, "alpha", BINDING)
+    assert [binding.inputs["subjects"] for binding in bindings] == [
+        [{"kind": "ServiceAccount", "name": "alpha", "namespace": "product-shop"}]
+    ] * 2
+    names = {binding.inputs["metadata"]["name"]: binding.inputs["roleRef"]["name"] for binding in bindings}
+    assert names == {
+        "product-shop-reconciler": "saas-tenant-reconciler",
+        "product-shop-helm": "saas-tenant-helm",
+    }
+    isolation = {resource.urn for resource in within(recording, "alpha", BINDING, QUOTA, POLICY)}
+    assert isolation | {account.urn} <= recording.needs(kustomization)
+    (source,) = within(recording, "product-shop", SOURCE)
+    assert source.urn in recording.needs(kustomization)
+    assert recording.outputs["tenants"]["alpha"] == {"namespace": "alpha", "product": "shop"}
+    assert recording.outputs["products"]["shop"]["namespace"] == "product-shop"
+
+
+def test_a_tenant_of_a_product_costs_nine_registrations(run: Run) -> None:
+    recording = run(SHOP + "tenants: [{name: alpha, product: shop}]\n")
+    own = [one for one in recording.registrations.values() if one.name.partition("/")[0] == "alpha"]
+    assert len(own) == 9
+    assert sum(one.type.startswith("kubernetes:") for one in own) == 8
+
+
+def item(namespace: str, tenant: str, **spec: str) -> dict[str, object]:
+    labels = {"toolkit.fluxcd.io/tenant": tenant}
+    return {"metadata": {"namespace": namespace, "name": tenant, "labels": labels}, "spec": spec}
+
+
+def test_only_what_a_tenant_moves_away_from_keeps_its_objects() -> None:
+    text = SHOP + "tenants:\n  - {name: alpha, product: shop}\n  - {name: beta, product: shop}\n"
+    listed = tenants.parse(yaml_lines.parse(text, "tenants.yaml")).tenants
+    existing = [
+        item("alpha", "alpha"),
+        item("product-shop", "alpha"),
+        item("product-shop", "beta", deletionPolicy="Orphan"),
+        item("product-other", "beta", deletionPolicy="Orphan"),
+        item("gone", "gone", deletionPolicy="Orphan"),
+        item("product-shop", "removed"),
+    ]
+    assert [*changes(existing, listed)] == [
+        ("alpha", "alpha", "Orphan"),
+        ("product-shop", "beta", None),
+        ("gone", "gone", None),
+    ]
+    earlier = {"tenants": {"alpha": {"source": "https://github.com/acme/shop"}, "beta": {"product": "shop"}}}
+    assert [*moved(listed, earlier)] == ["alpha"]
+
+
+def test_a_move_that_cannot_be_prepared_changes_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*arguments: str) -> str:
+        raise KubectlError("forbidden")
+
+    monkeypatch.setattr("components.product.moves.kubectl", refused)
+    earlier = {"tenants": {"alpha": {"source": "https://github.com/acme/shop"}}}
+    text = SHOP + "tenants: [{name: alpha, product: shop}]\n"
+    with pytest.raises(ProgramError, match="alpha would move to another source or product, and Flux cannot be told"):
+        run(text, earlier=earlier)
+    assert run(text, earlier=earlier, preview=True)
+    assert run(text, earlier={"tenants": {"alpha": {"product": "shop"}}})

@@ -20,7 +20,11 @@ from tests.program.test_prod_eu import NODES, SUBNETS, THEIRS, VPC, production
 GOLDEN = Path(__file__).parent / "urns.json"
 
 TENANTS = """\
+products:
+  shop:
+    source: {url: "ssh://git@github.com/acme/shop", branch: main, private: true}
 tenants:
+  - {name: shopper, product: shop}
   - name: private
     tier: premium
     helm: true
