@@ -32,7 +32,8 @@ def wait_until_ready(stack: Stack, namespace: str, tenant: str) -> None:
     try:
         eventually(lambda: ready(stack, namespace, tenant).get("status") == "True")
     except AssertionError as error:
-        raise AssertionError(f"{namespace}/{tenant}: {kustomization(stack, namespace, tenant)}") from error
+        sources = stack.platform.kubectl("get", "gitrepositories", "-n", namespace, "-o", "wide")
+        raise AssertionError(f"{namespace}/{tenant}: {ready(stack, namespace, tenant)}\n{sources}") from error
 
 
 def running(platform: Platform, tenant: str) -> dict[str, str]:
