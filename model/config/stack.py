@@ -99,6 +99,10 @@ def _deploy_keys(value: str) -> str:
     return value
 
 
+EMPTY = BeforeValidator(lambda value: value or None)
+"""Settings whose default in Pulumi.yaml is an empty mapping."""
+
+
 class GithubAppSettings(Model):
     """The GitHub App by which Flux reads the infra repository. Its key is the secret `githubAppKey`."""
 
@@ -113,7 +117,7 @@ class Settings(Model):
     kubeconfig: str = Field(min_length=1)
     aws: AwsSettings | None = None
     network: NetworkSettings | None = None
-    webhooks: WebhookSettings | None = None
+    webhooks: Annotated[WebhookSettings | None, EMPTY] = None
     tenants_file: str = Field(alias="tenantsFile", min_length=1)
     mirrors_file: str = Field(alias="mirrorsFile")
     owner: Annotated[str, AfterValidator(_owner)]
@@ -121,9 +125,7 @@ class Settings(Model):
     branch: Annotated[str, AfterValidator(reference), Field(min_length=1)]
     known_hosts: str = Field(alias="knownHosts")
     deploy_keys: Annotated[str, AfterValidator(_deploy_keys)] = Field(alias="deployKeys")
-    github_app: Annotated[GithubAppSettings | None, BeforeValidator(lambda value: value or None)] = Field(
-        alias="githubApp"
-    )
+    github_app: Annotated[GithubAppSettings | None, EMPTY] = Field(alias="githubApp")
     flux_manifest: str = Field(alias="fluxManifest", min_length=1)
     flux_manifest_sha256: Annotated[str, AfterValidator(_sha256)] = Field(alias="fluxManifestSha256")
     flux_components: Annotated[list[Annotated[str, AfterValidator(_controller)]], AfterValidator(_components)] = Field(
