@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 import re
 import time
@@ -790,6 +791,7 @@ def aws(**changes: Any) -> AwsSettings:
     return found
 
 
+@functools.cache
 def partitions() -> dict[str, str]:
     """Every region that botocore knows, with its partition."""
     session = botocore.session.get_session()
