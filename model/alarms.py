@@ -1,4 +1,4 @@
-"""What the platform team is told about: alarms on metrics, and events of AWS."""
+"""CloudWatch alarms and EventBridge rules that notify the platform team."""
 
 from __future__ import annotations
 

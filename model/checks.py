@@ -81,16 +81,14 @@ def unserved_storage(settings: Settings, file: YamlFile, tenants: TenantList) ->
         message = f"{names} may claim storage (quota requests.storage), and no add-on of the cluster creates volumes"
         remedy = f"Add {EBS_CSI} to addons, or write `requests.storage: 0` in the quota of the tiers."
         yield file.problem(("aws", "cluster", "addons"), message, remedy)
-    for index, tenant in enumerate(tenants.tenants):
-        for key in tenant.quota:
-            name, found, _ = key.partition(".storageclass.storage.k8s.io/")
-            if found and classes and name not in classes:
+    for index, tenant in enumerate(tenants.tenants if classes else ()):
+        parts = {key: key.partition(".storageclass.storage.k8s.io/") for key in tenant.quota}
+        named: dict[YamlPath, str] = {("quota", key): name for key, (name, found, _) in parts.items() if found}
+        named |= {("storageClasses", place): name for place, name in enumerate(tenant.storage_classes)}
+        for path, name in named.items():
+            if name not in classes:
                 remedy = f"The stack has {' and '.join(classes)}."
-                yield tenants.problem(index, ("quota", key), f"there is no StorageClass {name}", remedy)
-        for place, name in enumerate(tenant.storage_classes):
-            if classes and name not in classes:
-                remedy = f"The stack has {' and '.join(classes)}."
-                yield tenants.problem(index, ("storageClasses", place), f"there is no StorageClass {name}", remedy)
+                yield tenants.problem(index, path, f"there is no StorageClass {name}", remedy)
 
 
 def trusted_namespaces(

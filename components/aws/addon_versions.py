@@ -12,7 +12,7 @@ from model.config.errors import Problem
 
 
 def check_addon_versions(configuration: Configuration, context: AwsContext | None) -> None:
-    """Show EKS' default and newest versions beside the pinned ones. Raises pulumi.RunError for a version too new."""
+    """Log EKS' default and newest version of each add-on. Raises pulumi.RunError for a pinned version that is newer."""
     settings = configuration.settings.aws
     if settings is None or context is None or settings.cluster.adopt:
         return

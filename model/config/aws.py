@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from model.config.base import Finding, Model, rule_error
 from model.config.errors import suggestion
-from model.config.network import network_in
+from model.config.network import Namespace, network_in
 from model.config.yaml_lines import YamlPath
 
 REGIONS = frozenset(
@@ -206,9 +206,14 @@ def _addon_settings(value: Any) -> Any:
 
 
 def _service_account(value: str) -> str:
-    if value and not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", value):
-        raise rule_error(f"{value!r} is not the name of a service account", "Use lower-case letters, digits, - and .")
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", value):
+        raise rule_error(
+            f"{value!r} is not a valid ServiceAccount name", "Use lower-case letters, digits, hyphens and dots."
+        )
     return value
+
+
+ServiceAccountName = Annotated[str, AfterValidator(_service_account)]
 
 
 def _mail_address(value: str) -> str:
@@ -414,9 +419,9 @@ class AddonSettings(Model):
     """What an upgrade does with fields that something else changed in the cluster. coredns: always preserve."""
     policies: list[Annotated[str, AfterValidator(_policy)]] = []
     """IAM policies of its pods, by Pod Identity, in place of the ones that the program knows."""
-    service_account: Annotated[str, AfterValidator(_service_account)] = Field(default="", alias="serviceAccount")
+    service_account: ServiceAccountName = Field(default="", alias="serviceAccount")
     """The service account of the pods that get the policies."""
-    namespace: Annotated[str, AfterValidator(_service_account)] = "kube-system"
+    namespace: Namespace = "kube-system"
 
 
 class ClusterSettings(Model):

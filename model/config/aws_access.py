@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from model.config.aws import refuse_other_partitions
+from model.config.aws import ServiceAccountName, refuse_other_partitions
 from model.config.base import Model, rule_error
 
 PLACEHOLDER = "${tenant}"
@@ -96,14 +96,6 @@ def _managed_arn(value: str) -> str:
     return value
 
 
-def _service_account(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", value):
-        raise rule_error(
-            f"{value!r} is not a valid ServiceAccount name", "Use lower-case letters, digits, hyphens and dots."
-        )
-    return value
-
-
 def _justification(value: str) -> str:
     if len(value.strip()) < 10:
         raise rule_error(f"{value!r} is too short to justify anything", "Write the reason in at least ten characters.")
@@ -148,7 +140,7 @@ class ManagedPolicy(Model):
 class AwsAccess(Model):
     """A tenant's permissions on AWS, and the service account whose pods have them."""
 
-    service_account: Annotated[str, AfterValidator(_service_account)] | None = Field(
+    service_account: ServiceAccountName | None = Field(
         default=None,
         alias="serviceAccount",
         description="The service account whose pods get the role; default: the tenant's own",

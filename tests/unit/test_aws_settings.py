@@ -97,6 +97,7 @@ def test_the_defaults_are_secure() -> None:
         ({"cluster": {"addons": {"x": {"version": "v1.2.3-eksbuild.1", "serviceAccount": "a"}}}}, "without policies has no use"),  # noqa: E501
         ({"cluster": {"addons": {"x": {"version": "v1.2.3-eksbuild.1", "policies": [ROLE]}}}}, "not the ARN of a policy"),  # noqa: E501
         ({"cluster": {"addons": {"x": {"version": "1.2"}}}}, "not a version of an EKS add-on"),
+        ({"cluster": {"addons": {"x": {"version": "v1.2.3-eksbuild.1", "namespace": "a.b"}}}}, "'a.b' is not a valid namespace"),  # noqa: E501
         ({"cluster": {"addons": {"X y": "v1.2.3-eksbuild.1"}}}, "not the name of an add-on"),
         ({"monitoring": {}}, "need the add-on amazon-cloudwatch-observability"),
         ({"monitoring": {"emails": ["platform"]}}, "not a mail address"),
