@@ -78,7 +78,8 @@ def _check_reachable(aws: Session, cluster: Values, address: str) -> None:
     network = cluster["resourcesVpcConfig"]
     groups = {"Name": "group-id", "Values": network["securityGroupIds"]}
     rules: list[Values] = []
-    if network["securityGroupIds"]:
+    # kubectl and the Kubernetes provider start this program again and again, and EC2's client is slow to make.
+    if network["securityGroupIds"] and _is_private(address):
         rules = aws.list("ec2", "describe_security_group_rules", "SecurityGroupRules", Filters=[groups])
     if not reaches(network, rules, address):
         raise RefusedError(
@@ -93,7 +94,7 @@ def reaches(network: Values, rules: Sequence[Values], address: str) -> bool:
     In the VPC and in networks connected to it, the endpoint's name has private addresses.
     """
     here = ip_address(address)
-    if not any(here in ip_network(private) for private in PRIVATE):
+    if not _is_private(address):
         allowed = network["publicAccessCidrs"] if network["endpointPublicAccess"] else []
         return any(here in ip_network(cidr) for cidr in allowed)
     return network["endpointPrivateAccess"] and any(
@@ -103,6 +104,10 @@ def reaches(network: Values, rules: Sequence[Values], address: str) -> bool:
         and here in ip_network(rule.get("CidrIpv4") or "0.0.0.0/32")
         for rule in rules
     )
+
+
+def _is_private(address: str) -> bool:
+    return any(ip_address(address) in ip_network(private) for private in PRIVATE)
 
 
 def main(given: Sequence[str]) -> int:
