@@ -19,15 +19,10 @@ aws = components.create_aws_context(configuration)
 components.check_addon_versions(configuration, aws)
 network = components.create_network(configuration, aws)
 logs = components.create_container_logs(settings, aws)
-check = components.preflight_check(configuration)
+check = components.Preflight(configuration)
 cluster = components.create_eks_cluster(settings, aws, network, check, logs) or components.ExistingCluster(
     settings.cluster,
-    components.ExistingClusterArgs(
-        cluster_name=settings.cluster,
-        kubeconfig=settings.kubeconfig,
-        check=check,
-        uid=configuration.earlier.get("cluster", {}).get("uid", ""),
-    ),
+    components.ExistingClusterArgs(cluster_name=settings.cluster, kubeconfig=settings.kubeconfig, check=check),
 )
 storage_classes = components.create_storage_classes(settings, aws, cluster)
 

@@ -29,7 +29,7 @@ from components.configuration import Configuration, load
 from components.flux.github_checks import check_github
 from components.flux.installation import FluxInstallation, FluxInstallationArgs, FluxSync, FluxSyncArgs
 from components.flux.repository import InfraRepository, InfraRepositoryArgs, github_providers
-from components.preflight import preflight_check
+from components.preflight import Preflight
 from components.product.space import ProductSpace, ProductSpaceArgs
 from components.tenant.aws_role import create_tenant_roles
 from components.tenant.guardrails import Guardrails, GuardrailsArgs
@@ -51,6 +51,7 @@ __all__ = [
     "GuardrailsArgs",
     "InfraRepository",
     "InfraRepositoryArgs",
+    "Preflight",
     "ProductSpace",
     "ProductSpaceArgs",
     "TenantSpace",
@@ -73,5 +74,4 @@ __all__ = [
     "github_providers",
     "load",
     "log_warnings",
-    "preflight_check",
 ]

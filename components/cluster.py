@@ -38,8 +38,6 @@ class ExistingClusterArgs:
     kubeconfig: str
     """Path of the kubeconfig; its current context is used. The state holds the path, not the content."""
     check: Preflight
-    uid: str = ""
-    """The cluster of the last update; empty before the first one."""
 
 
 class ExistingCluster(Cluster):
@@ -49,8 +47,8 @@ class ExistingCluster(Cluster):
         version = server_version(args.kubeconfig)
         if problem := version_problem(version):
             raise pulumi.RunError(problem)
-        self.uid = _same_cluster(args)
         args.check(args.kubeconfig)
+        self.uid = args.check.cluster_uid
         super().__init__("saas:cluster:ExistingCluster", name, None, opts)
         self.cluster_name = args.cluster_name
         self.kubernetes_version = pulumi.Output.from_input(version)
@@ -58,23 +56,6 @@ class ExistingCluster(Cluster):
         self.provider = cluster_provider(name, args.cluster_name, args.kubeconfig, self)
         self.ready = [self.provider]
         self.register_outputs({"kubernetesVersion": self.kubernetes_version})
-
-
-def _same_cluster(args: ExistingClusterArgs) -> str:
-    """The cluster's uid. Raises pulumi.RunError if the last update was in another one, which the engine cannot see."""
-    try:
-        answer = json.loads(kubectl(args.kubeconfig, "get", "--raw", "/api/v1/namespaces/kube-system"))
-    except KubectlError as error:
-        pulumi.log.info(f"Not checked whether {args.kubeconfig} leads to the cluster of the last update: {error}")
-        return args.uid
-    uid = str(answer.get("metadata", {}).get("uid", ""))
-    if args.uid and uid != args.uid:
-        raise pulumi.RunError(
-            f"{args.kubeconfig} leads to another cluster than that of the last update: its namespace kube-system has "
-            f"the uid {uid}, not {args.uid}. Correct the kubeconfig; another cluster needs a stack of its own. If "
-            "this one was made anew, run `pulumi destroy` before: it forgets the former one."
-        )
-    return uid
 
 
 def cluster_provider(

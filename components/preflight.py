@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pulumi
 
@@ -16,37 +17,51 @@ from model.kubernetes.manifests import OWNER_LABEL
 from model.kubernetes.stored_versions import stored_version_problems
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?labelSelector=app.kubernetes.io/part-of=flux"
+ANOTHER_CLUSTER = (
+    "{kubeconfig} leads to another cluster than that of the last update: its namespace kube-system has the uid {now}, "
+    "not {then}. Correct the kubeconfig; another cluster needs a stack of its own. If this one was made anew, run "
+    "`pulumi destroy` before: it forgets the former one."
+)
 
-Preflight = Callable[[str], str]
-"""Returns the kubeconfig that it was given. Raises pulumi.RunError with what has to be done first."""
 
-
-def preflight_check(configuration: Configuration) -> Preflight:
+class Preflight:
     """The check of a stack. The provider of the cluster gets its kubeconfig from it, so nothing in there comes before.
 
     A preview without rights in the cluster finds nothing out; the update, which has them, does.
     """
 
-    def check(kubeconfig: str) -> str:
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self.cluster_uid = str(configuration.earlier.get("cluster", {}).get("uid", ""))
+        """Of the namespace kube-system, which tells clusters apart: that of the last update until the check."""
+
+    def __call__(self, kubeconfig: str) -> str:
+        """The kubeconfig that is given. Raises pulumi.RunError with what has to be done first."""
         problems: list[Problem] = []
         try:
-            problems.extend(_problems(kubeconfig, configuration))
+            namespaces = _namespaces(kubeconfig)
+            found = str(namespaces.get("kube-system", {}).get("uid", ""))
+            if self.cluster_uid and found != self.cluster_uid:
+                raise pulumi.RunError(ANOTHER_CLUSTER.format(kubeconfig=kubeconfig, now=found, then=self.cluster_uid))
+            self.cluster_uid = found
+            problems.extend(_problems(kubeconfig, namespaces, self._configuration))
         except KubectlError as error:
             pulumi.log.info(f"Not checked what exists in the cluster already: {error}")
         if problems:
             raise refusal(problems)
         if not pulumi.runtime.is_dry_run():
-            keep_objects_of_moving_tenants(kubeconfig, configuration)
+            keep_objects_of_moving_tenants(kubeconfig, self._configuration)
         return kubeconfig
 
-    return check
+
+def _namespaces(kubeconfig: str) -> dict[str, Any]:
+    listed = json.loads(kubectl(kubeconfig, "get", "--raw", "/api/v1/namespaces"))
+    return {item["metadata"]["name"]: item["metadata"] for item in listed.get("items", [])}
 
 
-def _problems(kubeconfig: str, configuration: Configuration) -> Iterator[Problem]:
+def _problems(kubeconfig: str, namespaces: Mapping[str, Any], configuration: Configuration) -> Iterator[Problem]:
     settings, tenants = configuration.settings, configuration.tenant_list
     stack_file = configuration.stack_file
-    listed = json.loads(kubectl(kubeconfig, "get", "--raw", "/api/v1/namespaces"))
-    namespaces = {item["metadata"]["name"]: item["metadata"] for item in listed.get("items", [])}
     yield from ownership.namespace_problems(namespaces, settings, tenants, stack_file)
     definitions = json.loads(kubectl(kubeconfig, "get", "--raw", DEFINITIONS)).get("items", [])
     for problem in stored_version_problems(definitions, configuration.flux.definitions):

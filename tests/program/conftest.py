@@ -46,8 +46,9 @@ def cluster() -> Iterator[Callable[..., str]]:
     def start(version: str, objects: Mapping[str, Any] | None = None) -> str:
         class Answer(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                other = {"gitVersion": version, "metadata": {"uid": UID}}
-                body = json.dumps((objects or {}).get(self.path.partition("?")[0], other)).encode()
+                system = {"metadata": {"name": "kube-system", "uid": UID}}
+                found = {"/api/v1/namespaces": {"items": [system]}, **(objects or {})}
+                body = json.dumps(found.get(self.path.partition("?")[0], {"gitVersion": version})).encode()
                 self.send_response(200)
                 self.end_headers()
                 self.wfile.write(body)
