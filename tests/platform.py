@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -156,7 +156,7 @@ class Stack:
 
     def tenants(
         self,
-        sources: dict[str, dict[str, Any] | str],
+        sources: Mapping[str, dict[str, Any] | str],
         *,
         entries: dict[str, dict[str, Any]] | None = None,
         products: dict[str, dict[str, Any]] | None = None,
