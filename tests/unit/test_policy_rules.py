@@ -339,6 +339,16 @@ def test_a_tenant_with_all_isolation_objects_passes() -> None:
     assert isolation(complete("alpha", "alpha") + complete("beta", "beta")) == []
 
 
+def test_a_tenant_of_a_shared_product_has_its_account_in_the_products_namespace() -> None:
+    def with_account_in(namespace: str) -> list[Resource]:
+        others = [kind for kind in rules.isolation.REQUIRED_OBJECTS if kind != rules.isolation.ACCOUNT]
+        account = (rules.isolation.ACCOUNT, {"namespace": namespace})
+        return tenant("alpha", "alpha", account, *((kind, {"namespace": "alpha"}) for kind in others))
+
+    assert isolation(with_account_in("product-shop")) == []
+    assert len(isolation(with_account_in("default"))) == 1
+
+
 @pytest.mark.parametrize("kind", rules.isolation.REQUIRED_OBJECTS)
 def test_a_tenant_without_an_isolation_object_is_found(kind: str) -> None:
     without = [item for item in complete("alpha", "alpha") if item.type != kind]

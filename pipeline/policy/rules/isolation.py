@@ -9,14 +9,18 @@ from .resource import Hidden, Resource
 TENANT = "saas:tenant:TenantSpace"
 NAMESPACE = "kubernetes:core/v1:Namespace"
 
+ACCOUNT = "kubernetes:core/v1:ServiceAccount"
+PRODUCTS = "product-"
+"""Prefix of the namespaces of shared products, in which their tenants' reconcilers are."""
+
 REQUIRED_OBJECTS: Sequence[str] = (
-    "kubernetes:core/v1:ServiceAccount",
+    ACCOUNT,
     "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding",
     "kubernetes:core/v1:ResourceQuota",
     "kubernetes:core/v1:LimitRange",
     "kubernetes:networking.k8s.io/v1:NetworkPolicy",
 )
-"""Types of which each tenant has an object in its own namespace."""
+"""Types of which each tenant has an object in its own namespace; the account may be in a shared product's."""
 
 REQUIRED_LABELS: Sequence[str] = ("toolkit.fluxcd.io/tenant", "pod-security.kubernetes.io/enforce")
 """Labels of each tenant's namespace; admission policies select by the first."""
@@ -43,7 +47,9 @@ def tenant_isolation(resources: Sequence[Resource]) -> Iterator[tuple[str, str]]
             yield tenant.urn, f"the tenant shares {namespace} with {owners[namespace]}: give each its own."
         owners[namespace] = tenant.name
         for kind in REQUIRED_OBJECTS:
-            if not any(each.type == kind and each.get("metadata", "namespace") == namespace for each in children):
+            places = [each.get("metadata", "namespace") for each in children if each.type == kind]
+            shared = kind == ACCOUNT and any(str(place).startswith(PRODUCTS) for place in places)
+            if namespace not in places and not shared:
                 yield tenant.urn, f"the tenant has no {kind.split(':')[-1]} in {namespace}: add one."
         labels = namespaces[0].get("metadata", "labels")
         for label in REQUIRED_LABELS:
