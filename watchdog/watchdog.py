@@ -5,6 +5,9 @@ restart the controller would begin it again. So the watchdog first suspends the 
 and says why in the object's status, in an event and to Flux's alerts. It resumes the object when its source has another
 revision, or after a while, or at once if another object turns out to be the cause.
 
+It also reports rollouts: one message for each commit that some tenants cannot apply, instead of one for each of them
+and at each try.
+
 Only Python's standard library. `reduce` and `Watchdog` are free of I/O and accept whatever a tenant can write.
 """
 
@@ -13,6 +16,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import http.server
+import itertools
 import json
 import os
 import re
@@ -38,11 +42,17 @@ HELD = "saas-in-eks.io/held"
 """Annotation of a suspended object: the watchdog's record, as JSON."""
 HOLDS = "saas-in-eks.io/holds"
 """Annotation: how often an object was held, and when last."""
+TOLD = "saas-in-eks.io/told"
+"""Annotation of a source: the outcome that was reported last, and its revision."""
+PRODUCT = "product-"
+"""Begins the namespace of a product that tenants share. Other sources have the name of their tenant and namespace."""
 SHARD = "sharding.fluxcd.io/key"
 REQUESTED = "reconcile.fluxcd.io/requestedAt"
 PLATFORM, DEFAULT = "platform", "default"
 REASON = "HeldByWatchdog"
 MANAGER = "flux-watchdog"
+COMMIT = "event.toolkit.fluxcd.io/commit"
+"""Key of an event's metadata by which notification-controller finds the commit that gets a status."""
 
 COMMANDS = {
     "kustomizations": "kustomization",
@@ -87,6 +97,17 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 MEMORY_OF_CRASHES = 15 * MINUTE
 CERTAINTY = 2.0
 """Seconds by which a build has to have begun before the others to be the cause for certain."""
+SETTLED = 20.0
+"""Seconds that a failure has to last before it is reported: Flux tries again, and other tenants may follow."""
+LONGEST_ROLLOUT = 5 * MINUTE
+"""When failures are reported although some tenants have not tried yet."""
+RETRY = 30.0
+AT_ONCE = 4
+"""Reports in one look: a notification-controller that does not answer must not keep the watchdog from its work."""
+NOT_THE_COMMIT = ("ArtifactFailed", "DependencyNotReady", "Progressing", "ProgressingWithRetry")
+"""Reasons for which a Kustomization is not ready that say nothing about the commit."""
+SUMMARY = "tenants"
+"""Message of the log line, once a minute, from which CloudWatch has its metric."""
 FREE_REVISIONS = 3
 """Holds of one object after which another revision is not tried at once."""
 
@@ -163,6 +184,14 @@ class Item:
     """Whose revision decides whether it is tried again."""
     ready: bool
     ready_reason: str
+    failure: str
+    """Why it is not ready; empty while that is unknown."""
+    attempted: str
+    """The revision that its controller tried last."""
+    applied: str
+    """The revision that was applied last."""
+    told: str
+    """Of a source: the outcome and revision that were reported last."""
     conditions: tuple[Json, ...] = field(compare=False)
     hold: Hold | None
     holds: tuple[int, float]
@@ -197,6 +226,7 @@ def reduce(resource: str, found: Json) -> Item | None:
     works = resource in SOURCES or message.startswith(WORKING[resource])
     held = annotations.get(HELD)
     requested = _text(annotations.get(REQUESTED))
+    ready = by_type.get("Ready", {})
     return Item(
         key=(resource, namespace, name),
         uid=uid,
@@ -209,8 +239,12 @@ def reduce(resource: str, found: Json) -> Item | None:
         generation=int(_number(metadata.get("generation"))),
         revision=_text(_mapping(status.get("artifact")).get("revision")) or _revision(message),
         source=_source(resource, namespace, spec, status),
-        ready=_mapping(by_type.get("Ready")).get("status") == "True",
-        ready_reason=_text(_mapping(by_type.get("Ready")).get("reason")),
+        ready=ready.get("status") == "True",
+        ready_reason=_text(ready.get("reason")),
+        failure=_text(ready.get("message"))[:1000] if ready.get("status") == "False" else "",
+        attempted=_text(status.get("lastAttemptedRevision")),
+        applied=_text(status.get("lastAppliedRevision")),
+        told=_text(annotations.get(TOLD)),
         conditions=conditions,
         hold=Hold.parse(held) if isinstance(held, str) else None,
         holds=_history(_text(annotations.get(HOLDS))),
@@ -392,7 +426,55 @@ class Ask:
     item: Item
 
 
-Action = Suspend | Resume | Explain | Restart | Ask
+@dataclass(frozen=True)
+class Report:
+    """Tell how many tenants of a source apply its revision."""
+
+    source: Item
+    failed: tuple[Item, ...]
+    total: int
+
+    @property
+    def outcome(self) -> str:
+        """What is remembered, so that it is told once."""
+        return f"{'failed' if self.failed else 'applied'} {self.source.revision}"
+
+    @property
+    def message(self) -> str:
+        """One line. What tenants or commits wrote is in it without any markup."""
+        _, namespace, name = self.source.key
+        shared = namespace != name
+        if not self.failed:
+            who = f"{self.total} of {self.total} tenants of {name}" if shared else name
+            return f"{self.source.revision} is applied: {who}."
+        reasons = [item.ready_reason for item in self.failed]
+        usual = max(sorted(set(reasons)), key=reasons.count)
+        example = min((item for item in self.failed if item.ready_reason == usual), key=lambda item: item.key)
+        why = f"{plain(usual)}: {plain(example.failure)}"
+        if not shared:
+            return f"{self.source.revision} cannot be applied: {name}. {why}"
+        names = sorted(item.key[2] for item in self.failed)
+        named = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        who = f"{len(names)} of {self.total} tenants of {name} ({named})"
+        return f"{self.source.revision} cannot be applied: {who}. {example.key[2]}: {why}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Tell a tenant of a shared product that it cannot apply the product's revision."""
+
+    item: Item
+    source: Item
+
+    @property
+    def message(self) -> str:
+        """One line, as in a Report."""
+        item = self.item
+        why = f"{plain(item.ready_reason)}: {plain(item.failure)}"
+        return f"{self.source.revision} cannot be applied: {item.key[2]}. {why}"
+
+
+Action = Suspend | Resume | Explain | Restart | Ask | Report | Failure
 
 
 @dataclass
@@ -550,6 +632,115 @@ class Watchdog:
                 del known[uid]
         for uid in [uid for uid, times in self._strikes.items() if now - times[-1] > MEMORY_OF_CRASHES]:
             del self._strikes[uid]
+
+
+@dataclass
+class _Rollout:
+    revision: str
+    since: float = 0.0
+    """When the first failure was seen."""
+    failed: dict[str, Item] = field(default_factory=dict[str, Item])
+    """By uid. A failed object stays in it while its controller tries again."""
+    tried: float = 0.0
+    """When it was reported last."""
+    told: str = ""
+    """The outcome that was reported; the annotation has it after a restart."""
+    due: dict[str, float] = field(default_factory=dict[str, float])
+    """By uid of each failed object: when its tenant is told, or told again if that did not arrive."""
+    tenants_told: set[str] = field(default_factory=set[str])
+    """Uids of the objects whose tenants were told."""
+
+
+class Rollouts:
+    """Counts the tenants of each source that apply its newest revision, and reports the outcome once."""
+
+    def __init__(self) -> None:
+        self._rollouts: dict[str, _Rollout] = {}
+        """By uid of the source."""
+
+    def look(self, now: float, items: Iterable[Item]) -> list[Report | Failure]:
+        """What to report now."""
+        sources: dict[Key, Item] = {}
+        tenants: dict[Key, list[Item]] = {}
+        for item in items:
+            resource, namespace, name = item.key
+            if resource == "gitrepositories" and namespace in (name, PRODUCT + name) and item.revision:
+                sources[item.key] = item
+            elif resource == "kustomizations" and item.source and (item.hold or not item.suspended):
+                tenants.setdefault(item.source, []).append(item)
+        for uid in self._rollouts.keys() - {source.uid for source in sources.values()}:
+            del self._rollouts[uid]
+        counted = [(source, tenants.get(key, [])) for key, source in sources.items()]
+        for source, own in counted:
+            self._count(now, source, own)
+        return list(itertools.islice(self._due(now, counted), AT_ONCE))
+
+    def _due(self, now: float, counted: list[tuple[Item, list[Item]]]) -> Iterator[Report | Failure]:
+        for source, own in counted:
+            if report := self._report(now, source, self._rollouts[source.uid], own):
+                yield report
+        for source, _ in counted:
+            if source.key[1] != source.key[2]:
+                yield from self._failures(now, source, self._rollouts[source.uid])
+
+    def _count(self, now: float, source: Item, tenants: list[Item]) -> None:
+        rollout = self._rollouts.get(source.uid)
+        if rollout is None or rollout.revision != source.revision:
+            rollout = self._rollouts[source.uid] = _Rollout(source.revision)
+        done = {item.uid for item in tenants if _applies(item, source)}
+        for item in tenants:
+            if item.failure and item.attempted == source.revision and item.ready_reason not in NOT_THE_COMMIT:
+                rollout.failed[item.uid] = item
+        for uid in rollout.failed.keys() - ({item.uid for item in tenants} - done):
+            del rollout.failed[uid]
+            rollout.due.pop(uid, None)
+        rollout.since = (rollout.since or now) if rollout.failed else 0.0
+
+    def _failures(self, now: float, source: Item, rollout: _Rollout) -> Iterator[Failure]:
+        for uid, item in rollout.failed.items():
+            if uid not in rollout.tenants_told and now >= rollout.due.setdefault(uid, now + SETTLED):
+                rollout.due[uid] = now + RETRY
+                yield Failure(item, source)
+
+    def _report(self, now: float, source: Item, rollout: _Rollout, tenants: list[Item]) -> Report | None:
+        waiting = sum(item.uid not in rollout.failed and not _applies(item, source) for item in tenants)
+        if rollout.failed:
+            due = now - rollout.since >= (LONGEST_ROLLOUT if waiting else SETTLED)
+        else:
+            due = bool(tenants) and not waiting
+        report = Report(source, tuple(rollout.failed.values()), len(tenants))
+        # One that fails now and then is reported every ten minutes at most.
+        told = rollout.told or source.told
+        again = 10 * MINUTE if told.endswith(source.revision) else RETRY
+        if not due or report.outcome == told or (rollout.tried and now - rollout.tried < again):
+            return None
+        rollout.tried = now
+        return report
+
+    def sent(self, action: Report | Failure) -> None:
+        """Remember what arrived."""
+        rollout = self._rollouts.get(action.source.uid)
+        if rollout and isinstance(action, Report):
+            rollout.told = action.outcome
+        elif rollout and isinstance(action, Failure):
+            rollout.tenants_told.add(action.item.uid)
+
+
+def _applies(item: Item, source: Item) -> bool:
+    return item.ready and item.applied == source.revision
+
+
+def plain(text: str) -> str:
+    """A text of a commit or an object on one line, without what a chat reads as a mention, a link or a heading."""
+    relative = re.sub(r"/[^\s']{0,200}/kustomization-[0-9]+/", "", text[:1000])
+    return re.sub(r"[^\w.,:;/'()=+-]+", " ", relative).strip()[:300]
+
+
+def failing_percent(items: Iterable[Item]) -> tuple[int, int]:
+    """How many Kustomizations of tenants there are, and how many percent of them are not ready."""
+    tenants = [item for item in items if item.resource == "kustomizations" and item.shard != PLATFORM]
+    failing = sum(bool(item.failure) for item in tenants)
+    return len(tenants), round(100 * failing / len(tenants)) if tenants else 0
 
 
 def _after(now: float, item: Item, hold: Hold, source: Item | None, blamed: set[Controller]) -> Iterator[Action]:
@@ -742,6 +933,15 @@ class Hand:
             case Restart(pod):
                 log("restarts", pod=pod.name)
                 self._delete(pod)
+            case Report(source, failed):
+                # Sent before it is remembered: one that did not arrive is sent again.
+                kind, reason = ("Warning", "NotApplied") if failed else ("Normal", "Applied")
+                self._alert(source, kind, reason, action.message, {COMMIT: source.revision})
+                if source.shard != PLATFORM:  # whose objects the watchdog leaves alone
+                    self._change(source, {"annotations": {TOLD: action.outcome}})
+                log(action.message, namespace=source.key[1], reason=reason)
+            case Failure(item):
+                self._alert(item, "Warning", "NotApplied", action.message)
 
     def _change(self, item: Item, metadata: Json, spec: Json = None) -> None:
         body = {"metadata": {"uid": item.uid, **metadata}, **({"spec": spec} if spec else {})}
@@ -774,12 +974,10 @@ class Hand:
         """In the log, as an event, and to Flux's alerts. Only the log is certain."""
         resource, namespace, name = item.key
         log(message, kind=RESOURCES[resource][1], namespace=namespace, name=name, reason=reason)
-        version, of_kind, _ = RESOURCES[resource]
         now = _time(time.time())
-        involved = {"apiVersion": version, "kind": of_kind, "namespace": namespace, "name": name, "uid": item.uid}
         event = {
             "metadata": {"generateName": f"{name[:200]}.", "namespace": namespace},
-            "involvedObject": involved,
+            "involvedObject": _involved(item),
             "type": kind,
             "reason": reason,
             "message": message[:1000],
@@ -788,23 +986,30 @@ class Hand:
             "lastTimestamp": now,
             "count": 1,
         }
+        try:
+            self._api.request("POST", f"/api/v1/namespaces/{namespace}/events", event, JSON)
+            self._alert(item, kind, reason, message)
+        except UNAVAILABLE as error:
+            log("cannot tell", error=str(error))
+
+    def _alert(
+        self, item: Item, kind: str, reason: str, message: str, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """To Flux's alerts, if its notification-controller is installed. Raises UNAVAILABLE."""
+        if not self._alerts:
+            return
         alert = {
-            "involvedObject": involved,
+            "involvedObject": _involved(item),
             "severity": "error" if kind == "Warning" else "info",
-            "timestamp": now,
+            "timestamp": _time(time.time()),
             "message": message,
             "reason": reason,
             "reportingController": MANAGER,
+            **({"metadata": dict(metadata)} if metadata else {}),
         }
-        try:
-            self._api.request("POST", f"/api/v1/namespaces/{namespace}/events", event, JSON)
-            if self._alerts:
-                headers = {"Content-Type": JSON}
-                request = urllib.request.Request(self._alerts, json.dumps(alert).encode(), headers)  # noqa: S310
-                with urllib.request.urlopen(request, timeout=5):  # noqa: S310 - the address is an argument
-                    pass
-        except UNAVAILABLE as error:
-            log("cannot tell", error=str(error))
+        request = urllib.request.Request(self._alerts, json.dumps(alert).encode(), {"Content-Type": JSON})  # noqa: S310
+        with urllib.request.urlopen(request, timeout=3):  # noqa: S310 - the address is an argument
+            pass
 
 
 def explanation(item: Item, hold: Hold) -> str:
@@ -819,6 +1024,12 @@ def explanation(item: Item, hold: Hold) -> str:
     return f"suspended by the watchdog, for others to go on: {hold.why}. {remedy}, or after `{resume}`."
 
 
+def _involved(item: Item) -> Json:
+    resource, namespace, name = item.key
+    version, kind, _ = RESOURCES[resource]
+    return {"apiVersion": version, "kind": kind, "namespace": namespace, "name": name, "uid": item.uid}
+
+
 def _path(item: Item) -> str:
     resource, namespace, name = item.key
     return f"/apis/{RESOURCES[resource][0]}/namespaces/{namespace}/{resource}/{name}"
@@ -828,7 +1039,7 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def log(message: str, **values: str) -> None:
+def log(message: str, **values: str | int) -> None:
     """One line of JSON, as Flux's controllers write."""
     record = {"ts": datetime.now(UTC).isoformat(), "msg": message, **values}
     sys.stdout.write(json.dumps(record) + "\n")
@@ -865,8 +1076,8 @@ def main() -> None:
     api = Api(arguments.service_account, host, port)
     store = Store(api, arguments.namespace)
     hand = Hand(api, store, arguments.namespace, arguments.events_addr)
-    watchdog = Watchdog(arguments.deadline)
-    looked = time.monotonic()
+    watchdog, rollouts = Watchdog(arguments.deadline), Rollouts()
+    looked, summarized = time.monotonic(), 0.0
 
     def healthy() -> bool:
         late = time.monotonic() - 600
@@ -880,9 +1091,16 @@ def main() -> None:
     store.start()
     while True:
         if found := store.look():
-            for action in watchdog.look(time.time(), *found):
+            if time.monotonic() - summarized >= MINUTE:
+                summarized = time.monotonic()
+                total, percent = failing_percent(found[0])
+                log(SUMMARY, total=total, failingPercent=percent)
+            now = time.time()
+            for action in (*watchdog.look(now, *found), *rollouts.look(now, found[0])):
                 try:
                     hand.carry_out(action)
+                    if isinstance(action, Report | Failure):
+                        rollouts.sent(action)
                 except UNAVAILABLE as error:
                     log("failed", action=repr(action)[:500], error=str(error)[:500])
         looked = time.monotonic()
