@@ -11,6 +11,10 @@ NAMESPACE = "saas-in-eks"
 FLUX_ERRORS = '{ ($.log_processed.level = "error") && ($.log_processed.namespace = "flux-system") }'
 """Filter for errors of the platform's own reconciliations. Those of tenants are in other namespaces."""
 FLUX_ERRORS_METRIC = "FluxErrors"
+TENANTS_FAILING = '{ $.log_processed.msg = "tenants" }'
+"""Filter for the watchdog's summary of all tenants, once a minute."""
+TENANTS_FAILING_VALUE = "$.log_processed.failingPercent"
+TENANTS_FAILING_METRIC = "TenantsFailing"
 
 ABOVE, BELOW = "GreaterThanThreshold", "LessThanThreshold"
 
@@ -100,6 +104,25 @@ def alarms(cluster: str, flux_namespace: str, flux_pods: int) -> Iterator[Alarm]
         f"gitrepositories -n {flux_namespace}.",
         [Metric(NAMESPACE, FLUX_ERRORS_METRIC, statistic="Sum")],
         0,
+        periods=6,
+    )
+    yield Alarm(
+        "tenants-failing",
+        "More than one in ten tenants have not been able to apply their product for a quarter of an hour. The cause is "
+        "likely to be common to them: a commit, a guard rail, Flux. Look at kubectl get kustomizations -A.",
+        [Metric(NAMESPACE, TENANTS_FAILING_METRIC, statistic="Minimum")],
+        10,
+    )
+    yield Alarm(
+        "pods-failing",
+        "Of more than one in ten pods, a container has not started for half an hour: its image cannot be pulled, or it "
+        "crashes again and again. kubectl get pods -A names them.",
+        [
+            Metric(insights, "pod_container_status_waiting_reason_crash_loop_back_off", here, "Average", "crashes"),
+            Metric(insights, "pod_container_status_waiting_reason_image_pull_error", here, "Average", "pulls"),
+        ],
+        10,
+        expression="100 * (crashes + pulls)",
         periods=6,
     )
     standard = {"Type": "Resource", "Service": "EC2", "Resource": "vCPU", "Class": "Standard/OnDemand"}

@@ -105,18 +105,12 @@ class Alarms(pulumi.ComponentResource):
         super().__init__("saas:monitoring:Alarms", name, None, opts)
         self._name, self._args, self._context = name, args, args.context
         self._topic = self._create_topic()
-        aws.cloudwatch.LogMetricFilter(
-            f"{name}-flux-errors",
-            name=f"{args.context.prefix}-flux-errors",
-            log_group_name=args.flux_logs.name,
-            pattern=alarms.FLUX_ERRORS,
-            metric_transformation={
-                "name": alarms.FLUX_ERRORS_METRIC,
-                "namespace": alarms.NAMESPACE,
-                "value": "1",
-                "default_value": "0",
-            },
-            opts=args.context.child(self),
+        self._log_metric("flux-errors", alarms.FLUX_ERRORS, alarms.FLUX_ERRORS_METRIC, value="1", default="0")
+        self._log_metric(
+            "tenants-failing",
+            alarms.TENANTS_FAILING,
+            alarms.TENANTS_FAILING_METRIC,
+            value=alarms.TENANTS_FAILING_VALUE,
         )
         for alarm in alarms.alarms(args.cluster_name, FLUX_NAMESPACE, args.flux_pods):
             self._alarm(alarm)
@@ -157,6 +151,19 @@ class Alarms(pulumi.ComponentResource):
                 opts=context.child(self),
             )
         return topic
+
+    def _log_metric(self, name: str, pattern: str, metric: str, *, value: str, default: str | None = None) -> None:
+        """A metric made of the lines that Flux's pods log. Without a default, minutes without a line have no value."""
+        aws.cloudwatch.LogMetricFilter(
+            f"{self._name}-{name}",
+            name=f"{self._context.prefix}-{name}",
+            log_group_name=self._args.flux_logs.name,
+            pattern=pattern,
+            metric_transformation=aws.cloudwatch.LogMetricFilterMetricTransformationArgs(
+                name=metric, namespace=alarms.NAMESPACE, value=value, default_value=default
+            ),
+            opts=self._context.child(self),
+        )
 
     def _alarm(self, alarm: alarms.Alarm) -> None:
         aws.cloudwatch.MetricAlarm(

@@ -14,6 +14,7 @@ from tests.iam_lint import findings
 from tests.program.conftest import Run
 from tests.program.recorder import CHECKOUT, ProgramError, Recording
 from tests.program.test_prod_eu import NODES, production, run_production
+from watchdog import watchdog
 
 STORAGE_CLASS = "kubernetes:storage.k8s.io/v1:StorageClass"
 LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
@@ -103,7 +104,7 @@ def test_every_alarm_and_event_reaches_the_topic(run: Run) -> None:
     found = recording.of("aws:cloudwatch/metricAlarm:MetricAlarm")
     assert {alarm.name.removeprefix("prod-eu-") for alarm in found} == {
         *("api-errors", "pods-pending", "node-cpu", "node-memory", "node-filesystem"),
-        *("flux-pods", "flux-sync", "vcpu-quota"),
+        *("flux-pods", "flux-sync", "tenants-failing", "pods-failing", "vcpu-quota"),
     }
     assert all(alarm.inputs["alarmActions"] == alarm.inputs["okActions"] == [arn] for alarm in found)
     rules = {rule.name for rule in recording.of("aws:cloudwatch/eventRule:EventRule")}
@@ -139,6 +140,20 @@ def test_flux_alarms_count_its_controllers_and_the_platforms_own_errors(run: Run
     assert controllers == 7
     counted = recording.resource("aws:cloudwatch/logMetricFilter:LogMetricFilter", "prod-eu-flux-errors").inputs
     assert "flux-system" in counted["pattern"]
+
+
+def test_the_watchdogs_summary_becomes_the_metric_of_its_alarm(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    watchdog.log(watchdog.SUMMARY, total=50, failingPercent=74)
+    line = json.loads(capsys.readouterr().out)
+    recording = run_production(run)
+    counted = recording.resource("aws:cloudwatch/logMetricFilter:LogMetricFilter", "prod-eu-tenants-failing").inputs
+    metric = counted["metricTransformation"]
+    assert counted["pattern"] == f'{{ $.log_processed.msg = "{line["msg"]}" }}'
+    assert line[metric["value"].removeprefix("$.log_processed.")] == 74
+    alarm = recording.resource("aws:cloudwatch/metricAlarm:MetricAlarm", "prod-eu-tenants-failing").inputs
+    (query,) = alarm["metricQueries"]
+    assert (query["metric"]["namespace"], query["metric"]["metricName"]) == (metric["namespace"], metric["name"])
+    assert alarm["threshold"] == 10
 
 
 def test_backups_select_what_has_the_tag_tenant_of_this_stack(run: Run) -> None:

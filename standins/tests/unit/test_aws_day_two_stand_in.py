@@ -98,6 +98,9 @@ def test_a_metric_counts_lines_of_a_log_group(plugin: Plugin) -> None:
     counted = {"name": "errors", "namespace": "saas", "value": "1", "defaultValue": "0"}
     inputs: State = {"logGroupName": "flux", "name": "errors", "pattern": "error", "metricTransformation": counted}
     unchanged(plugin, "cloudwatch/logMetricFilter:LogMetricFilter", **inputs)
+    of_a_field = {"name": "failing", "namespace": "saas", "value": "$.log_processed.failingPercent"}
+    more = {"name": "failing", "pattern": '{ $.log_processed.msg = "tenants" }', "metricTransformation": of_a_field}
+    unchanged(plugin, "cloudwatch/logMetricFilter:LogMetricFilter", **{**inputs, **more})
 
 
 def test_a_log_group_that_exists_gets_another_key_or_none(plugin: Plugin) -> None:
