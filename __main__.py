@@ -101,6 +101,9 @@ spaces = {
     for tenant in tenants
 }
 
+# Notifications: who is notified when Flux cannot apply something
+components.create_notifications(configuration, cluster, flux, products, spaces)
+
 pulumi.export("cluster", {"name": cluster.cluster_name, "kubeconfig": cluster.kubeconfig, "uid": cluster.uid})
 pulumi.export("kubernetesVersion", cluster.kubernetes_version)
 if aws:

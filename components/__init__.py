@@ -9,6 +9,7 @@ aws/            context (provider, region, account, prefix, tags), network (VPC)
 flux/           repository (GitHub), github_checks, deploy_key, installation (Flux, its sync with the infra repository)
 product/        space (a product that several tenants run: its namespace, source and deploy key)
 webhooks        the way of webhooks to Flux
+notifications   Flux's alerts: chats, pagers, webhooks and statuses of commits
 tenant/         guardrails (roles and admission policies), space (a namespace with everything in it), aws_role, warnings
 objects         Kubernetes objects from plain manifests
 
@@ -30,6 +31,7 @@ from components.flux.github_checks import check_github
 from components.flux.installation import FluxInstallation, FluxInstallationArgs, FluxSync, FluxSyncArgs
 from components.flux.repository import InfraRepository, InfraRepositoryArgs, github_providers
 from components.preflight import Preflight
+from components.notifications import create_notifications
 from components.product.space import ProductSpace, ProductSpaceArgs
 from components.tenant.aws_role import create_tenant_roles
 from components.tenant.guardrails import Guardrails, GuardrailsArgs
@@ -64,6 +66,7 @@ __all__ = [
     "create_container_logs",
     "create_eks_cluster",
     "create_network",
+    "create_notifications",
     "create_registry",
     "create_storage_classes",
     "create_tenant_log_groups",

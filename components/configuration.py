@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pulumi
 
 from model import checks
-from model.config import mirrors, stack, tenants, yaml_lines
+from model.config import mirrors, notifications, stack, tenants, yaml_lines
 from model.config.base import validate
 from model.config.errors import InvalidConfigError, Problem
 from model.config.mirrors import Mirror
@@ -85,12 +85,18 @@ def load(folder: Path) -> Configuration:
 
     problems += stack.broken_rules(settings, file)
     problems += tenants.broken_rules(tenant_list)
+    problems += checks.notification_rules(settings, file, tenant_list, _secret)
     problems += checks.broken_rules(settings, file, tenant_list, mirror_list, pulumi.get_project(), pulumi.get_stack())
     if settings.aws is None and not (folder / Path(settings.kubeconfig).expanduser()).is_file():
         remedy = "Name the kubeconfig of the cluster; for the embedded platform run `make up`."
         problems.append(file.problem(("kubeconfig",), f"the file {settings.kubeconfig} does not exist", remedy))
     # A manifest without a digest is refused above, and not even downloaded.
-    manifest = None if settings.unpinned else collect(lambda: _flux_manifest(folder, file, settings, mirror_list))
+    holders = [*tenant_list.products.values(), *tenant_list.tenants]
+    entries = [*settings.notifications, *(entry for holder in holders for entry in holder.notify)]
+    notified = notifications.hosts(entries, mirror_list)
+    manifest = (
+        None if settings.unpinned else collect(lambda: _flux_manifest(folder, file, settings, mirror_list, notified))
+    )
     if problems or manifest is None:
         raise refusal(problems)
     sharded = with_shards(manifest, shards(tenant_list, settings.flux_components))
@@ -104,7 +110,9 @@ def _earlier_outputs() -> Mapping[str, Any]:
     return pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": itself}).value["outputs"]
 
 
-def _flux_manifest(folder: Path, file: YamlFile, settings: Settings, mirror_list: tuple[Mirror, ...]) -> FluxManifest:
+def _flux_manifest(
+    folder: Path, file: YamlFile, settings: Settings, mirror_list: tuple[Mirror, ...], notified: list[str]
+) -> FluxManifest:
     text = _fetch(settings.flux_manifest, settings.flux_manifest_sha256, folder, file)
     return flux.parse(
         text,
@@ -115,7 +123,14 @@ def _flux_manifest(folder: Path, file: YamlFile, settings: Settings, mirror_list
         plain_http=mirrors.plain_http(mirror_list),
         pod_identity=bool(settings.aws and settings.aws.registry),
         webhook_networks=settings.webhook_networks,
+        notified=notified,
     )
+
+
+def _secret(key: str) -> tuple[str | None, bool]:
+    """A value of the stack's configuration, and whether it is encrypted. In this process all of them are readable."""
+    config = pulumi.Config()
+    return config.get(key), pulumi.runtime.is_config_secret(config.full_key(key))
 
 
 def _fetch(location: str, sha256: str, folder: Path, file: YamlFile) -> str:

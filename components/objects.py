@@ -15,6 +15,10 @@ FORCED = {"pulumi.com/patchForce": "true"}
 whose remedy, an annotation in the program, is out of reach for users of this project."""
 
 
+SECRET_PARTS = {"Secret": ["data", "stringData"], "Provider": ["spec"]}
+"""What is encrypted in the stack's state. A Provider of PagerDuty has its key in its spec."""
+
+
 class KubernetesObject(pulumi.CustomResource):
     """One object, under the type token that the Kubernetes provider gives its kind."""
 
@@ -25,7 +29,7 @@ class KubernetesObject(pulumi.CustomResource):
         """Without `force`, a field that another owner has set otherwise is an error."""
         group, _, version = manifest["apiVersion"].rpartition("/")
         token = f"kubernetes:{group or 'core'}/{version}:{manifest['kind']}"
-        secret = ["data", "stringData"] if manifest["kind"] == "Secret" else []
+        secret = SECRET_PARTS.get(manifest["kind"], [])
         own = pulumi.ResourceOptions(additional_secret_outputs=secret)
         properties = annotated(manifest, FORCED) if force else dict(manifest)
         super().__init__(token, name, properties, pulumi.ResourceOptions.merge(own, opts))

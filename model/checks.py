@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,14 +16,16 @@ from model.config.errors import Problem
 from model.config.git import GITHUB, RSA_REMEDY, keyscan, rsa_message, rsa_only, ssh_address
 from model.config.mirrors import Mirror, locate
 from model.config.network import PUBLIC_SUBNETS, ClusterAddresses, NetworkRules, NetworkSettings, cluster_reaching
+from model.config.notifications import Notification, secret_error
 from model.config.quantities import amount
 from model.config.sources import location
-from model.config.stack import Settings
-from model.config.tenants import TenantList
+from model.config.stack import GITHUB_APP_KEY, Settings, keys
+from model.config.tenants import Tenant, TenantList
 from model.config.yaml_lines import YamlFile, YamlPath
 from model.iam.boundary import TENANT_TAG, ambiguous_names, own_names
 from model.iam.oidc import MAXIMUM_DOMAIN, tenant_domain
 from model.iam.tenant_policy import ATTACHMENT_LIMIT, INLINE_LIMIT, ROLE_NAME_LIMIT, compact_size, inline_policy
+from model.kubernetes.flux import NOTIFIER
 from model.kubernetes.storage import class_names
 
 LONGEST_ROLE = "aws-ebs-csi-driver"
@@ -47,6 +50,7 @@ def broken_rules(
     yield from rsa_only_servers(tenants, mirrors)
     yield from unknown_infra_host(settings, stack_file, mirrors)
     yield from without_deploy_keys(settings, stack_file, tenants, mirrors)
+    yield from statuses_elsewhere(tenants)
     yield from users(tenants, settings.aws.identity if settings.aws else None)
     yield from cluster_reaching_rules(tenants, settings.cluster_addresses)
     yield from unknown_public_subnets(tenants, settings.cluster_addresses)
@@ -136,11 +140,23 @@ def _trusted_by_tenants(tenants: TenantList) -> Iterator[tuple[str, str, int | N
                 yield namespace, *where((*holder, "network", key, index), f"network.{key}")
     for placed in tenants.sources:
         yield _namespace_in_host(placed.source.host), *where((*placed.path, "source", "url"), "source.url")
+    recipients: list[tuple[YamlPath, list[Notification]]] = [
+        *((("products", name), product.notify) for name, product in content.products.items()),
+        *((("tenants", index), tenant.notify) for index, tenant in enumerate(tenants.tenants)),
+    ]
+    for holder, entries in recipients:
+        for place, entry in enumerate(entries):
+            found, _ = where((*holder, "notify", place, "url"), "notify.url")
+            yield _namespace_in_host(urlsplit(entry.address).hostname), found, None
 
 
 def _trusted_by_stack(settings: Settings, file: YamlFile) -> Iterator[tuple[str, str, None]]:
     network = settings.network or NetworkSettings()
     hosts = [_namespace_in_host(host.rsplit(":", 1)[0]) for host in network.kustomize_reaches]
+    for index, entry in enumerate(settings.notifications):
+        line = file.line(("notifications", index, "url"))
+        host = urlsplit(entry.address).hostname
+        yield _namespace_in_host(host), f"notifications of {file.name} on line {line}", None
     for key, namespaces in (
         ("monitoring", network.monitoring),
         ("webhooks", network.webhooks),
@@ -408,3 +424,66 @@ def _meaning(statement: AwsStatement) -> Any:
 
 def _resolved(text: str, tenant: str) -> str:
     return text.replace(PLACEHOLDER, tenant).replace(OWN, tenant)
+
+
+def notification_rules(
+    settings: Settings, file: YamlFile, tenants: TenantList, secret: Callable[[str], tuple[str | None, bool]]
+) -> Iterator[Problem]:
+    """Notifications without their controller, of no use, or with a secret that is missing, malformed or another's.
+
+    `secret` looks a value of the stack's configuration up by its key, and says whether it is encrypted.
+    """
+    readers: dict[str, str] = {}
+    for entry, problem, tenant in _notifications(settings, file, tenants):
+        if NOTIFIER not in settings.flux_components:
+            yield problem((), f"notifications need {NOTIFIER}", f"Add {NOTIFIER} to fluxComponents.")
+        # Only a tenant with a source of its own has the Secret in its namespace, where its product can read it.
+        reader = tenant.name if tenant and tenant.source else ""
+        value, encrypted = secret(entry.secret)
+        if entry.secret in (*keys(), GITHUB_APP_KEY):
+            yield problem(("secret",), f"{entry.secret} is a key of the program's own", "Choose another name.")
+        elif readers.setdefault(entry.secret, reader) != reader:
+            users = " and ".join(name or "the platform" for name in (readers[entry.secret], reader))
+            yield problem(("secret",), f"{users} would share {entry.secret}", "Give each a secret of its own.")
+        elif error := secret_error(entry, value, encrypted=encrypted):
+            yield problem(("secret",), *error)
+        if tenant and tenant.product and entry.type == "github":
+            message = "one commit of a shared product would get a status of each tenant"
+            yield problem(("type",), message, f"Move it to `notify` of the product {tenant.product}.")
+        elif tenant and tenant.product and entry.severity == "info":
+            message = "a tenant of a shared product is notified of failures only"
+            yield problem(("severity",), message, f"Remove it, or add it to `notify` of the product {tenant.product}.")
+
+
+NamedProblem = Callable[[YamlPath, str, str], Problem]
+
+
+def _notifications(
+    settings: Settings, file: YamlFile, tenants: TenantList
+) -> Iterator[tuple[Notification, NamedProblem, Tenant | None]]:
+    """Every notification, what makes a problem of a path in it, and its tenant."""
+    products = tenants.content.products
+    for place, entry in enumerate(settings.notifications):
+        yield entry, partial(_problem_in, file, ("notifications", place)), None
+    for name, product in products.items():
+        for place, entry in enumerate(product.notify):
+            yield entry, partial(_problem_in, tenants.inheritance.file, ("products", name, "notify", place)), None
+    for index, tenant in enumerate(tenants.tenants):
+        for place, entry in enumerate(tenant.notify):
+            path = tenants.inheritance.source_path(("tenants", index, "notify"))
+            yield entry, partial(_problem_in, tenants.inheritance.file, (*path, place)), tenant
+
+
+def _problem_in(file: YamlFile, holder: YamlPath, path: YamlPath, message: str, remedy: str) -> Problem:
+    return file.problem((*holder, *path), message, remedy)
+
+
+def statuses_elsewhere(tenants: TenantList) -> Iterator[Problem]:
+    """Statuses of commits of sources that are not on GitHub."""
+    for placed in tenants.sources:
+        holder = tenants.content.products[placed.holder] if placed.shared else tenants.tenants[int(placed.path[1])]
+        for place, entry in enumerate(holder.notify):
+            if entry.type == "github" and placed.source.github_repository is None:
+                message = "only commits on GitHub get statuses, and the source is elsewhere"
+                path = (*placed.path, "notify", place, "type")
+                yield tenants.inheritance.file.problem(path, message, "Choose another type, such as generic.")

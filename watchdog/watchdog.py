@@ -42,7 +42,7 @@ HELD = "saas-in-eks.io/held"
 """Annotation of a suspended object: the watchdog's record, as JSON."""
 HOLDS = "saas-in-eks.io/holds"
 """Annotation: how often an object was held, and when last."""
-TOLD = "saas-in-eks.io/told"
+REPORTED = "saas-in-eks.io/reported"
 """Annotation of a source: the outcome that was reported last, and its revision."""
 PRODUCT = "product-"
 """Begins the namespace of a product that tenants share. Other sources have the name of their tenant and namespace."""
@@ -190,7 +190,7 @@ class Item:
     """The revision that its controller tried last."""
     applied: str
     """The revision that was applied last."""
-    told: str
+    reported: str
     """Of a source: the outcome and revision that were reported last."""
     conditions: tuple[Json, ...] = field(compare=False)
     hold: Hold | None
@@ -244,7 +244,7 @@ def reduce(resource: str, found: Json) -> Item | None:
         failure=_text(ready.get("message"))[:1000] if ready.get("status") == "False" else "",
         attempted=_text(status.get("lastAttemptedRevision")),
         applied=_text(status.get("lastAppliedRevision")),
-        told=_text(annotations.get(TOLD)),
+        reported=_text(annotations.get(REPORTED)),
         conditions=conditions,
         hold=Hold.parse(held) if isinstance(held, str) else None,
         holds=_history(_text(annotations.get(HOLDS))),
@@ -428,7 +428,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Report:
-    """Tell how many tenants of a source apply its revision."""
+    """Report how many tenants of a source apply its revision."""
 
     source: Item
     failed: tuple[Item, ...]
@@ -436,7 +436,7 @@ class Report:
 
     @property
     def outcome(self) -> str:
-        """What is remembered, so that it is told once."""
+        """What is remembered, so that it is reported once."""
         return f"{'failed' if self.failed else 'applied'} {self.source.revision}"
 
     @property
@@ -461,7 +461,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Failure:
-    """Tell a tenant of a shared product that it cannot apply the product's revision."""
+    """Report to a tenant of a shared product that it cannot apply the product's revision."""
 
     item: Item
     source: Item
@@ -643,12 +643,12 @@ class _Rollout:
     """By uid. A failed object stays in it while its controller tries again."""
     tried: float = 0.0
     """When it was reported last."""
-    told: str = ""
+    reported: str = ""
     """The outcome that was reported; the annotation has it after a restart."""
     due: dict[str, float] = field(default_factory=dict[str, float])
-    """By uid of each failed object: when its tenant is told, or told again if that did not arrive."""
-    tenants_told: set[str] = field(default_factory=set[str])
-    """Uids of the objects whose tenants were told."""
+    """By uid of each failed object: when its tenant is notified, or notified again if that did not arrive."""
+    tenants_notified: set[str] = field(default_factory=set[str])
+    """Uids of the objects whose tenants were notified."""
 
 
 class Rollouts:
@@ -698,7 +698,7 @@ class Rollouts:
 
     def _failures(self, now: float, source: Item, rollout: _Rollout) -> Iterator[Failure]:
         for uid, item in rollout.failed.items():
-            if uid not in rollout.tenants_told and now >= rollout.due.setdefault(uid, now + SETTLED):
+            if uid not in rollout.tenants_notified and now >= rollout.due.setdefault(uid, now + SETTLED):
                 rollout.due[uid] = now + RETRY
                 yield Failure(item, source)
 
@@ -710,9 +710,9 @@ class Rollouts:
             due = bool(tenants) and not waiting
         report = Report(source, tuple(rollout.failed.values()), len(tenants))
         # One that fails now and then is reported every ten minutes at most.
-        told = rollout.told or source.told
-        again = 10 * MINUTE if told.endswith(source.revision) else RETRY
-        if not due or report.outcome == told or (rollout.tried and now - rollout.tried < again):
+        reported = rollout.reported or source.reported
+        again = 10 * MINUTE if reported.endswith(source.revision) else RETRY
+        if not due or report.outcome == reported or (rollout.tried and now - rollout.tried < again):
             return None
         rollout.tried = now
         return report
@@ -721,9 +721,9 @@ class Rollouts:
         """Remember what arrived."""
         rollout = self._rollouts.get(action.source.uid)
         if rollout and isinstance(action, Report):
-            rollout.told = action.outcome
+            rollout.reported = action.outcome
         elif rollout and isinstance(action, Failure):
-            rollout.tenants_told.add(action.item.uid)
+            rollout.tenants_notified.add(action.item.uid)
 
 
 def _applies(item: Item, source: Item) -> bool:
@@ -938,7 +938,7 @@ class Hand:
                 kind, reason = ("Warning", "NotApplied") if failed else ("Normal", "Applied")
                 self._alert(source, kind, reason, action.message, {COMMIT: source.revision})
                 if source.shard != PLATFORM:  # whose objects the watchdog leaves alone
-                    self._change(source, {"annotations": {TOLD: action.outcome}})
+                    self._change(source, {"annotations": {REPORTED: action.outcome}})
                 log(action.message, namespace=source.key[1], reason=reason)
             case Failure(item):
                 self._alert(item, "Warning", "NotApplied", action.message)

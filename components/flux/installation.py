@@ -15,7 +15,7 @@ from components.flux.repository import InfraRepository
 from components.objects import KubernetesObject, children
 from model.config.mirrors import Location, locate
 from model.config.names import DEFAULT_SHARD, FLUX_NAMESPACE, cluster_path, deploy_key_title, secret_name
-from model.config.stack import GithubAppSettings
+from model.config.stack import GITHUB_APP_KEY, GithubAppSettings
 from model.kubernetes import manifests
 from model.kubernetes.flux import ARTIFACT_READERS, FluxManifest, with_secret_artifact_host
 from model.kubernetes.manifests import Manifest
@@ -143,7 +143,7 @@ class FluxSync(pulumi.ComponentResource):
         return key.ready
 
     def _app_key(self, args: FluxSyncArgs, app: GithubAppSettings) -> pulumi.Resource:
-        private_key = pulumi.Config().require_secret("githubAppKey")
+        private_key = pulumi.Config().require_secret(GITHUB_APP_KEY)
         return KubernetesObject(
             manifests.GITHUB_APP,
             manifests.github_app_secret(app.id, app.installation, private_key),

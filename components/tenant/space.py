@@ -51,6 +51,7 @@ class TenantSpace(pulumi.ComponentResource):
     everything left in it, its limits included.
     """
 
+    namespace: KubernetesObject
     public_key: pulumi.Output[str] | None
     """Deploy key of a private source that its owner has to register by hand."""
     summary: Mapping[str, str]
@@ -85,6 +86,8 @@ class TenantSpace(pulumi.ComponentResource):
         namespace = child(
             manifests.namespace(tenant, settings.cluster), depends_on=args.depends_on, retain=tenant.adopt
         )
+
+        self.namespace = namespace
 
         # A slash is in no tenant's name: with a hyphen, shop's egress-cache could be shop-egress's cache.
         isolation = [

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from model.config.base import Model, rule_error
 from model.config.names import DEFAULT_SHARD, LABEL_PATTERN, MAXIMUM_PRODUCT
+from model.config.notifications import Notification
 from model.config.sources import Source
 from model.config.tiers import TIMEOUT, Interval, Shard, Timeout
 
@@ -32,4 +33,7 @@ class Product(Model):
     shard: Shard = Field(
         default=DEFAULT_SHARD,
         description="The Flux controllers that reconcile it and all its tenants, whatever shard their tiers name",
+    )
+    notify: list[Notification] = Field(
+        default=[], description="Who is notified of commits that its tenants cannot apply; default: none"
     )

@@ -9,13 +9,14 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from model.config import aws
+from model.config import aws, notifications
 from model.config.aws import AwsSettings, gateway_subnet, public_subnet, service_cidr
 from model.config.base import Model, rule_error, validate
 from model.config.errors import Problem, raise_if_any, suggestion
 from model.config.git import known_hosts_error
 from model.config.names import CONTROLLERS, LABEL_PATTERN
 from model.config.network import NODE_LOCAL_DNS, ClusterAddresses, NetworkSettings
+from model.config.notifications import Notification
 from model.config.sources import reference
 from model.config.webhooks import WebhookSettings
 from model.config.yaml_lines import YamlFile
@@ -134,6 +135,7 @@ class Settings(Model):
     flux_lockdown: bool = Field(alias="fluxLockdown")
     watchdog_image: Annotated[str, AfterValidator(_image)] = Field(alias="watchdogImage")
     watchdog_deadline: Annotated[str, AfterValidator(_deadline)] = Field(alias="watchdogDeadline")
+    notifications: list[Notification]
 
     @property
     def github_known_hosts(self) -> str:
@@ -174,6 +176,10 @@ def _addresses_on_aws(settings: AwsSettings | None) -> ClusterAddresses:
     return ClusterAddresses((settings.network.cidr, services), (NODE_LOCAL_DNS, dns), public)
 
 
+GITHUB_APP_KEY = "githubAppKey"
+"""The secret with the private key of the GitHub App."""
+
+
 def keys() -> dict[str, Any]:
     """The keys of the configuration and the type of their values."""
     fields = Settings.model_fields.items()
@@ -182,6 +188,8 @@ def keys() -> dict[str, Any]:
 
 def _plain_type(annotation: Any) -> Any:
     """str, bool or list; dict for nested settings."""
+    if get_origin(annotation) is list:
+        return list
     types = [kind for kind in get_args(annotation) or (annotation,) if isinstance(kind, type)]
     if any(issubclass(kind, Model) for kind in types):
         return dict
@@ -211,6 +219,8 @@ def broken_rules(settings: Settings, file: YamlFile) -> Iterator[Problem]:
         yield file.problem(("deployKeys",), message, remedy)
     if settings.deploy_keys == "keys" and settings.github_app:
         yield file.problem(("githubApp",), "githubApp has no effect without deployKeys: app", "Remove it, or add that.")
+    for path, message, remedy in notifications.broken_rules(settings.notifications):
+        yield file.problem(("notifications", *path), message, remedy)
     if settings.known_hosts and (error := known_hosts_error(settings.known_hosts, "ssh://git@github.com")):
         message, remedy = error
         yield file.problem(("knownHosts",), message, f"{remedy} Leave it empty for the keys that GitHub publishes.")

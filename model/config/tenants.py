@@ -10,11 +10,13 @@ from typing import Annotated, Any, Self, cast
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
 
+from model.config import notifications
 from model.config.aws_access import AwsAccess
 from model.config.base import Finding, Model, rule_error, validate
 from model.config.errors import Problem, raise_if_any, suggestion
 from model.config.inheritance import Inheritance, source_path
 from model.config.names import LABEL_PATTERN, tenant_name_problem
+from model.config.notifications import Notification
 from model.config.overrides import ImageOverride, Patch, image_findings, patch_findings
 from model.config.products import Product, ProductName
 from model.config.sources import DefaultSource, Source, revision_rules, source_rules
@@ -49,6 +51,9 @@ class Tenant(Tier):
     product: str | None = Field(default=None, description="The name of the product below products that it runs")
     tier: str = Field(default=DEFAULT_TIER, description="Its tier: basic, premium or one below tiers")
     aws: AwsAccess | None = Field(default=None, description="Its permissions on AWS; default: none")
+    notify: list[Notification] = Field(
+        default=[], description="Who is notified when Flux cannot apply the tenant's product; default: none"
+    )
     adopt: bool = Field(
         default=False, description="Take over a namespace that exists already; removing the tenant keeps it"
     )
@@ -169,9 +174,12 @@ def merge_and_validate(file: YamlFile) -> TenantList:
 def broken_rules(listed: TenantList) -> Iterator[Problem]:
     """Round two: values that are valid, but not together."""
     yield from _rules_of_tiers_and_defaults(listed)
+    yield from _product_notifications(listed)
     for index, tenant in enumerate(listed.tenants):
         for path, message, remedy in (*_tier_rules(listed, tenant.tier), *_product_rules(listed, index)):
             yield listed.problem(index, path, message, remedy)
+        for path, message, remedy in notifications.broken_rules(tenant.notify):
+            yield listed.problem(index, ("notify", *path), message, remedy)
         layers = listed.inheritance.tenant_layers(index)
         for paths, message, remedy in contradictions(tenant):
             yield listed.inheritance.file.problem(source_path(layers, paths), message, remedy)
@@ -197,6 +205,12 @@ def _rules_of_tiers_and_defaults(listed: TenantList) -> Iterator[Problem]:
         if defaults.source:
             for path, message, remedy in revision_rules(defaults.source):
                 yield file.problem(("defaults", *path), message, remedy)
+
+
+def _product_notifications(listed: TenantList) -> Iterator[Problem]:
+    for name, product in listed.content.products.items():
+        for path, message, remedy in notifications.broken_rules(product.notify):
+            yield listed.inheritance.file.problem(("products", name, "notify", *path), message, remedy)
 
 
 def _tier_rules(listed: TenantList, tier: str) -> Iterator[Finding]:

@@ -18,6 +18,9 @@ from model.kubernetes.network_policies import with_closed_network
 COMPONENT_LABEL = "app.kubernetes.io/component"
 VERSION_LABEL = "app.kubernetes.io/version"
 
+NOTIFIER = "notification-controller"
+"""Sends what happened to addresses in Providers: only hosts in NO_PROXY are reachable for it, either."""
+
 METRICS_AT_POD_IP = "--metrics-addr=[$(POD_IP)]:8080"
 """Not at localhost, which Go's HTTP client reaches without a proxy: a tenant's remote base there could have the
 controller profile itself for days, while all tenants wait."""
@@ -45,6 +48,8 @@ ALWAYS = {
         # A variable of a shared product that no value sets is an error, not an empty text.
         "--feature-gates=StrictPostBuildSubstitutions=true",
     ),
+    # The same message about the same object is passed on once an hour, not every five minutes.
+    NOTIFIER: ("--rate-limit-interval=1h",),
 }
 
 DISK_LIMIT = "10Gi"
@@ -109,12 +114,13 @@ def parse(
     plain_http: Sequence[str] = (),
     pod_identity: bool = False,
     webhook_networks: Sequence[str] = (),
+    notified: Sequence[str] = (),
 ) -> FluxManifest:
     """The manifest's objects for the selected controllers; with `lockdown`, closed to tenants.
 
     `plain_http` are hosts whose sources are read without encryption, such as mirrors; with `pod_identity`,
-    source-controller has a role on AWS; load balancers in `webhook_networks` forward webhooks. Raises
-    InvalidConfigError for a manifest that is not Flux's.
+    source-controller has a role on AWS; load balancers in `webhook_networks` forward webhooks; `notified` are the hosts
+    that notification-controller has to reach. Raises InvalidConfigError for a manifest that is not Flux's.
     """
     try:
         documents = [document for document in yaml.load_all(text, Loader=_Loader) if document]
@@ -145,7 +151,8 @@ def parse(
             for manifest in objects
         )
         sources = [*plain_http, *([POD_IDENTITY_AGENT] if pod_identity else [])]
-        reachable = dict.fromkeys(ARTIFACT_READERS, allowed.kustomize_reaches) | {"source-controller": sources}
+        reachable = dict.fromkeys(ARTIFACT_READERS, allowed.kustomize_reaches)
+        reachable |= {"source-controller": sources, NOTIFIER: list(notified)}
         objects = [_block_egress(_with_arguments(manifest, LOCKDOWN), reachable) for manifest in closed]
     return FluxManifest(
         version=next(_versions(objects), ""),
@@ -228,7 +235,8 @@ def _block_egress(manifest: Manifest, reachable: Mapping[str, Sequence[str]]) ->
     For controllers that fetch URLs from tenants' repositories. --no-remote-bases covers repositories only: Kustomize
     still fetches single files by HTTP, from inside the cluster too, and waits for a server that never answers while all
     tenants wait. Helm does the same for references in a chart's values.schema.json. A chart's index and dependencies
-    lead source-controller as far; only its HTTPS has certificates.
+    lead source-controller as far; only its HTTPS has certificates. notification-controller sends to the addresses in
+    Providers, and to no others if somebody changes one.
     """
     controller = manifest["metadata"]["name"]
     if manifest["kind"] != "Deployment" or controller not in reachable:
@@ -237,8 +245,9 @@ def _block_egress(manifest: Manifest, reachable: Mapping[str, Sequence[str]]) ->
     container: dict[str, Any] = blocked["spec"]["template"]["spec"]["containers"][0]
     proxies = {"HTTP_PROXY": BLACKHOLE_PROXY}
     no_proxy = [*EVENTS_AND_API_SERVER, *reachable[controller]]
-    if controller in ARTIFACT_READERS:
+    if controller in (*ARTIFACT_READERS, NOTIFIER):
         proxies["HTTPS_PROXY"] = BLACKHOLE_PROXY
+    if controller in ARTIFACT_READERS:
         no_proxy.append(f"$({ARTIFACT_HOST})")
     ours: dict[str, Any] = {
         "POD_IP": {"valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from model.config.names import FLUX_NAMESPACE, WATCHDOG
-from model.kubernetes.flux import FluxManifest
+from model.kubernetes.flux import NOTIFIER, FluxManifest
 from model.kubernetes.manifests import NOT_FLUX_BUSINESS, Manifest
 
 RBAC = "rbac.authorization.k8s.io"
@@ -39,8 +39,12 @@ def with_watchdog(manifest: FluxManifest, watchdog: Watchdog) -> FluxManifest:
     return replace(
         manifest,
         permissions=(*manifest.permissions, *_permissions(), _program(watchdog)),
-        controllers=(*manifest.controllers, _deployment(watchdog)),
+        controllers=(*manifest.controllers, _deployment(watchdog, alerts=_installed(manifest, NOTIFIER))),
     )
+
+
+def _installed(manifest: FluxManifest, controller: str) -> bool:
+    return any(deployment["metadata"]["name"] == controller for deployment in manifest.deployments)
 
 
 def _permissions() -> list[Manifest]:
@@ -68,7 +72,7 @@ def _program(watchdog: Watchdog) -> Manifest:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _metadata(namespace=FLUX_NAMESPACE), "data": data}
 
 
-def _deployment(watchdog: Watchdog) -> Manifest:
+def _deployment(watchdog: Watchdog, *, alerts: bool) -> Manifest:
     probe = {"httpGet": {"path": "/healthz", "port": "healthz"}}
     container: Manifest = {
         "name": "watchdog",
@@ -78,7 +82,7 @@ def _deployment(watchdog: Watchdog) -> Manifest:
             f"--deadline={watchdog.deadline}",
             "--namespace=$(RUNTIME_NAMESPACE)",
             f"--service-account={SERVICE_ACCOUNT_FOLDER}",
-            f"--events-addr={EVENTS}",
+            f"--events-addr={EVENTS if alerts else ''}",
             "--health-addr=:9440",
         ],
         "env": [{"name": "RUNTIME_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}],

@@ -39,7 +39,7 @@ from tests.isolation.tenants import (
 )
 from tests.isolation.web import FROM_THE_WEB, PATIENCE, Web, serve
 from tests.platform import Platform, Stack, eventually
-from watchdog.watchdog import TOLD
+from watchdog.watchdog import REPORTED
 
 KUSTOMIZATIONS = "/apis/kustomize.toolkit.fluxcd.io/v1"
 SOURCES = "/apis/source.toolkit.fluxcd.io/v1"
@@ -260,7 +260,7 @@ def _essence(found: Mapping[str, Any]) -> str:
     """An object without its status, and without annotations of reconciliation requests and reports."""
     hidden = ("managedFields", "resourceVersion")
     metadata = {key: value for key, value in found.get("metadata", {}).items() if key not in hidden}
-    annotations = {k: v for k, v in metadata.pop("annotations", {}).items() if "requestedAt" not in k and k != TOLD}
+    annotations = {k: v for k, v in metadata.pop("annotations", {}).items() if "requestedAt" not in k and k != REPORTED}
     content = {key: value for key, value in found.items() if key not in ("status", "metadata")}
     return json.dumps([metadata, annotations, content], sort_keys=True)
 

@@ -102,7 +102,7 @@ def run(
     manifest: str,
     recordings: dict[str, Recording],
 ) -> Run:
-    """Runs the program: run(tenants=…, preview=…, github=…, config={…}).
+    """Runs the program: run(tenants=…, preview=…, github=…, config={…}, secrets={…}).
 
     The same arguments give the same recording, without another run. A test that replaces something in the program, or
     reads its log, runs it anew.
@@ -120,8 +120,9 @@ def run(
         files: dict[str, str] | None = None,
         answers: dict[str, Any] | None = None,
         earlier: dict[str, Any] | None = None,
+        secrets: dict[str, str] | None = None,
     ) -> Recording:
-        key = repr((tenants, config, preview, github, stack_name, kubeconfig, files))
+        key = repr((tenants, config, preview, github, stack_name, kubeconfig, files, secrets))
         anew = fresh or answers is not None or earlier is not None
         if key in recordings and not anew:
             return recordings[key]
@@ -137,6 +138,7 @@ def run(
             stack_name=stack_name,
             answers=answers,
             earlier=earlier,
+            secrets=secrets,
         )
         if not anew:
             recordings[key] = recording

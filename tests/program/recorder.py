@@ -205,6 +205,7 @@ def run(
     github: Github | None = None,
     answers: Mapping[str, Any] | None = None,
     earlier: Mapping[str, Any] | None = None,
+    secrets: Mapping[str, str] | None = None,
 ) -> Recording:
     """Run the program in `folder`, which holds its files. Raises ProgramError if it fails with a message."""
 
@@ -219,6 +220,7 @@ def run(
         github=github,
         answers=answers,
         earlier=earlier,
+        secrets=secrets,
     )
 
 
@@ -231,11 +233,12 @@ def record(
     github: Github | None = None,
     answers: Mapping[str, Any] | None = None,
     earlier: Mapping[str, Any] | None = None,
+    secrets: Mapping[str, str] | None = None,
 ) -> Recording:
     """Run any program.
 
     `answers` are results of provider functions by their tokens, or functions of the arguments; `earlier` are the
-    stack's outputs of the last update.
+    stack's outputs of the last update; `secrets` are the encrypted part of the configuration.
     """
     monitor = Monitor(FakeProviders(github or Github(), preview, answers, earlier))
     found: list[BaseException] = []
@@ -259,8 +262,9 @@ def record(
                 callbacks=None,
             )
         )
+        encrypted = {f"saas-in-eks:{key}": value for key, value in (secrets or {}).items()}
         values = {f"saas-in-eks:{key}": _text(value) for key, value in (defaults() | (config or {})).items()}
-        pulumi_config.set_all_config(values)
+        pulumi_config.set_all_config(values | encrypted, [*encrypted])
 
         try:
             loop.run_until_complete(stack.run_in_stack(program))

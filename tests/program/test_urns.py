@@ -36,6 +36,14 @@ tenants:
     source: {url: "https://github.com/stefanprodan/podinfo", branch: master}
 """
 
+NOTIFY = "notify: [{name: team, type: slack, secret: slack}]"
+NOTIFIED = (
+    TENANTS.replace("private: true}\ntenants", f"private: true}}\n    {NOTIFY}\ntenants")
+    .replace("product: shop}", f"product: shop, {NOTIFY}}}")
+    .replace("- name: public", f"- name: public\n    {NOTIFY.replace('slack}', 'publicSlack}')}")
+)
+SECRETS = dict.fromkeys(("slack", "publicSlack"), "https://hooks.slack.com/services/T0/B0/x") | {"pager": "0" * 32}
+
 AWS_TENANTS = f"""\
 {TENANTS}\
   - name: client
@@ -54,7 +62,12 @@ def local() -> dict[str, Any]:
     """Pulumi.local.yaml, without the files that only a running platform has."""
     content = yaml.safe_load((CHECKOUT / "Pulumi.local.yaml").read_text())["config"]
     config = {key.partition(":")[2]: value for key, value in content.items()}
-    return {**config, "kubeconfig": "kubeconfig", "mirrorsFile": "", "fluxManifest": "install.yaml"}
+    platform = [
+        {"name": "ops", "type": "slack", "secret": "slack"},
+        {"name": "oncall", "type": "pagerduty", "secret": "pager"},
+    ]
+    files = {"kubeconfig": "kubeconfig", "mirrorsFile": "", "fluxManifest": "install.yaml"}
+    return {**config, **files, "notifications": platform}
 
 
 def managed_nodes() -> dict[str, Any]:
@@ -73,7 +86,7 @@ def auto_mode() -> dict[str, Any]:
 
 
 SAMPLES = {
-    "local": (local, TENANTS),
+    "local": (local, NOTIFIED),
     "prod-eu": (managed_nodes, AWS_TENANTS),
     "auto-mode": (auto_mode, AWS_TENANTS),
 }
@@ -86,7 +99,7 @@ def test_urns_of_a_sample_stack_match_the_golden_file(run: Run, manifest: str, t
     if "kubeconfig" in given:
         given["kubeconfig"] = str(tmp_path / "kubeconfig")
     files = {"install.yaml": manifest.replace("image-automation-controller", "image-reflector-controller")}
-    recording = run(tenants, config=given, files=files, stack_name=sample, answers=THEIRS)
+    recording = run(tenants, config=given, files=files, stack_name=sample, answers=THEIRS, secrets=SECRETS)
     assert sorted(recording.registrations) == json.loads(GOLDEN.read_text())[sample]
 
 

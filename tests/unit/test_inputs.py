@@ -18,11 +18,12 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from model import checks
-from model.config import mirrors, stack, tenants, yaml_lines
+from model.config import mirrors, notifications, stack, tenants, yaml_lines
 from model.config.aws import AwsSettings, NodeSettings
 from model.config.base import Model, validate
 from model.config.errors import InvalidConfigError
 from model.config.mirrors import Mirror, MirrorsFile
+from model.config.notifications import Notification
 from model.config.stack import Settings
 from model.config.tenants import TenantsFile
 from model.config.yaml_lines import YamlFile
@@ -197,6 +198,7 @@ STATEMENT = {"actions": ["s3:GetObject"], "resources": ["arn:aws:s3:::data/${ten
 POLICY = {"arn": "arn:aws:iam::123456789012:policy/shop", "justification": "reads the shared catalogue"}
 RULE = {"name": "web", "internet": True}
 MIRROR = {"prefix": "https://github.com/", "url": "https://git.example.com/"}
+NOTIFICATION = {"name": "ops", "type": "slack", "secret": "slackOps"}
 SUBNET = "subnet-0123456789abcdef0"
 
 TWICE: dict[tuple[str, str], Any] = {
@@ -232,7 +234,9 @@ TWICE: dict[tuple[str, str], Any] = {
     ("NodeSettings", "instanceTypes"): "m7g.large",
     ("RegistrySettings", "mutableTags"): "latest",
     ("RegistrySettings", "repositories"): "product",
+    ("Product", "notify"): NOTIFICATION,
     ("Settings", "fluxComponents"): "source-controller",
+    ("Settings", "notifications"): NOTIFICATION,
     ("TenantsFile", "tenants"): ALPHA,
     **{
         (tier, key): value
@@ -248,6 +252,7 @@ TWICE: dict[tuple[str, str], Any] = {
         )
     },
     ("Tenant", "images"): {"name": "app", "newTag": "1"},
+    ("Tenant", "notify"): NOTIFICATION,
     ("Tenant", "patches"): {"patch": "{kind: Deployment, metadata: {name: app}}"},
     ("VpcSettings", "endpointAccounts"): "210987654321",
     ("VpcSettings", "endpoints"): "s3",
@@ -281,6 +286,9 @@ def test_an_entry_that_is_listed_twice_is_refused(place: tuple[str, str]) -> Non
         assert "two rules have the name 'web'" in refused(validate, model, both, file)
     elif place == ("TenantsFile", "tenants"):
         assert "duplicate tenant 'alpha'" in refused(listed, yaml.safe_dump(both))
+    elif NOTIFICATION in both[key]:
+        findings = notifications.broken_rules([Notification.model_validate(entry) for entry in both[key]])
+        assert [message for _, message, _ in findings] == ["two notifications have the name 'ops'"]
     elif place[0] == "Tenant":
         shop = {"products": {"shop": {"source": ALPHA["source"]}}}
         content = yaml.safe_dump({"tenants": [{"name": "alpha", "product": "shop", **both}], **shop})

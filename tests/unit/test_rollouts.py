@@ -69,7 +69,7 @@ class Clock:
     def reports(self, seconds: float, *items: Item) -> list[Report]:
         return [action for action in self.actions(seconds, *items) if isinstance(action, Report)]
 
-    def told(self, seconds: float, *items: Item) -> list[str]:
+    def notified(self, seconds: float, *items: Item) -> list[str]:
         """Messages for single tenants."""
         return [action.message for action in self.actions(seconds, *items) if isinstance(action, Failure)]
 
@@ -93,11 +93,11 @@ def test_tenants_with_a_source_of_their_own_are_reported_one_by_one() -> None:
     ]
 
 
-def test_each_tenant_of_a_product_is_told_of_its_own_failure_once() -> None:
+def test_each_tenant_of_a_product_is_notified_of_its_own_failure_once() -> None:
     shop, alone = source(), source("alpha", namespace="alpha")
-    told = Clock().told(3600, shop, *failing(shop, 2), alone, tenant("alpha", alone, failure=WHY))
+    messages = Clock().notified(3600, shop, *failing(shop, 2), alone, tenant("alpha", alone, failure=WHY))
     why = "BuildFailed: kustomize build failed: open kustomize/missing.yaml: no such file"
-    assert told == [f"{BAD} cannot be applied: tenant-00{n}. {why}" for n in range(2)]
+    assert messages == [f"{BAD} cannot be applied: tenant-00{n}. {why}" for n in range(2)]
 
 
 def test_few_reports_are_sent_at_a_time_and_none_is_lost() -> None:
@@ -108,12 +108,12 @@ def test_few_reports_are_sent_at_a_time_and_none_is_lost() -> None:
     assert len(clock.actions(60, shop, *failing(shop, 50))) == 51 - 12 * AT_ONCE
 
 
-def test_a_tenant_that_fails_later_is_told_although_the_product_was_reported() -> None:
+def test_a_tenant_that_fails_later_is_notified_although_the_product_was_reported() -> None:
     shop, clock = source(), Clock()
     first, second = failing(shop, 2)
-    assert len(clock.told(600, shop, first, tenant("tenant-001", shop, applied=BAD))) == 1
-    (told,) = clock.told(600, shop, first, second)
-    assert "tenant-001" in told
+    assert len(clock.notified(600, shop, first, tenant("tenant-001", shop, applied=BAD))) == 1
+    (message,) = clock.notified(600, shop, first, second)
+    assert "tenant-001" in message
 
 
 def test_failures_are_reported_once_they_have_lasted() -> None:
@@ -156,7 +156,7 @@ def test_each_commit_is_reported_by_itself() -> None:
 
 
 def test_a_report_is_not_repeated_after_a_restart() -> None:
-    shop = replace(source(), told=f"failed {BAD}")
+    shop = replace(source(), reported=f"failed {BAD}")
     assert not Clock().reports(3600, shop, *failing(shop, 5))
 
 
