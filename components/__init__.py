@@ -30,8 +30,8 @@ from components.configuration import Configuration, load
 from components.flux.github_checks import check_github
 from components.flux.installation import FluxInstallation, FluxInstallationArgs, FluxSync, FluxSyncArgs
 from components.flux.repository import InfraRepository, InfraRepositoryArgs, github_providers
-from components.preflight import Preflight
 from components.notifications import create_notifications
+from components.preflight import Preflight
 from components.product.space import ProductSpace, ProductSpaceArgs
 from components.tenant.aws_role import create_tenant_roles
 from components.tenant.guardrails import Guardrails, GuardrailsArgs
