@@ -11,7 +11,7 @@ settings, tenants = configuration.settings, configuration.tenants
 components.log_warnings(tenants, settings.aws)
 
 # GitHub is asked before anything is changed: for the private products' repositories, and whether they may have keys
-github = components.github_providers(settings.owner, configuration.tenant_list)
+github = components.github_providers(settings, configuration.tenant_list)
 components.check_github(configuration, github)
 
 # Network and cluster: EKS in a VPC, or an existing cluster
@@ -53,7 +53,7 @@ components.FluxSync(
     ),
 )
 
-# The way of GitHub's webhooks to Flux, so that a push is applied at once
+# The way of webhooks to Flux
 webhooks = components.create_webhooks(settings, aws, network, cluster, flux)
 
 # Guard rails: roles and admission policies that isolate tenants, before the first of them
@@ -78,6 +78,9 @@ products = {
     )
     for name, product in configuration.products.items()
 }
+
+# A push to a product calls Flux, which otherwise asks the repository at its interval
+product_webhooks = components.create_product_webhooks(webhooks, products, cluster.provider, github)
 
 # Tenants: each a namespace to which Flux applies a shared product, or one from the tenant's own repository
 tenant_users = components.create_tenant_users(users, tenants)
@@ -119,7 +122,8 @@ if alarms:
 if backup:
     pulumi.export("backupVault", backup.vault_name)
 if webhooks:
-    pulumi.export("webhooks", webhooks.url)
+    jobs = {name: webhook.oidc_url for name, webhook in product_webhooks.items() if webhook.oidc_url}
+    pulumi.export("webhooks", {"url": webhooks.url, "jobs": jobs})
 pulumi.export("fluxVersion", configuration.flux.version)
 pulumi.export("infraRepository", repository.html_url)
 pulumi.export("products", {name: space.summary for name, space in products.items()})

@@ -7,7 +7,8 @@ aws/            context (provider, region, account, prefix, tags), network (VPC)
                 addon_versions, registry (ECR), users (Cognito), monitoring (CloudWatch), backup, webhooks, roles,
                 kms
 flux/           repository (GitHub), github_checks, deploy_key, installation (Flux, its sync with the infra repository)
-product/        space (a product that several tenants run: its namespace, source and deploy key)
+product/        space (a product that several tenants run: its namespace, source and deploy key),
+                webhook (Flux's receivers, and the hook on GitHub)
 webhooks        the way of webhooks to Flux
 notifications   Flux's alerts: chats, pagers, webhooks and statuses of commits
 tenant/         guardrails (roles and admission policies), space (a namespace with everything in it), aws_role, warnings
@@ -33,6 +34,7 @@ from components.flux.repository import InfraRepository, InfraRepositoryArgs, git
 from components.notifications import create_notifications
 from components.preflight import Preflight
 from components.product.space import ProductSpace, ProductSpaceArgs
+from components.product.webhook import create_product_webhooks
 from components.tenant.aws_role import create_tenant_roles
 from components.tenant.guardrails import Guardrails, GuardrailsArgs
 from components.tenant.space import TenantSpace, TenantSpaceArgs
@@ -67,6 +69,7 @@ __all__ = [
     "create_eks_cluster",
     "create_network",
     "create_notifications",
+    "create_product_webhooks",
     "create_registry",
     "create_storage_classes",
     "create_tenant_log_groups",

@@ -8,11 +8,12 @@ import pulumi
 import pulumi_github as github
 
 from components.configuration import Configuration
+from model.config.stack import Settings
 from model.config.tenants import TenantList
 
 
-def github_providers(owner: str, tenants: TenantList) -> dict[str, github.Provider]:
-    """A provider for each owner of a repository that gets a deploy key: the platform's, and the private products'.
+def github_providers(settings: Settings, tenants: TenantList) -> dict[str, github.Provider]:
+    """A provider for each owner of a repository that gets a deploy key or a webhook, and for the platform's.
 
     The token comes from the environment (GITHUB_TOKEN), as the provider reads it. The state holds it encrypted.
     """
@@ -21,7 +22,13 @@ def github_providers(owner: str, tenants: TenantList) -> dict[str, github.Provid
         for placed in tenants.sources
         if placed.source.private and placed.source.github_repository
     }
-    return {name: github.Provider(f"github-{name}", owner=name) for name in sorted({owner, *products})}
+    hooked = {
+        product.source.github_repository[0]
+        for product in tenants.products.values()
+        if settings.webhooks and product.wants_github_hook and product.source.github_repository
+    }
+    owners = sorted({settings.owner, *products, *hooked})
+    return {name: github.Provider(f"github-{name}", owner=name) for name in owners}
 
 
 CHOSEN_BY_ITS_OWNERS = (

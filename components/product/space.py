@@ -88,7 +88,7 @@ class ProductSpace(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self),
         )
         self.source = child(
-            products.git_repository(args.name, product, source_location),
+            products.git_repository(args.name, product, source_location, product.polled_every(args.settings.webhooks)),
             depends_on=[self.namespace, *isolation, *([key.ready] if key else [])],
         )
         self.ready = self.source

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from model.config.base import Model, rule_error
+from model.config.base import Finding, Model, rule_error
 from model.config.names import DEFAULT_SHARD, LABEL_PATTERN, MAXIMUM_PRODUCT
 from model.config.notifications import Notification
 from model.config.sources import Source
 from model.config.tiers import TIMEOUT, Interval, Shard, Timeout
+from model.config.webhooks import ProductWebhook, WebhookSettings
 
 
 def _product_name(value: str) -> str:
@@ -21,6 +23,9 @@ def _product_name(value: str) -> str:
     return value
 
 
+HOOKED_INTERVAL = "10m0s"
+"""How often a product with a webhook is polled."""
+
 ProductName = Annotated[str, AfterValidator(_product_name)]
 
 
@@ -28,7 +33,10 @@ class Product(Model):
     """A repository that several tenants run, in a namespace of the platform's: product-NAME."""
 
     source: Source
-    interval: Interval = Field(default="1m0s", description="How often Flux asks the repository for a new revision")
+    interval: Interval = Field(
+        default="1m0s",
+        description="How often Flux asks the repository for a new revision; 10m0s by default where a webhook tells it",
+    )
     timeout: Timeout = Field(default=TIMEOUT, description="How long a clone of the repository may take: 30s to 10m")
     shard: Shard = Field(
         default=DEFAULT_SHARD,
@@ -37,3 +45,28 @@ class Product(Model):
     notify: list[Notification] = Field(
         default=[], description="Who is notified of commits that its tenants cannot apply; default: none"
     )
+    webhook: ProductWebhook = Field(
+        default=ProductWebhook(), description="What makes Flux fetch it at once, in stacks with webhooks"
+    )
+
+    @property
+    def wants_github_hook(self) -> bool:
+        """Whether pushes to it call a webhook, in a stack with webhooks.
+
+        Hooks need the right to administrate a repository, as deploy keys do: by default those with a key have one.
+        """
+        if self.webhook.github is not None:
+            return self.webhook.github
+        return self.source.private and self.source.github_repository is not None and self.source.commit is None
+
+    def polled_every(self, webhooks: WebhookSettings | None) -> str:
+        """The interval in a stack with these settings: with a hook, polling is the net below it."""
+        told = self.wants_github_hook and webhooks is not None
+        return HOOKED_INTERVAL if told and "interval" not in self.model_fields_set else self.interval
+
+
+def product_rules(product: Product) -> Iterator[Finding]:
+    """Values of a product that are valid, but not together; except those of its source."""
+    if product.webhook.github and product.source.github_repository is None:
+        message = f"{product.source.url} is not on GitHub, so GitHub has no webhook for it"
+        yield ("webhook", "github"), message, "Remove it, or let a CI job call with `oidc:`."

@@ -18,7 +18,7 @@ from model.config.inheritance import Inheritance, source_path
 from model.config.names import LABEL_PATTERN, tenant_name_problem
 from model.config.notifications import Notification
 from model.config.overrides import ImageOverride, Patch, image_findings, patch_findings
-from model.config.products import Product, ProductName
+from model.config.products import Product, ProductName, product_rules
 from model.config.sources import DefaultSource, Source, revision_rules, source_rules
 from model.config.tiers import DEFAULT_TIER, TENANT, Tier, contradictions
 from model.config.yaml_lines import YamlFile, YamlPath
@@ -186,6 +186,9 @@ def broken_rules(listed: TenantList) -> Iterator[Problem]:
     for placed in listed.sources:
         for path, message, remedy in source_rules(placed.source):
             yield listed.source_problem(placed, path, message, remedy)
+    for name, product in listed.products.items():
+        for path, message, remedy in product_rules(product):
+            yield listed.inheritance.file.problem(("products", name, *path), message, remedy)
     yield from _duplicate_names(listed)
     yield from _shared_hosts(listed)
 

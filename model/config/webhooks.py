@@ -1,4 +1,4 @@
-"""Webhook settings: `saas-in-eks:webhooks` in a stack's configuration, how pushes reach Flux at once."""
+"""Webhook settings: how pushes reach Flux at once. `saas-in-eks:webhooks` of a stack, and `webhook` of a product."""
 
 from __future__ import annotations
 
@@ -26,6 +26,58 @@ def _class(value: str) -> str:
             f"{value!r} is not the name of an IngressClass", "Write it as `kubectl get ingressclass` does."
         )
     return value
+
+
+def _issuer(value: str) -> str:
+    if not re.fullmatch(r"https://[a-z0-9.-]+(:\d+)?(/[\w./-]*)?", value):
+        remedy = "Write it as the tokens' claim iss has it: https://token.actions.githubusercontent.com."
+        raise rule_error(f"{value!r} is not an issuer of tokens", remedy)
+    return value
+
+
+def _claims(value: dict[str, str]) -> dict[str, str]:
+    if not value.keys() - {"iss", "aud"}:
+        # A public issuer gives tokens to everybody.
+        remedy = "Write the claims that name your job, such as `repository: acme/shop` and `ref: refs/heads/main`."
+        raise rule_error("every token of the issuer would be accepted", remedy)
+    return value
+
+
+def _claim(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_./:@*+-]{1,256}", value):
+        raise rule_error(f"{value!r} is not a claim's value", "Write it as the token has it, without spaces.")
+    return value
+
+
+def _claim_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", value):
+        raise rule_error(f"{value!r} is not the name of a claim", "Write letters, digits and _, such as repository.")
+    return value
+
+
+Claims = Annotated[
+    dict[Annotated[str, AfterValidator(_claim_name)], Annotated[str, AfterValidator(_claim)]], AfterValidator(_claims)
+]
+
+
+class OidcWebhook(Model):
+    """A CI job that calls the product's webhook with a token of its own, such as after it pushed an image."""
+
+    issuer: Annotated[
+        str, AfterValidator(_issuer), Field(description="Who signs the tokens, as their claim iss has it")
+    ]
+    audience: Annotated[str, AfterValidator(_claim), Field(description="For whom the job requests its token")]
+    claims: Claims = Field(description="Claims of the token and their values; all of them have to be equal")
+
+
+class ProductWebhook(Model):
+    """What makes Flux fetch a product at once, in stacks with `webhooks`."""
+
+    github: bool | None = Field(
+        default=None,
+        description="A webhook on GitHub, which each push calls. By default, private repositories on GitHub have one",
+    )
+    oidc: OidcWebhook | None = Field(default=None, description="Let a CI job call, with a token of its own")
 
 
 class WebhookSettings(Model):

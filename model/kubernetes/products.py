@@ -42,7 +42,7 @@ def isolation_objects(name: str) -> list[Manifest]:
     return [quota, closed_network(product_namespace(name), product_labels(name))]
 
 
-def git_repository(name: str, product: Product, location: Location) -> Manifest:
+def git_repository(name: str, product: Product, location: Location, interval: str) -> Manifest:
     """GitRepository of the product, read from `location`: one clone for all its tenants."""
     return {
         "apiVersion": "source.toolkit.fluxcd.io/v1",
@@ -53,7 +53,7 @@ def git_repository(name: str, product: Product, location: Location) -> Manifest:
             "labels": {**product_labels(name), **in_shard(product.shard)},
         },
         "spec": {
-            **source_spec(product.source, location, interval=product.interval, secret=name),
+            **source_spec(product.source, location, interval=interval, secret=name),
             "timeout": product.timeout,
         },
     }

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from model.config.names import FLUX_NAMESPACE
+import hashlib
+import json
+from typing import Any
+
+from model.config.names import FLUX_NAMESPACE, product_namespace
+from model.config.webhooks import OidcWebhook
 from model.kubernetes.manifests import Manifest
+from model.kubernetes.products import product_labels
 
 WEBHOOK_RECEIVER = "webhook-receiver"
 """Flux's Service for webhooks."""
@@ -29,3 +35,72 @@ def receiver_ingress(host: str, ingress_class: str | None) -> Manifest:
         },
         "spec": spec | ({"ingressClassName": ingress_class} if ingress_class else {}),
     }
+
+
+def receiver(product: str) -> Manifest:
+    """Receiver of GitHub's pushes: it makes source-controller fetch this product, and nothing else.
+
+    A product is one source, so one request of GitHub's is one patch, however many tenants follow.
+    """
+    return _receiver(
+        product, product, {"type": "github", "events": ["ping", "push"], "secretRef": {"name": token_name(product)}}
+    )
+
+
+def oidc_receiver(product: str, webhook: OidcWebhook) -> Manifest:
+    """Receiver of a CI job, which shows a token that its issuer signed; the claims have to be equal."""
+    validations = [
+        {"expression": f"claims.{name} == {json.dumps(value)}", "message": f"the claim {name} is another one"}
+        for name, value in webhook.claims.items()
+    ]
+    provider = {"issuerURL": webhook.issuer, "audience": webhook.audience, "validations": validations}
+    return _receiver(product, oidc_name(product), {"type": "generic-oidc", "oidcProviders": [provider]})
+
+
+def _receiver(product: str, name: str, spec: Manifest) -> Manifest:
+    source = {"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository", "name": product}
+    return {
+        "apiVersion": "notification.toolkit.fluxcd.io/v1",
+        "kind": "Receiver",
+        "metadata": {"name": name, "namespace": product_namespace(product), "labels": product_labels(product)},
+        "spec": {**spec, "resources": [source]},
+    }
+
+
+def token_secret(product: str, token: Any) -> Manifest:
+    """Secret by which GitHub signs and Flux checks; the token may be an output."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": token_name(product),
+            "namespace": product_namespace(product),
+            # A new token is noticed at once, and with it the Receiver's new path.
+            "labels": {**product_labels(product), "reconcile.fluxcd.io/watch": "Enabled"},
+        },
+        "stringData": {"token": token},
+    }
+
+
+def token_name(product: str) -> str:
+    """The name of the token's Secret."""
+    return f"{product}-webhook"
+
+
+def oidc_name(product: str) -> str:
+    """The name of the Receiver for CI jobs."""
+    return f"{product}-oidc"
+
+
+def hook_path(product: str, token: str) -> str:
+    """The path of a product's Receiver, as Flux derives it."""
+    return _path(product, product, token)
+
+
+def oidc_hook_path(product: str) -> str:
+    """The path of its Receiver for CI jobs. Nothing in it is secret."""
+    return _path(product, oidc_name(product), "")
+
+
+def _path(product: str, name: str, token: str) -> str:
+    return HOOKS + hashlib.sha256(f"{token}{name}{product_namespace(product)}".encode()).hexdigest()

@@ -6,10 +6,11 @@ from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
+import yaml
 
 from model.config.aws import ZONES, VpcSettings, gateway_subnet, private_subnet, public_subnet
 from model.kubernetes.network_policies import flux_policies
-from tests.unit.test_inputs import AWS, refused, settings
+from tests.unit.test_inputs import AWS, listed, refused, settings
 
 AUTO: dict[str, Any] = {
     **AWS,
@@ -65,3 +66,23 @@ def test_the_load_balancers_subnets_overlap_no_others(cidr: str) -> None:
     found = [IPv4Network(subnet(network, zone)) for subnet in kinds for zone in ZONES]
     assert all(subnet.subnet_of(IPv4Network(cidr)) and subnet.prefixlen <= 28 for subnet in found)
     assert not any(one.overlaps(other) for one in found for other in found if one is not other)
+
+
+GITLAB = {"url": "https://gitlab.com/acme/shop", "branch": "main"}
+OIDC = {"issuer": "https://ci.acme.example", "audience": "flux", "claims": {"repository": "acme/shop"}}
+
+
+@pytest.mark.parametrize(
+    ("webhook", "message"),
+    [
+        ({"github": True}, "https://gitlab.com/acme/shop is not on GitHub"),
+        ({"oidc": {**OIDC, "claims": {}}}, "every token of the issuer would be accepted"),
+        ({"oidc": {**OIDC, "claims": {"iss": "https://ci.acme.example"}}}, "every token of the issuer"),
+        ({"oidc": {**OIDC, "issuer": "http://ci.acme.example"}}, "is not an issuer of tokens"),
+        ({"oidc": {**OIDC, "claims": {"repository": 'a" || true || "'}}}, "is not a claim's value"),
+        ({"oidc": {**OIDC, "claims": {"a || true": "b"}}}, "is not the name of a claim"),
+    ],
+)
+def test_webhooks_of_products_that_anybody_or_nobody_could_call_are_refused(webhook: Any, message: str) -> None:
+    text = yaml.safe_dump({"products": {"shop": {"source": GITLAB, "webhook": webhook}}, "tenants": []})
+    assert message in refused(listed, text)

@@ -1,0 +1,95 @@
+"""Webhooks of a product: what makes Flux fetch it at once, instead of at its next interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_github as github
+import pulumi_kubernetes as kubernetes
+import pulumi_tls as tls
+
+from components.objects import KubernetesObject
+from components.product.space import ProductSpace
+from components.webhooks import Webhooks
+from model.config.names import secret_name
+from model.config.webhooks import OidcWebhook
+from model.kubernetes import receivers
+
+
+@dataclass(frozen=True)
+class ProductWebhookArgs:
+    """The product, and the way of webhooks to Flux."""
+
+    space: ProductSpace
+    webhooks: Webhooks
+    provider: kubernetes.Provider
+    github_providers: Mapping[str, github.Provider]
+
+
+class ProductWebhook(pulumi.ComponentResource):
+    """Receivers of a product: for GitHub's pushes, with the webhook on GitHub, and for a CI job."""
+
+    oidc_url: pulumi.Output[str] | None = None
+    """What a CI job calls."""
+
+    def __init__(self, name: str, args: ProductWebhookArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("saas:product:ProductWebhook", name, None, opts)
+        self._name, self._args = name, args
+        product, oidc = args.space.product, args.space.product.webhook.oidc
+        if product.wants_github_hook and product.source.github_repository:
+            self._github(*product.source.github_repository)
+        if oidc:
+            self._oidc(oidc)
+        self.register_outputs({})
+
+    def _github(self, owner: str, repository: str) -> None:
+        args, product = self._args, self._args.space.name
+        key = tls.PrivateKey(f"{self._name}-webhook", algorithm="ED25519", opts=pulumi.ResourceOptions(parent=self))
+        token = pulumi.Output.secret(key.private_key_pem).apply(lambda pem: secret_name("webhook", pem))
+        secret = self._child("webhook", receivers.token_secret(product, token), args.space.namespace)
+        receiver = self._child("webhook", receivers.receiver(product), secret, args.space.source)
+        path = token.apply(lambda token: receivers.hook_path(product, token))
+        github.RepositoryWebhook(
+            # The owner is in the provider only: another one is another hook.
+            f"{self._name}/{owner}",
+            repository=repository,
+            active=True,
+            events=["push"],
+            configuration={
+                "url": pulumi.Output.concat(args.webhooks.url, path),
+                "content_type": "json",
+                "insecure_ssl": False,
+                "secret": token,
+            },
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                provider=args.github_providers[owner],
+                # So that GitHub never calls a Receiver that does not exist, neither at first nor at last.
+                depends_on=[receiver, *args.webhooks.ready],
+            ),
+        )
+
+    def _oidc(self, webhook: OidcWebhook) -> None:
+        product = self._args.space.name
+        self._child("oidc", receivers.oidc_receiver(product, webhook), self._args.space.source)
+        self.oidc_url = pulumi.Output.concat(self._args.webhooks.url, receivers.oidc_hook_path(product))
+
+    def _child(self, purpose: str, manifest: receivers.Manifest, *needs: pulumi.Resource) -> KubernetesObject:
+        opts = pulumi.ResourceOptions(parent=self, provider=self._args.provider, depends_on=list(needs))
+        return KubernetesObject(f"{self._name}-{purpose}", manifest, opts)
+
+
+def create_product_webhooks(
+    webhooks: Webhooks | None,
+    products: Mapping[str, ProductSpace],
+    provider: kubernetes.Provider,
+    github_providers: Mapping[str, github.Provider],
+) -> Mapping[str, ProductWebhook]:
+    """The webhooks of the products that have any; none in a stack without a way in."""
+    return {
+        name: ProductWebhook(f"product-{name}", ProductWebhookArgs(space, webhooks, provider, github_providers))
+        for name, space in products.items()
+        if webhooks and (space.product.wants_github_hook or space.product.webhook.oidc)
+    }
