@@ -133,8 +133,8 @@ def load(path: Path) -> Scenario:
     parts = (content["cluster"][key] for key in ("ranges", "resolvers", "publicSubnets"))
     cluster = ClusterAddresses(*map(tuple, parts))
     hosts = (f"10.0.{number // 250 + 16}.{number % 250 + 1}" for number in count())
-    scrapers, senders = content["flux"]["scrapers"], content["flux"]["webhookSenders"]
-    policies = [with_closed_network(policy, scrapers, senders) for policy in policies_of_flux()]
+    opened = [content["flux"][key] for key in ("scrapers", "webhookSenders", "webhookNetworks")]
+    policies = [with_closed_network(policy, *opened) for policy in policies_of_flux()]
     ends: dict[str, Pod | Address] = {}
     for name, tenant in content["tenants"].items():
         rules = NetworkRules.model_validate(tenant.get("network", {}))

@@ -38,7 +38,9 @@ def stack(brought_up: BroughtUp) -> Stack:
     """The same stack, reset to its two tenants and its first configuration."""
     stack = brought_up.stack
     stack.tenants({"alpha": PRIVATE, "beta": PUBLIC})
-    stack.configure(fluxManifest=".local/flux-install.yaml", kubeconfig=".local/kubeconfig", fluxLockdown=True)
+    stack.configure(
+        fluxManifest=".local/flux-install.yaml", kubeconfig=".local/kubeconfig", fluxLockdown=True, webhooks={}
+    )
     if stack.changed:
         stack.up()
     return stack

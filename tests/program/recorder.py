@@ -139,6 +139,8 @@ class FakeProviders(mocks.Mocks):
             service = args.typ.split(":")[1].split("/")[0]
             state |= {"arn": f"arn:aws:{service}:eu-west-1:123456789012:{args.name}", "keyId": f"{args.name}-key"}
             state = {"name": args.name, **state}
+        if args.typ == "aws:apigatewayv2/api:Api" and not self.preview:
+            state["apiEndpoint"] = "https://api.execute-api.eu-west-1.amazonaws.com"
         if args.typ == "aws:ec2/eip:Eip" and not self.preview:
             state |= {"publicIp": f"address of {args.name}"}
         if args.typ == "eks:index:Cluster":

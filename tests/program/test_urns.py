@@ -85,10 +85,17 @@ def auto_mode() -> dict[str, Any]:
     return {**config, "fluxComponents": controllers}
 
 
+PRODUCTS = """\
+products:
+  shop: {source: {url: "ssh://git@github.com/acme/shop", branch: main, private: true}}
+tenants: []
+"""
+
 SAMPLES = {
     "local": (local, NOTIFIED),
     "prod-eu": (managed_nodes, AWS_TENANTS),
     "auto-mode": (auto_mode, AWS_TENANTS),
+    "webhooks": (production, PRODUCTS),
 }
 
 
