@@ -1,1 +1,1 @@
-"""Commands for people: they read and print, and register nothing."""
+"""`./saas`: commands for people. They edit files and ask, and register nothing."""

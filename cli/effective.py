@@ -1,24 +1,18 @@
-"""The effective settings of tenants, and the line that defines each value: `python -m cli.effective [TENANT]`."""
+"""Tables of tenants' effective settings, with the line that defines each value."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TextIO, cast
 
 from rich.console import Console
 from rich.table import Table
 
-from model.config import tenants, yaml_lines
-from model.config.errors import InvalidConfigError, suggestion
 from model.config.inheritance import Layer, winning_layer
 from model.config.tenants import Tenant, TenantList
 from model.config.tiers import Tier
 from model.config.yaml_lines import YamlFile, YamlPath
 
-CHECKOUT = Path(__file__).resolve().parent.parent
-FILE = "tenants.yaml"
 UNLIMITED = 10_000
 
 
@@ -122,26 +116,3 @@ def _own_settings(own: Mapping[str, Any]) -> Iterator[str]:
             yield from (f"{key}.{inner}" for inner in cast("dict[str, Any]", own[key]))
         elif key in own:
             yield key
-
-
-def main() -> int:
-    """Print the table of all tenants, or of the one named on the command line."""
-    try:
-        listed = tenants.parse(yaml_lines.read(CHECKOUT, FILE))
-    except InvalidConfigError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    if len(sys.argv) < 2:
-        print_table(overview(listed))
-        return 0
-    try:
-        print_table(settings(listed, sys.argv[1]))
-    except KeyError:
-        names = [tenant.name for tenant in listed.tenants]
-        sys.stderr.write(f"{FILE} has no tenant {sys.argv[1]!r}. {suggestion(sys.argv[1], names)}\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from typer.main import get_command
+
+from cli import __main__ as cli
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted({ROOT / "README.md", ROOT / "local" / "README.md", *(ROOT / "docs").rglob("*.md")})
@@ -81,6 +85,17 @@ def test_modules_that_are_run_exist(page: Path) -> None:
     names = named(page, r"python -m ((?:bench|cli|local|tests)[\w.]*)")
     places = {name: ROOT / name.replace(".", "/") for name in names}
     assert [name for name, place in places.items() if not (place.with_suffix(".py").exists() or place.is_dir())] == []
+
+
+def test_commands_of_saas_exist(page: Path) -> None:
+    group = get_command(cli.app)
+    for command in named(page, r"\./saas ([a-z][a-z -]*[a-z])"):
+        found: Any = group
+        for word in command.split(" -")[0].split():
+            if not hasattr(found, "commands"):
+                break  # the command's arguments
+            assert word in found.commands, command
+            found = found.commands[word]
 
 
 def test_every_page_is_linked_from_the_index() -> None:

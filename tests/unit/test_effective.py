@@ -1,13 +1,10 @@
-"""The tables of `python -m cli.effective`."""
+"""The tables of `./saas tenant list` and `./saas tenant show`."""
 
 from __future__ import annotations
 
 import io
 import re
-import sys
-from pathlib import Path
 
-import pytest
 from rich.table import Table
 
 from cli import effective
@@ -81,24 +78,3 @@ def test_a_pipe_gets_plain_lines_without_wrapping() -> None:
     (statement,) = [row for row in rows(table) if row.startswith("aws statements")]
     assert "arn:aws:sqs:eu-west-1:123456789012:alpha" in statement
     assert not any("\x1b" in row or row.endswith(" ") for row in rows(table))
-
-
-def test_the_command_shows_the_file_of_the_checkout(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for arguments in ([], ["tenant-001"]):
-        monkeypatch.setattr(sys, "argv", ["effective", *arguments])
-        assert effective.main() == 0
-        assert "tenant-001" in capsys.readouterr().out
-
-
-def test_the_command_reports_problems(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["effective", "tenant-01"])
-    assert effective.main() == 1
-    assert capsys.readouterr().err == "tenants.yaml has no tenant 'tenant-01'. Did you mean tenant-001?\n"
-    monkeypatch.setattr(effective, "CHECKOUT", tmp_path)
-    (tmp_path / "tenants.yaml").write_text("tenants: [{}]")
-    assert effective.main() == 1
-    assert "tenants[0].name: is missing" in capsys.readouterr().err

@@ -1,0 +1,275 @@
+"""`./saas tenant …`: lists, shows and edits the entries of tenants.yaml."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import assignments, effective, pull_request, tenants_file, yaml_edit
+from cli.errors import CommandError
+from cli.tenants_file import Edit
+from model.config import yaml_lines
+from model.config.errors import InvalidConfigError, suggestion
+from model.config.tenants import TenantList
+from model.config.yaml_lines import YamlPath
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+app = typer.Typer(no_args_is_help=True, help="Add tenants, change them, and show what they get.")
+
+
+def _names(context: typer.Context, incomplete: str) -> list[str]:
+    """The tenants' names, for the shell's completion."""
+    try:
+        listed = tenants_file.load(Path(context.params.get("file") or CHECKOUT / "tenants.yaml"))
+    except InvalidConfigError:
+        return []
+    return [tenant.name for tenant in listed.tenants if tenant.name.startswith(incomplete)]
+
+
+File = Annotated[Path, typer.Option(help="The file to read or edit.", show_default="tenants.yaml")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Known = Annotated[str, typer.Argument(metavar="NAME", autocompletion=_names)]
+Tier = Annotated[str | None, typer.Option(help="basic, premium or a tier of the file.")]
+Product = Annotated[str | None, typer.Option(help="A product of the file, instead of --url.")]
+Url = Annotated[str | None, typer.Option(help="The product's Git repository: https://… or ssh://…")]
+Branch = Annotated[str | None, typer.Option(help="The branch that Flux follows.")]
+Tag = Annotated[str | None, typer.Option(help="The tag that Flux applies.")]
+Semver = Annotated[str | None, typer.Option(help="A range of versions, such as '>=1.0.0 <2.0.0'.")]
+Commit = Annotated[str | None, typer.Option(help="A commit's full id.")]
+Folder = Annotated[str | None, typer.Option("--path", help="The folder with the product's kustomization.")]
+Private = Annotated[bool | None, typer.Option("--private/--public", help="Read with a deploy key, over ssh://.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of an entry; VALUE is YAML.")
+]
+Unset = Annotated[list[str] | None, typer.Option(metavar="KEY", help="Remove a key, so that its tier's value holds.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the difference, and change nothing.")]
+Preview = Annotated[bool, typer.Option("--preview", help="Then run `pulumi preview`.")]
+Stack = Annotated[str | None, typer.Option(help="The stack of the preview; default: the selected one.")]
+Pr = Annotated[bool, typer.Option("--pr", help="Open a pull request, and leave the file as it is.")]
+
+
+@app.command("list")
+def list_(file: File = CHECKOUT / "tenants.yaml", as_json: Json = False) -> None:
+    """List all tenants with their most important limits.
+
+    \b
+    ./saas tenant list
+    ./saas tenant list --json | jq -r '.[].name'
+    """
+    listed = tenants_file.load(file)
+    if as_json:
+        _print_json([_plain(listed, index) for index in range(len(listed.tenants))])
+    else:
+        effective.print_table(effective.overview(listed))
+
+
+@app.command()
+def show(name: Known, file: File = CHECKOUT / "tenants.yaml", as_json: Json = False) -> None:
+    """Show every setting of a tenant, with the line that defines it.
+
+    \b
+    ./saas tenant show tenant-001
+    ./saas tenant show tenant-001 --json | jq .quota
+    """
+    listed = tenants_file.load(file)
+    index = _index(listed, name)
+    if as_json:
+        _print_json(_plain(listed, index))
+    else:
+        effective.print_table(effective.settings(listed, name))
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    tier: Tier = None,
+    product: Product = None,
+    url: Url = None,
+    branch: Branch = None,
+    tag: Tag = None,
+    semver: Semver = None,
+    commit: Commit = None,
+    path: Folder = None,
+    private: Private = None,
+    settings: Settings = None,
+    file: File = CHECKOUT / "tenants.yaml",
+    dry_run: DryRun = False,
+    preview: Preview = False,
+    stack: Stack = None,
+    pr: Pr = False,
+    as_json: Json = False,
+) -> None:
+    """Add a tenant. With the values that it has already, nothing is changed.
+
+    \b
+    ./saas tenant add acme --tier premium --product shop
+    ./saas tenant add acme --url https://github.com/acme/shop --branch main --preview
+    ./saas tenant add acme --product shop --set quota.requests.cpu=6 --set 'hosts=[shop.acme.example]' --pr
+    """
+    options = _options(tier, product, url, branch, tag, semver, commit, path, private)
+    entry = {"name": name, **assignments.nested([*options, *map(assignments.assignment, settings or ())])}
+
+    def edit(text: str) -> str:
+        entries = yaml_lines.parse(text, file.name).content["tenants"]
+        existing = next((found for found in entries if found["name"] == name), None)
+        if existing is None:
+            return yaml_edit.append(text, ("tenants",), entry)
+        if differing := [yaml_lines.dotted(place) for place in assignments.differences(entry, existing)]:
+            remedy = f"Change it with `./saas tenant set {name} …`."
+            raise CommandError(f"{name} exists already, with another {' and '.join(differing)}", remedy)
+        return text
+
+    _finish(name, "add", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
+
+
+@app.command("set")
+def set_(
+    name: Known,
+    tier: Tier = None,
+    product: Product = None,
+    url: Url = None,
+    branch: Branch = None,
+    tag: Tag = None,
+    semver: Semver = None,
+    commit: Commit = None,
+    path: Folder = None,
+    private: Private = None,
+    settings: Settings = None,
+    unset: Unset = None,
+    file: File = CHECKOUT / "tenants.yaml",
+    dry_run: DryRun = False,
+    preview: Preview = False,
+    stack: Stack = None,
+    pr: Pr = False,
+    as_json: Json = False,
+) -> None:
+    """Change settings of a tenant. What is not named stays as it is.
+
+    \b
+    ./saas tenant set acme --tier premium
+    ./saas tenant set acme --set quota.requests.cpu=6 --unset hosts --preview
+    ./saas tenant set acme --tag v1.4.2 --unset source.branch --pr
+    """
+    options = _options(tier, product, url, branch, tag, semver, commit, path, private)
+    changes = [*options, *map(assignments.assignment, settings or ())]
+    removals = list(map(assignments.key, unset or ()))
+    if not changes and not removals:
+        raise CommandError("nothing to set", "Name a setting, such as --tier premium or --set quota.requests.cpu=6.")
+
+    def edit(text: str) -> str:
+        listed = yaml_lines.parse(text, file.name).content["tenants"]
+        index = _place([entry["name"] for entry in listed], name)
+        for place in removals:
+            if _value(listed[index], place) is not _MISSING:
+                text = yaml_edit.remove(text, ("tenants", index, *place))
+        for place, value in changes:
+            own = _value(listed[index], place)
+            if own != value or type(own) is not type(value):
+                text = yaml_edit.set_value(text, ("tenants", index, *place), value)
+        return text
+
+    _finish(name, "set", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
+
+
+_MISSING = object()
+
+
+def _value(entry: Any, path: YamlPath) -> Any:
+    for step in path:
+        if not isinstance(entry, dict) or step not in entry:
+            return _MISSING
+        entry = entry[step]
+    return entry
+
+
+def _options(
+    tier: str | None,
+    product: str | None,
+    url: str | None,
+    branch: str | None,
+    tag: str | None,
+    semver: str | None,
+    commit: str | None,
+    path: str | None,
+    private: bool | None,
+) -> list[tuple[YamlPath, Any]]:
+    """The options that were given, by the keys that they set."""
+    source = {"url": url, "branch": branch, "tag": tag, "semver": semver, "commit": commit, "path": path}
+    values: list[tuple[YamlPath, Any]] = [(("tier",), tier), (("product",), product)]
+    values += [(("source", key), value) for key, value in source.items()]
+    return [(key, value) for key, value in [*values, (("source", "private"), private)] if value is not None]
+
+
+def _finish(
+    name: str,
+    verb: str,
+    edit: Edit,
+    file: Path,
+    *,
+    dry_run: bool,
+    preview: bool,
+    stack: str | None,
+    pr: bool,
+    as_json: bool,
+) -> None:
+    """Apply an edit in the way that the options say, and report it."""
+    if preview and (dry_run or pr):
+        other = "--dry-run" if dry_run else "--pr"
+        remedy = (
+            "The pull request's checks show a preview." if pr else "A preview needs the changed file: leave one out."
+        )
+        raise CommandError(f"--preview and {other} exclude each other", remedy)
+    url = None
+    if pr and not dry_run:
+        title = f"tenants: {verb} {name}"
+        body = f"By `./saas tenant {verb} {name}`. The preview lists what changes."
+        proposal = pull_request.propose(file, edit, branch=f"saas/{verb}-{name}", title=title, body=body)
+        change, url = proposal.change, proposal.url
+    else:
+        change = tenants_file.change(file, edit, write=not dry_run)
+    if as_json:
+        done = {"tenant": name, "changed": change.changed, "dryRun": dry_run, "diff": change.diff, "pullRequest": url}
+        _print_json(done)
+    else:
+        typer.echo(change.coloured_diff or f"{name}: nothing to change.\n", nl=False)
+        if url:
+            typer.echo(f"Pull request: {url}")
+    if preview:
+        _run_preview(stack, sys.stderr if as_json else None)
+
+
+def _run_preview(stack: str | None, output: Any) -> None:
+    sys.stdout.flush()
+    command = ["pulumi", "preview", *(["--stack", stack] if stack else [])]
+    try:
+        code = subprocess.run(command, cwd=CHECKOUT, stdout=output, check=False).returncode
+    except FileNotFoundError:
+        remedy = "Install Pulumi; on the embedded platform run `source .local/env` first. The file is changed already."
+        raise CommandError("there is no `pulumi` on PATH", remedy) from None
+    if code:
+        raise typer.Exit(code)
+
+
+def _plain(listed: TenantList, index: int) -> Mapping[str, Any]:
+    return listed.tenants[index].model_dump(by_alias=True, exclude_none=True)
+
+
+def _index(listed: TenantList, name: str) -> int:
+    return _place([tenant.name for tenant in listed.tenants], name)
+
+
+def _place(names: Sequence[str], name: str) -> int:
+    if name not in names:
+        raise CommandError(f"there is no tenant {name!r}", suggestion(name, names) if names else "Add it first.")
+    return names.index(name)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,0 +1,117 @@
+"""Changes of tenants.yaml: edited, validated by the model, then replaced at once."""
+
+from __future__ import annotations
+
+import difflib
+import fcntl
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from cli.errors import CommandError
+from model.config import tenants, yaml_lines
+from model.config.errors import InvalidConfigError
+from model.config.tenants import TenantList
+
+Edit = Callable[[str], str]
+"""From the text of tenants.yaml to its new text; the same text if nothing is to be changed."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A file's text before and after an edit."""
+
+    name: str
+    before: str
+    after: str
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is any difference."""
+        return self.before != self.after
+
+    @property
+    def diff(self) -> str:
+        """The difference in the notation of `git diff`; empty for none."""
+        return "".join(self._lines())
+
+    @property
+    def coloured_diff(self) -> str:
+        """The difference for a terminal."""
+        colours = {"+": "green", "-": "red", "@": "cyan"}
+        return "".join(typer.style(line, fg=colours.get(line[0])) for line in self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        before, after = self.before.splitlines(keepends=True), self.after.splitlines(keepends=True)
+        for line in difflib.unified_diff(before, after, f"a/{self.name}", f"b/{self.name}"):
+            text = line.rstrip("\r\n")
+            yield f"{text}\n" if line.endswith("\n") else f"{text}\n\\ No newline at end of file\n"
+
+
+def load(path: Path) -> TenantList:
+    """The tenants of a file. Raises InvalidConfigError with all problems."""
+    return tenants.parse(yaml_lines.read(path.parent, path.name))
+
+
+def change(path: Path, edit: Edit, *, write: bool) -> Change:
+    """Edit the file, one process after the other. It has its old or its new text, whenever the process is killed.
+
+    Raises InvalidConfigError with all problems of the text before or after the edit; the file stays as it is.
+    """
+    path = path.resolve()
+    with _locked(path.parent):
+        try:
+            before = path.read_bytes().decode("utf-8")
+        except FileNotFoundError:
+            raise CommandError(f"{path} does not exist", "Name another file with --file.") from None
+        except UnicodeDecodeError:
+            raise CommandError(f"{path} is not a UTF-8 file", "Save it as UTF-8.") from None
+        done = edited(path.name, before, edit)
+        if write and done.changed:
+            _replace(path, done.after)
+    return done
+
+
+def edited(name: str, before: str, edit: Edit) -> Change:
+    """The change that an edit makes to a valid text. Raises InvalidConfigError unless the new text is valid, too."""
+    tenants.parse(yaml_lines.parse(before, name))
+    done = Change(name, before, edit(before))
+    try:
+        tenants.parse(yaml_lines.parse(done.after, name))
+    except InvalidConfigError:
+        # The problems have the line numbers of this text.
+        typer.echo(done.coloured_diff, err=True)
+        raise
+    return done
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from changing the folder's file meanwhile. The kernel drops the lock of a killed process."""
+    # The folder and not the file, which is replaced by another.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Waiting for another ./saas to finish…", file=sys.stderr)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: Path, text: str) -> None:
+    # Always the same name, which .gitignore has: the next run overwrites what a killed one left.
+    partial = path.with_name(f".{path.name}.partial")
+    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(text.encode("utf-8"))
+        file.flush()
+        os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
+        os.fsync(file.fileno())
+    partial.replace(path)
