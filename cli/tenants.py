@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -176,6 +177,39 @@ def set_(
         return text
 
     _finish(name, "set", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
+
+
+@app.command()
+def purge(
+    name: Known,
+    confirm: Annotated[str, typer.Option(metavar="NAME", help="The name once more: its data is deleted.")],
+    backup: Annotated[str | None, typer.Option(help="Where a backup of its data is kept.")] = None,
+    file: File = CHECKOUT / "tenants.yaml",
+    dry_run: DryRun = False,
+    preview: Preview = False,
+    stack: Stack = None,
+    pr: Pr = False,
+    as_json: Json = False,
+) -> None:
+    """Move a tenant to `departed`, so that the next `pulumi up` deletes it with all its data.
+
+    \b
+    ./saas tenant purge acme --confirm acme --preview
+    ./saas tenant purge acme --confirm acme --backup s3://acme-backups/acme.tar --pr
+    """
+    if confirm != name:
+        raise CommandError(f"--confirm {confirm} is not {name}", f"Write --confirm {name} to delete all its data.")
+    entry = {"name": name, "since": date.today(), **({"backup": backup} if backup else {})}
+
+    def edit(text: str) -> str:
+        content = yaml_lines.parse(text, file.name).content
+        names = [tenant["name"] for tenant in content["tenants"]]
+        if name not in names and any(left["name"] == name for left in content.get("departed") or ()):
+            return text
+        text = yaml_edit.remove(text, ("tenants", _place(names, name)))
+        return yaml_edit.append(text, ("departed",), entry)
+
+    _finish(name, "purge", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
 
 
 _MISSING = object()

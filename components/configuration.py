@@ -84,8 +84,10 @@ def load(folder: Path) -> Configuration:
         raise refusal(problems)
 
     problems += stack.broken_rules(settings, file)
+    earlier = _earlier_outputs()
     problems += tenants.broken_rules(tenant_list)
     problems += checks.notification_rules(settings, file, tenant_list, _secret)
+    problems += tenants.vanished(tenant_list, earlier.get("tenants", {}))
     problems += checks.broken_rules(settings, file, tenant_list, mirror_list, pulumi.get_project(), pulumi.get_stack())
     if settings.aws is None and not (folder / Path(settings.kubeconfig).expanduser()).is_file():
         remedy = "Name the kubeconfig of the cluster; for the embedded platform run `make up`."
@@ -101,7 +103,7 @@ def load(folder: Path) -> Configuration:
         raise refusal(problems)
     sharded = with_shards(manifest, shards(tenant_list, settings.flux_components))
     watchdog = Watchdog(PROGRAM.read_text(), settings.watchdog_image, int(settings.watchdog_deadline.removesuffix("s")))
-    return Configuration(settings, file, tenant_list, mirror_list, with_watchdog(sharded, watchdog), _earlier_outputs())
+    return Configuration(settings, file, tenant_list, mirror_list, with_watchdog(sharded, watchdog), earlier)
 
 
 def _earlier_outputs() -> Mapping[str, Any]:

@@ -274,7 +274,7 @@ def rehearse(
         with step("a tenant's volume is backed up and restored"):
             backup.rehearse(rehearsal.home)
         rehearsal.configure(remove_protection)
-        rehearsal.tenants_file.write_text(rehearsal.tenants_file.read_text().replace(NEW_TENANT, ""))
+        rehearsal.tenants_file.write_text(rehearsal.tenants_file.read_text().replace(NEW_TENANT, DEPARTED))
         update("a tenant leaves, protection goes off", "update", "delete", "discard")
         _destroy(rehearsal, step)
         rehearsal.configure(run_a_node_group)
@@ -307,6 +307,11 @@ NEW_TENANT = """
       statements:
         - actions: [s3:GetObject, s3:PutObject]
           resources: ["arn:aws:s3:::acme-data/${tenant}/*"]
+"""
+
+DEPARTED = """
+departed:
+  - {name: tenant-of-a-pull-request, since: 2026-11-26}
 """
 
 

@@ -133,6 +133,8 @@ class Stack:
         """Whether commands write the state at each step, as usual, not only at their end."""
         self.applied = ""
         """Configuration and tenants of the last update."""
+        self.deployed: set[str] = set()
+        """Tenants of all updates."""
         self.config: dict[str, Any] = {
             "cluster": name,
             "owner": "acme",
@@ -162,7 +164,10 @@ class Stack:
         products: dict[str, dict[str, Any]] | None = None,
         **defaults: Any,
     ) -> None:
-        """Write the tenants' file: a source or the name of a product for each name, and more keys of some entries."""
+        """Write the tenants' file: a source or the name of a product for each name, and more keys of some entries.
+
+        Others that an update has deployed have departed: the program lets no tenant vanish.
+        """
         content = {
             "defaults": {"interval": self.interval, **DEFAULTS, **defaults},
             "products": {name: {"interval": self.interval, **product} for name, product in (products or {}).items()},
@@ -175,6 +180,8 @@ class Stack:
                 for name, source in sources.items()
             ],
         }
+        if gone := sorted(self.deployed - {*sources}):  # an earlier release does not know the key
+            content["departed"] = [{"name": name, "since": "2026-11-26"} for name in gone]
         (self.platform.project / self.tenants_file).write_text(yaml.safe_dump(content, sort_keys=False))
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -205,6 +212,8 @@ class Stack:
     def up(self) -> list[Step]:
         """Run `pulumi up`. Returns every step except for unchanged resources."""
         self.applied = "unknown, if this fails"
+        given = yaml.safe_load((self.platform.project / self.tenants_file).read_text())
+        self.deployed |= {entry["name"] for entry in given["tenants"]}
         steps = changes(self._steps("up", "--yes", "--skip-preview"))
         self.applied = self._given()
         return steps

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Self, cast
 
@@ -13,6 +13,7 @@ from pydantic_core import InitErrorDetails
 from model.config import notifications
 from model.config.aws_access import AwsAccess
 from model.config.base import Finding, Model, rule_error, validate
+from model.config.departures import Departed, departed_findings
 from model.config.errors import Problem, raise_if_any, suggestion
 from model.config.inheritance import Inheritance, source_path
 from model.config.names import LABEL_PATTERN, tenant_name_problem
@@ -96,6 +97,7 @@ class TenantsFile(Model):
         default={}, description="Repositories that several tenants run, by name"
     )
     tenants: list[Tenant]
+    departed: list[Departed] = Field(default=[], description="Tenants that have left; they keep their names")
 
     @model_validator(mode="before")
     @classmethod
@@ -190,7 +192,19 @@ def broken_rules(listed: TenantList) -> Iterator[Problem]:
         for path, message, remedy in product_rules(product):
             yield listed.inheritance.file.problem(("products", name, *path), message, remedy)
     yield from _duplicate_names(listed)
+    yield from _departed(listed)
     yield from _shared_hosts(listed)
+
+
+def vanished(listed: TenantList, deployed: Iterable[str]) -> Iterator[Problem]:
+    """Tenants of the last update that the file does not mention any more: a deleted line is no decision."""
+    file = listed.inheritance.file
+    known = {tenant.name for tenant in listed.tenants} | {left.name for left in listed.content.departed}
+    for name in sorted(set(deployed) - known):
+        message = f"{name} was deployed by the last update and is neither in tenants nor in departed"
+        purge = f"`./saas tenant purge {name} --confirm {name}`"
+        remedy = f"Restore its entry. If it is to go with all its data, run {purge} then."
+        yield file.problem(("tenants",), message, remedy)
 
 
 def _rules_of_tiers_and_defaults(listed: TenantList) -> Iterator[Problem]:
@@ -259,6 +273,13 @@ def _duplicate_names(listed: TenantList) -> Iterator[Problem]:
             message = f"duplicate tenant {tenant.name!r}, first defined on line {line}"
             yield listed.problem(index, ("name",), message, "Give each tenant a name of its own.")
         first.setdefault(tenant.name, index)
+
+
+def _departed(listed: TenantList) -> Iterator[Problem]:
+    file = listed.inheritance.file
+    lines = {tenant.name: file.line(("tenants", index, "name")) for index, tenant in enumerate(listed.tenants)}
+    for index, message, remedy in departed_findings(listed.content.departed, lines):
+        yield file.problem(("departed", index, "name"), message, remedy)
 
 
 def _shared_hosts(listed: TenantList) -> Iterator[Problem]:

@@ -6,6 +6,8 @@ import base64
 import json
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from local import pulumi
 from standins.github.store import Store
@@ -27,12 +29,29 @@ def test_a_refresh_finds_no_drift(stack: Stack) -> None:
     stack.run("refresh", "--preview-only", "--expect-no-changes")
 
 
+@contextmanager
+def departed_forgotten(stack: Stack) -> Iterator[None]:
+    """The tenants' file as somebody leaves it who only deletes an entry."""
+    path = stack.platform.project / stack.tenants_file
+    text = path.read_text()
+    path.write_text(text.partition("departed:")[0])
+    yield
+    path.write_text(text)
+
+
 def test_a_tenant_is_added_and_removed_without_touching_others(stack: Stack) -> None:
     stack.tenants({"alpha": PRIVATE, "beta": PUBLIC, "gamma": PUBLIC})
     steps = stack.up()
     assert {(step.op, step.of) for step in steps} == {("create", "gamma")}
     assert len(steps) == 10
     stack.tenants({"alpha": PRIVATE, "beta": PUBLIC})
+    with departed_forgotten(stack):
+        # Its namespace would go with all volumes.
+        for command in (["preview"], ["up", "--yes", "--skip-preview"]):
+            done = stack.run(*command, check=False)
+            assert done.returncode
+            assert "gamma was deployed by the last update and is neither in tenants nor in departed" in done.stdout
+        assert stack.platform.get("/api/v1/namespaces/gamma")
     steps = stack.up()
     assert {(step.op, step.of) for step in steps} == {("delete", "gamma")}
     kinds = [step.type.split(":")[-1] for step in steps]

@@ -70,7 +70,8 @@ def tenants_file(*without: str) -> str:
     entries.append({"name": SAMPLE, "source": sample})
     defaults = {"source": {"path": "./kustomize"}}
     content = {"defaults": defaults, "tiers": TIERS, "products": products, "tenants": entries}
-    return yaml.safe_dump(content, sort_keys=False)
+    departed = [{"name": name, "since": "2026-11-26"} for name in without]
+    return yaml.safe_dump({**content, "departed": departed}, sort_keys=False)
 
 
 def neighbours_product() -> dict[str, str]:

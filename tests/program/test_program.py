@@ -556,3 +556,8 @@ def test_what_the_cluster_has_already_stops_before_anything_is_registered(
         run(kubeconfig=cluster("v1.36.4", paths))
     assert "tenants.yaml:3: tenants[0].name: the namespace alpha exists already" in str(refused.value)
     assert f"fluxManifest: objects of {name} may be stored as v0" in str(refused.value)
+
+
+def test_a_deleted_entry_ends_the_program_before_anything_is_registered(run: Run) -> None:
+    with pytest.raises(ProgramError, match="gone was deployed by the last update and is neither in tenants nor"):
+        run(earlier={"tenants": {"gone": {"namespace": "gone"}}})

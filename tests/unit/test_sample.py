@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from model.config import tenants
+from model.config.departures import Departed
 from model.config.products import Product
 from model.config.tenants import Tenant, TenantsFile
 from model.config.yaml_lines import YamlPath, parse
@@ -65,6 +66,8 @@ def documented(place: YamlPath, known: Mapping[YamlPath, FieldInfo]) -> dict[Yam
 
 
 DOCUMENTED = documented(("tenants", 0), TENANT_FIELDS)
+DEPARTED_FIELDS = dict(fields(Departed))
+DOCUMENTED_DEPARTED = documented(("departed", 0), DEPARTED_FIELDS)
 DOCUMENTED_PRODUCT = documented(("products", "shop"), PRODUCT_FIELDS)
 
 
@@ -94,13 +97,18 @@ def test_the_sample_names_exactly_the_keys_of_the_schema() -> None:
     assert set(EVERYTHING.content) == set(TenantsFile.model_fields)
     assert set(DOCUMENTED) == set(TENANT_FIELDS)
     assert set(DOCUMENTED_PRODUCT) == set(PRODUCT_FIELDS)
+    assert set(DOCUMENTED_DEPARTED) == set(DEPARTED_FIELDS)
 
 
 @pytest.mark.parametrize(
     ("field", "documented"),
     [
         pytest.param(known[key], found[key], id=".".join(map(str, key)))
-        for known, found in ((PRODUCT_FIELDS, DOCUMENTED_PRODUCT), (TENANT_FIELDS, DOCUMENTED))
+        for known, found in (
+            (PRODUCT_FIELDS, DOCUMENTED_PRODUCT),
+            (TENANT_FIELDS, DOCUMENTED),
+            (DEPARTED_FIELDS, DOCUMENTED_DEPARTED),
+        )
         for key in known
     ],
 )

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,20 @@ def test_text_stays_text_and_other_values_are_yaml(saas: Command, file: Path) ->
     assert entries(file)[1]["helm"] is True
 
 
+def test_a_purged_tenant_is_moved_to_departed(saas: Command, refused: Command, file: Path) -> None:
+    saas("add", "beta", "--product", "shop")
+    kept = file.read_text()
+    saas("add", "gamma", "--product", "shop")
+    assert "--confirm gamma" in refused("purge", "gamma", "--confirm", "beta")
+    saas("purge", "gamma", "--confirm", "gamma", "--backup", "s3://x")
+    today = date.today().isoformat()
+    purged = f"{kept}departed:\n  - name: gamma\n    since: {today}\n    backup: s3://x\n"
+    assert file.read_text() == purged
+    assert "nothing to change" in saas("purge", "gamma", "--confirm", "gamma")
+    assert "gamma has departed, and is a tenant on line" in refused("add", "gamma", "--product", "shop")
+    assert "there is no tenant 'delta'" in refused("purge", "delta", "--confirm", "delta")
+
+
 def test_a_dry_run_changes_nothing(saas: Command, file: Path) -> None:
     shown = json.loads(saas("add", "beta", "--product", "shop", "--dry-run", "--json"))
     assert file.read_text() == TEXT
@@ -159,7 +174,7 @@ def test_tenants_are_listed_and_shown_for_people_and_machines(saas: Command) -> 
 
 
 def test_help_has_examples_and_the_shell_completes_names(saas: Command, file: Path) -> None:
-    for name in ("list", "show", "add", "set"):
+    for name in ("list", "show", "add", "set", "purge"):
         assert f"./saas tenant {name}" in saas(name, "--help")
     environment = {**os.environ, "_SAAS_COMPLETE": "complete_bash", "COMP_CWORD": "3"}
     words = {"COMP_WORDS": "./saas tenant show te"}

@@ -288,3 +288,31 @@ def test_the_editor_schema_accepts_tenants_yaml_and_refuses_typos() -> None:
 
 def test_the_committed_editor_schema_is_up_to_date() -> None:
     assert editor_schema.FILE.read_text() == editor_schema.render()
+
+
+LEFT = "tenants: []\ndeparted:\n  - {name: alpha, since: 2026-11-26}\n"
+
+
+def test_a_tenant_of_the_last_update_may_not_vanish() -> None:
+    listed = tenants.parse(parse(entry(name="beta"), "tenants.yaml"))
+    (problem,) = tenants.vanished(listed, {"alpha": {}, "beta": {}})
+    assert str(problem).startswith("tenants.yaml:1: tenants: alpha was deployed by the last update and is neither in")
+    assert "./saas tenant purge alpha --confirm alpha" in problem.remedy
+    assert list(tenants.vanished(tenants.parse(parse(LEFT, "tenants.yaml")), ["alpha"])) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (LEFT.replace("[]", "[{name: alpha, source: {url: 'https://x.example/y', branch: main}}]"), "on line 1"),
+        (LEFT + "  - {name: alpha, since: 2026-11-27}\n", "alpha has departed twice"),
+        (LEFT.replace("2026-11-26", "2026-02-30"), "not YAML|is not a date"),
+        (LEFT.replace("2026-11-26", "20261126"), "must be text"),
+        (LEFT.replace("2026-11-26", "'20261126'"), "'20261126' is not a date"),
+        (LEFT.replace("2026-11-26", "2026-11-26 10:00:00"), "must be text"),
+        (LEFT.replace("alpha", "kube-system"), "is reserved"),
+        (LEFT.replace("since", "on"), "unknown key"),
+    ],
+)
+def test_departed_tenants_keep_their_names(text: str, problem: str) -> None:
+    assert re.search(problem, "\n".join(problems(text)))
