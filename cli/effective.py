@@ -18,7 +18,7 @@ UNLIMITED = 10_000
 
 def overview(listed: TenantList) -> Table:
     """A row for each tenant: its tier, its most important settings, and the keys of its own entry."""
-    table = _table("tenant", "tier", "cpu", "memory", "pods", "pod security", "role", "own settings")
+    table = new_table("tenant", "tier", "cpu", "memory", "pods", "pod security", "role", "own settings")
     for column in table.columns[2:5]:
         column.justify = "right"
     for index, tenant in enumerate(listed.tenants):
@@ -34,7 +34,7 @@ def settings(listed: TenantList, name: str) -> Table:
     if index is None:
         raise KeyError(name)
     layers = listed.inheritance.tenant_layers(index)
-    table = _table("setting", "value", "from")
+    table = new_table("setting", "value", "from")
     for path, value in _values(listed.tenants[index], layers):
         table.add_row(" ".join(map(str, path)), value, _source(listed.inheritance.file, layers, path))
     return table
@@ -53,7 +53,8 @@ def print_table(table: Table, file: TextIO | None = None) -> None:
         print(line.rstrip(), file=file)
 
 
-def _table(*columns: str) -> Table:
+def new_table(*columns: str) -> Table:
+    """A table without lines."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column, overflow="fold")  # a terminal's width wraps values, but never cuts them

@@ -5,4 +5,5 @@ kubernetes   Kubernetes objects as dicts
 iam          AWS policy documents as JSON, and OpenID Connect
 checks       rules that need more than one input
 warnings     warnings that do not stop a deployment
+status       what exists: tenants and products in a cluster, from its API's answers
 """

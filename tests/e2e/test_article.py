@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import yaml
 
 from local import agent, pulumi
+from local.home import PROJECT
 from standins.github.store import Store
 from tests.e2e.conftest import applied
 from tests.platform import PRIVATE, PUBLIC, Platform, Stack, deploy_keys, eventually
@@ -52,6 +54,14 @@ def test_flux_is_bootstrapped_and_every_controller_is_healthy(article: Stack, pl
     assert healthy == dict.fromkeys(names, 1)
     assert len(agent.programs(platform.home)) == len(names)
     assert applied(platform, "flux-system")
+
+
+def test_the_command_shows_the_state_of_every_tenant(article: Stack, platform: Platform) -> None:
+    command = [PROJECT / "saas", "status", "--json", "--kubeconfig", platform.home.kubeconfig]
+    shown = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+    assert {row["name"]: row["ready"] for row in shown} == dict.fromkeys(
+        ("flux-system", "alpha", "beta", "gamma"), True
+    )
 
 
 def test_the_infra_repository_holds_the_configured_files(article: Stack, platform: Platform, tmp_path: Path) -> None:

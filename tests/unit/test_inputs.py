@@ -238,6 +238,7 @@ TWICE: dict[tuple[str, str], Any] = {
     ("Settings", "fluxComponents"): "source-controller",
     ("Settings", "notifications"): NOTIFICATION,
     ("TenantsFile", "tenants"): ALPHA,
+    ("TenantsFile", "departed"): {"name": "alpha", "since": "2026-11-26"},
     **{
         (tier, key): value
         for tier in ("Tier", "Tenant", "Defaults")
@@ -289,6 +290,8 @@ def test_an_entry_that_is_listed_twice_is_refused(place: tuple[str, str]) -> Non
     elif NOTIFICATION in both[key]:
         findings = notifications.broken_rules([Notification.model_validate(entry) for entry in both[key]])
         assert [message for _, message, _ in findings] == ["two notifications have the name 'ops'"]
+    elif place == ("TenantsFile", "departed"):
+        assert "departed[1].name: alpha has departed twice" in refused(listed, yaml.safe_dump({"tenants": [], **both}))
     elif place[0] == "Tenant":
         shop = {"products": {"shop": {"source": ALPHA["source"]}}}
         content = yaml.safe_dump({"tenants": [{"name": "alpha", "product": "shop", **both}], **shop})

@@ -7,8 +7,9 @@ from typing import Any
 
 from rich.console import Console
 
-from local import status
-from local.status import Reconciliation, Workloads
+from local.status import table
+from model import status
+from model.status import Reconciliation, Workloads
 
 APPS = "/apis/apps/v1"
 FAILED = "/api/v1/namespaces/alpha/events?fieldSelector=reason=FailedCreate"
@@ -172,7 +173,7 @@ def test_the_table_shows_revision_replicas_and_seconds() -> None:
     ]
     images = ("registry.example.com/acme/shop:1.4.2@sha256:0123", "busybox:1")
     pods = {"flux-system": Workloads(4, 4), "product-shop": Workloads(), "alpha": Workloads(1, 2, "", images)}
-    console.print(status.table(rows, pods, {"flux-system": 12.34}))
+    console.print(table(rows, pods, {"flux-system": 12.34}))
     lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in console.export_text().splitlines()]
     assert ["flux-system (infra)", "", "", "yes", "main@1", "", "4/4", "12.3"] in lines
     assert ["product-shop (product)", "", "", "yes", "main@2", "", "", ""] in lines

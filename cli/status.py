@@ -1,0 +1,75 @@
+"""`./saas status`: which tenants are ready in a cluster, and why others are not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import effective
+from cli.errors import CommandError
+from cli.tenants import CHECKOUT, Json
+from model.status import COLUMNS, cells, reconciliations, workloads
+
+EMBEDDED = CHECKOUT / ".local" / "kubeconfig"
+"""The kubeconfig of the embedded platform."""
+
+
+class Kubectl:
+    """A cluster's API, read by kubectl: it knows every way to sign in."""
+
+    def __init__(self, kubeconfig: Path | None) -> None:
+        """Without a kubeconfig: that of the environment, of the embedded platform, or kubectl's own, in this order."""
+        if kubeconfig is None and "KUBECONFIG" not in os.environ and EMBEDDED.exists():
+            kubeconfig = EMBEDDED
+        own = Path(sys.executable).with_name("kubectl")
+        self._command = [str(own) if own.exists() else "kubectl", *(["--kubeconfig", kubeconfig] if kubeconfig else [])]
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        """The object or list at a path; None if there is none."""
+        done = subprocess.run([*self._command, "get", "--raw", path], capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return json.loads(done.stdout)
+        if "(NotFound)" in done.stderr:
+            return None
+        said = done.stderr.strip().splitlines() or ["kubectl said nothing"]
+        remedy = "Name its kubeconfig with --kubeconfig; for the embedded platform run `make up` first."
+        raise CommandError(f"the cluster does not answer: {said[-1]}", remedy)
+
+
+def status(
+    kubeconfig: Annotated[
+        Path | None, typer.Option(help="Default: $KUBECONFIG, the embedded platform's, or kubectl's own.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show which tenants are ready, what they run, and why others are not ready. Exits with 1 if any is not.
+
+    \b
+    ./saas status
+    aws eks update-kubeconfig --name prod-eu && ./saas status
+    ./saas status --json | jq '.[] | select(.ready | not)'
+    """
+    api = Kubectl(kubeconfig)
+    rows, pods = reconciliations(api), workloads(api)
+    if not rows:
+        raise CommandError("Flux is not installed in this cluster", "Run `pulumi up`, or choose another --kubeconfig.")
+    if as_json:
+        shown = [asdict(row) | {"workloads": asdict(pods[row.name])} for row in rows]
+        typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    else:
+        table = effective.new_table(*COLUMNS)
+        for row in rows:
+            table.add_row(*cells(row, pods[row.name]))
+        effective.print_table(table)
+        for row in rows:
+            if reason := row.reason or pods[row.name].reason:
+                typer.echo(f"{row.name}: {reason}")
+    if not all(row.ready and pods[row.name].complete for row in rows):
+        raise typer.Exit(1)
