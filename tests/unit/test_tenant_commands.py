@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from typer.testing import CliRunner
 
 from cli import __main__ as command_line
@@ -33,6 +38,8 @@ tenants:
     product: shop
 """
 Command = Callable[..., str]
+FORK = multiprocessing.get_context("fork")
+NAMES, TIERS = st.sampled_from(["alpha", "beta", "gamma"]), st.sampled_from(["basic", "premium"])
 
 
 @pytest.fixture
@@ -182,27 +189,15 @@ def test_help_has_examples_and_the_shell_completes_names(saas: Command, file: Pa
     assert "tenant-001" in done.stdout.split()
 
 
-@pytest.fixture
-def start(file: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts the real command in a process of its own."""
-    running: list[subprocess.Popen[str]] = []
-
-    def run(*arguments: str) -> subprocess.Popen[str]:
-        command = [ROOT / "saas", "tenant", *arguments, "--file", file]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        running.append(process)
-        return process
-
-    yield run
-    for process in running:
-        process.kill()
-        process.wait()
-
-
-def test_twenty_commands_at_once_lose_no_line(start: Callable[..., subprocess.Popen[str]], file: Path) -> None:
+def test_twenty_commands_at_once_lose_no_line(saas: Command, file: Path) -> None:
     names = [f"tenant-{number:03}" for number in range(20)]
-    processes = [start("add", name, "--product", "shop") for name in names]
-    assert [(process.communicate()[0], process.returncode)[1] for process in processes] == [0] * 20
+    # Forked, so that they start at once and import nothing anew.
+    processes = [FORK.Process(target=saas, args=("add", name, "--product", "shop")) for name in names]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 20
     assert file.read_text().startswith(TEXT)
     assert sorted(entry["name"] for entry in entries(file)) == ["alpha", *names]
 
@@ -236,3 +231,60 @@ def test_the_file_keeps_its_mode_and_stays_a_link(file: Path, saas: Command, tmp
     assert file.is_symlink()
     assert "tier: basic" in real.read_text()
     assert real.stat().st_mode & 0o777 == 0o640
+
+
+class Commands(RuleBasedStateMachine):
+    """Commands in any order, some killed: no tenant is lost, none is there twice, none goes without purge."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory()
+        self.file = Path(self._folder.name) / "tenants.yaml"
+        self.file.write_text(TEXT)
+        self.tenants, self.departed = {"alpha": "premium"}, set[str]()
+
+    def teardown(self) -> None:
+        self._folder.cleanup()
+
+    def saas(self, *arguments: str, killed: bool) -> bool:
+        """Run a command, killed before its file is in place or not. Returns whether it succeeded."""
+        with pytest.MonkeyPatch.context() as patch:
+            if killed:
+                patch.setattr(os, "fsync", lambda descriptor: sys.exit(137))
+            result = CliRunner().invoke(command_line.app, ["tenant", *arguments, "--file", str(self.file)])
+        return result.exit_code == 0
+
+    @rule(name=NAMES, tier=TIERS, killed=st.booleans())
+    def add(self, name: str, tier: str, killed: bool) -> None:
+        done = self.saas("add", name, "--tier", tier, "--product", "shop", killed=killed)
+        same = self.tenants.get(name) == tier
+        assert done == (same or (name not in self.tenants and name not in self.departed and not killed))
+        if done:
+            self.tenants[name] = tier
+
+    @rule(name=NAMES, tier=TIERS, killed=st.booleans())
+    def change(self, name: str, tier: str, killed: bool) -> None:
+        done = self.saas("set", name, "--tier", tier, killed=killed)
+        assert done == (name in self.tenants and (not killed or self.tenants[name] == tier))
+        if done:
+            self.tenants[name] = tier
+
+    @rule(name=NAMES, confirmed=NAMES, killed=st.booleans())
+    def purge(self, name: str, confirmed: str, killed: bool) -> None:
+        done = self.saas("purge", name, "--confirm", confirmed, killed=killed)
+        assert done == (name == confirmed and (name in self.departed or (name in self.tenants and not killed)))
+        if done and name in self.tenants:
+            del self.tenants[name]
+            self.departed.add(name)
+
+    @invariant()
+    def the_file_has_exactly_these_tenants(self) -> None:
+        content = yaml.safe_load(self.file.read_text())
+        assert [entry["name"] for entry in content["tenants"]] == [*self.tenants]
+        assert {entry["name"]: entry["tier"] for entry in content["tenants"]} == self.tenants
+        assert sorted(left["name"] for left in content.get("departed", [])) == sorted(self.departed)
+        assert self.file.read_text().startswith("# Our customers.\nproducts:\n  shop: {source: {url:")
+
+
+TestCommands = Commands.TestCase
+TestCommands.settings = settings(max_examples=10, stateful_step_count=15, deadline=None)
