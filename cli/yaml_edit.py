@@ -86,7 +86,9 @@ def append(text: str, path: YamlPath, value: Mapping[str, Any]) -> str:
                 raise _unsupported(path)
             end = len(text.rstrip())
             line = end + len(_rest_of_line(text, end))
-            added = f"{_newline(text)}{step}:{_newline(text)}" + _block_entry(value, 2, _newline(text))
+            newline = _newline(text)
+            before = newline * (2 if newline * 2 in text else 1)
+            added = f"{before}{step}:{newline}{_block_entry(value, 2, newline)}"
             return _verified(text, text[:line] + added + (text[line:] or _newline(text)), expected, path)
         key, node = pair
     if node.kind == "sequence" and node.children and node.flow:

@@ -125,7 +125,7 @@ def test_a_purged_tenant_is_moved_to_departed(saas: Command, refused: Command, f
     assert "--confirm gamma" in refused("purge", "gamma", "--confirm", "beta")
     saas("purge", "gamma", "--confirm", "gamma", "--backup", "s3://x")
     today = date.today().isoformat()
-    purged = f"{kept}departed:\n  - name: gamma\n    since: {today}\n    backup: s3://x\n"
+    purged = f"{kept}\ndeparted:\n  - name: gamma\n    since: {today}\n    backup: s3://x\n"
     assert file.read_text() == purged
     assert "nothing to change" in saas("purge", "gamma", "--confirm", "gamma")
     assert "gamma has departed, and is a tenant on line" in refused("add", "gamma", "--product", "shop")

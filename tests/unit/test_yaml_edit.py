@@ -151,6 +151,7 @@ def test_an_entry_is_added_to_every_form_of_a_list(text: str) -> None:
 
 def test_a_missing_list_is_begun_at_the_end() -> None:
     assert append("a: 1", ("gone",), {"name": "x"}) == "a: 1\ngone:\n  - name: x\n"
+    assert append("a: 1\n\nb: 2\n", ("gone",), {"name": "x"}) == "a: 1\n\nb: 2\n\ngone:\n  - name: x\n"
     assert append("a: 1  # one\n", ("gone",), {"name": "x"}) == "a: 1  # one\ngone:\n  - name: x\n"
 
 
