@@ -49,7 +49,7 @@ def test_classes_outlive_the_tenants_that_claim_volumes(run: Run) -> None:
 
 def test_a_quota_of_storage_needs_a_driver(run: Run) -> None:
     addons = {name: version for name, version in NODES["addons"].items() if name != "aws-ebs-csi-driver"}
-    with pytest.raises(ProgramError, match=r"tenant-001, tenant-002 may claim storage.*\n.*Add aws-ebs-csi-driver"):
+    with pytest.raises(ProgramError, match=r"tenant-001, tenant-002.* may claim storage.*\n.*Add aws-ebs-csi-driver"):
         run_production(run, cluster={**NODES, "addons": addons})
     nothing = "tiers: {basic: {quota: {requests.storage: 0}}}\ntenants:\n  - {name: shop, source: {url: 'https://github.com/acme/a', branch: main}}\n"  # noqa: E501
     config = production(cluster={**NODES, "addons": addons})
