@@ -99,7 +99,7 @@ def workloads(api: Api) -> Mapping[str, Workloads]:
         namespace = item["metadata"]["namespace"]
         available[namespace] += status.get("ready", 0)
         desired[namespace] += min(at_a_time, left)
-    found = defaultdict(Workloads)
+    found = defaultdict[str, Workloads](Workloads)
     for namespace, count in desired.items():
         reason = _why_missing(api, namespace) if available[namespace] < count else ""
         found[namespace] = Workloads(available[namespace], count, reason, tuple(images[namespace]))
@@ -180,7 +180,8 @@ def _short_images(images: Sequence[str]) -> str:
 
 def _why_not_ready(item: Object) -> str:
     if HELD in item["metadata"].get("annotations", {}):
-        ready = next((c for c in item.get("status", {}).get("conditions", []) if c["type"] == "Ready"), {})
+        conditions: list[Object] = item.get("status", {}).get("conditions", [])
+        ready: Object = next((c for c in conditions if c["type"] == "Ready"), {})
         return f"its {item['kind']} is {ready.get('message', 'suspended by the watchdog')}"
     if item["spec"].get("suspend"):
         return f"its {item['kind']} is suspended"
