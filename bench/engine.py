@@ -12,17 +12,19 @@ from typing import Any
 
 import psutil
 
-from bench import flat, workload
+from bench import delivery, flat, workload
+from bench.delivery import push
 from bench.workload import Key
 from local import processes, status
 from local.agent import programs
 from model.config import mirrors
 from standins.github.store import Store
-from tests.platform import PUBLIC, CommandError, Platform, Stack, eventually
+from tests.platform import PUBLIC, Platform, Stack, eventually
 
 READY_SECONDS = 1800.0
 
 PUBLIC_REPOSITORY = "stefanprodan/podinfo"
+EVERYTHING = ("-A", "--all", "gitrepositories")
 TO_READY = "until all are ready"
 FROM_OBJECTS = "of that, after the objects exist"
 
@@ -76,6 +78,8 @@ def measure(on: Platform, count: int, folder: Path, say: Callable[[str], None]) 
     say("kubectl")
     found.floor |= _kubectl(on, count)
     stack.run("destroy", "--yes", "--skip-preview")
+    say("a shared product")
+    found.program |= delivery.measure(on, count, folder)
     say("the flat program")
     found.floor |= flat.measure(on, count, _custom(base), _custom(registered) - _custom(base), more)
     return found
@@ -104,35 +108,9 @@ def _pushes(on: Platform, names: Sequence[str], folder: Path) -> dict[str, float
     first = names[:1]
     asked_first = ("-n", first[0], f"gitrepositories/{first[0]}")
     return {
-        "git push to applied, one tenant": _push(on, first, asked_first, folder),
-        "git push to applied, all its tenants": _push(on, names, ("-A", "--all", "gitrepositories"), folder),
+        "git push to applied, one tenant": push(on, PUBLIC_REPOSITORY, first, folder, asked_first),
+        "git push to applied, all its tenants": push(on, PUBLIC_REPOSITORY, names, folder, EVERYTHING),
     }
-
-
-def _push(on: Platform, names: Sequence[str], asked: Sequence[str], folder: Path) -> float:
-    clone = folder / f"product-{time.monotonic_ns()}"
-
-    def git(*arguments: str, within: Path = clone) -> str:
-        done = on.git(*arguments, folder=within)
-        if done.returncode:
-            raise CommandError(f"git {' '.join(arguments)}: {done.stderr}")
-        return done.stdout.strip()
-
-    git("clone", on.repository(PUBLIC_REPOSITORY), str(clone), within=folder)
-    (clone / "kustomize/CHANGES.md").write_text(f"{time.time_ns()}\n")
-    git("add", "--all")
-    git("commit", "--message", "A change")
-    commit = git("rev-parse", "HEAD")[:8]
-
-    def applied() -> bool:
-        rows = status.reconciliations(on.api)
-        return {row.name for row in rows if row.ready and row.revision.endswith(commit)} >= set(names)
-
-    began = time.monotonic()
-    git("push")
-    on.kubectl("annotate", "--overwrite", *asked, f"reconcile.fluxcd.io/requestedAt={time.time_ns()}")
-    eventually(applied, timeout=READY_SECONDS, every=0.05)
-    return time.monotonic() - began
 
 
 def _kubectl(on: Platform, count: int) -> dict[str, float]:
