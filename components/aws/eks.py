@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,6 @@ from components.aws.network import VpcNetwork
 from components.aws.nodes import AutoNodes, ManagedNodes, NodesArgs
 from components.aws.roles import create_role
 from components.cluster import Cluster, cluster_provider
-from components.preflight import Preflight
 from model.config.aws import AWS_POLICY, LOG_TYPES, OBSERVABILITY, ClusterSettings, service_cidr
 from model.config.stack import Settings
 from model.iam.documents import cluster_trust, logs_use_key
@@ -44,7 +43,7 @@ class EksClusterArgs:
     vpc_id: pulumi.Input[str]
     private_subnet_ids: Sequence[pulumi.Input[str]]
     """For the control plane's network interfaces and the nodes. Load balancers find the public ones by their tags."""
-    check: Preflight
+    check: Callable[[str], str]
     service_cidr: str | None
     """Addresses of the cluster's Services, which never change; None lets EKS choose."""
     depends_on: Sequence[pulumi.Resource] = ()
@@ -266,7 +265,7 @@ class AdoptedEksClusterArgs:
 
     context: AwsContext
     cluster_name: str
-    check: Preflight
+    check: Callable[[str], str]
 
 
 class AdoptedEksCluster(Cluster):
@@ -302,7 +301,7 @@ def create_eks_cluster(
     settings: Settings,
     context: AwsContext | None,
     network: VpcNetwork | None,
-    check: Preflight,
+    check: Callable[[str], str],
     logs: ContainerLogs | None,
 ) -> EksCluster | AdoptedEksCluster | None:
     """The stack's EKS cluster, in its network or adopted; None for a stack that has nothing on AWS."""

@@ -37,7 +37,7 @@ class ProductWebhook(pulumi.ComponentResource):
     def __init__(self, name: str, args: ProductWebhookArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:product:ProductWebhook", name, None, opts)
         self._name, self._args = name, args
-        product, oidc = args.space.product, args.space.product.webhook.oidc
+        product, oidc = args.space.product, args.space.product.oidc
         if product.wants_github_hook and product.source.github_repository:
             self._github(*product.source.github_repository)
         if oidc:
@@ -91,5 +91,5 @@ def create_product_webhooks(
     return {
         name: ProductWebhook(f"product-{name}", ProductWebhookArgs(space, webhooks, provider, github_providers))
         for name, space in products.items()
-        if webhooks and (space.product.wants_github_hook or space.product.webhook.oidc)
+        if webhooks and (space.product.wants_github_hook or space.product.oidc)
     }

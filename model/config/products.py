@@ -13,7 +13,7 @@ from model.config.names import DEFAULT_SHARD, LABEL_PATTERN, MAXIMUM_PRODUCT
 from model.config.notifications import Notification
 from model.config.sources import Source
 from model.config.tiers import TIMEOUT, Interval, Shard, Timeout
-from model.config.webhooks import ProductWebhook, WebhookSettings
+from model.config.webhooks import OidcWebhook, ProductWebhook, WebhookSettings
 
 
 def _product_name(value: str) -> str:
@@ -45,9 +45,14 @@ class Product(Model):
     notify: list[Notification] = Field(
         default=[], description="Who is notified of commits that its tenants cannot apply; default: none"
     )
-    webhook: ProductWebhook = Field(
-        default=ProductWebhook(), description="What makes Flux fetch it at once, in stacks with webhooks"
+    webhook: ProductWebhook | None = Field(
+        default=None, description="What makes Flux fetch it at once, in stacks with webhooks"
     )
+
+    @property
+    def oidc(self) -> OidcWebhook | None:
+        """The CI job that may call."""
+        return self.webhook.oidc if self.webhook else None
 
     @property
     def wants_github_hook(self) -> bool:
@@ -55,7 +60,7 @@ class Product(Model):
 
         Hooks need the right to administrate a repository, as deploy keys do: by default those with a key have one.
         """
-        if self.webhook.github is not None:
+        if self.webhook and self.webhook.github is not None:
             return self.webhook.github
         return self.source.private and self.source.github_repository is not None and self.source.commit is None
 
@@ -67,6 +72,6 @@ class Product(Model):
 
 def product_rules(product: Product) -> Iterator[Finding]:
     """Values of a product that are valid, but not together; except those of its source."""
-    if product.webhook.github and product.source.github_repository is None:
+    if product.webhook and product.webhook.github and product.source.github_repository is None:
         message = f"{product.source.url} is not on GitHub, so GitHub has no webhook for it"
         yield ("webhook", "github"), message, "Remove it, or let a CI job call with `oidc:`."

@@ -34,6 +34,7 @@ def install(path: Path) -> None:
 
 def _action(response: BaseResponse) -> str:
     """The call in IAM's notation. API Gateway's actions are the methods of HTTP."""
-    if response.service_name.startswith("apigateway"):
+    service = response.service_name or ""
+    if service.startswith("apigateway"):
         return f"apigateway:{response.method}"
-    return f"{_NAMES.get(response.service_name, response.service_name)}:{response._get_action()}"
+    return f"{_NAMES.get(service, service)}:{response._get_action()}"

@@ -203,7 +203,7 @@ def running(folder: Path) -> Iterator[Cluster]:
         listed = tenants.parse(parse(TENANTS, "tenants.yaml"))
         administrator.apply(products.namespace(SHOP, "isolation"), *products.isolation_objects(SHOP))
         administrator.apply(
-            products.git_repository(SHOP, listed.products[SHOP], Location("https://github.com/x/y", ""))
+            products.git_repository(SHOP, listed.products[SHOP], Location("https://github.com/x/y", ""), "10m0s")
         )
         for tenant in listed.tenants:
             administrator.apply(*objects_of(tenant), *objects_of_product(tenant, listed.products[SHOP]))

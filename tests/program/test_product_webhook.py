@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 import pytest
+from google.protobuf.json_format import MessageToDict
 
 from tests.program.conftest import Run
 from tests.program.recorder import Recording
@@ -55,7 +56,7 @@ def test_a_push_to_a_private_product_on_github_calls_its_receiver(run: Run) -> N
 def test_the_token_of_a_webhook_is_a_secret_of_the_state(run: Run) -> None:
     recording = hooked(run, **WAY_IN)
     (hook,) = recording.of(HOOK)
-    configuration = hook.request.object["configuration"]
+    configuration = MessageToDict(hook.request.object)["configuration"]
     signature = "4dabf18193072939515e22adb298388d"
     assert signature in configuration or all(signature in configuration[key] for key in ("url", "secret"))
 
