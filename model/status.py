@@ -181,8 +181,8 @@ def _short_images(images: Sequence[str]) -> str:
 def _why_not_ready(item: Object) -> str:
     if HELD in item["metadata"].get("annotations", {}):
         conditions: list[Object] = item.get("status", {}).get("conditions", [])
-        ready: Object = next((c for c in conditions if c["type"] == "Ready"), {})
-        return f"its {item['kind']} is {ready.get('message', 'suspended by the watchdog')}"
+        messages = [condition.get("message", "") for condition in conditions if condition["type"] == "Ready"]
+        return f"its {item['kind']} is {next(iter(messages), 'suspended by the watchdog')}"
     if item["spec"].get("suspend"):
         return f"its {item['kind']} is suspended"
     status = item.get("status", {})
