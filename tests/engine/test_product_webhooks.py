@@ -34,8 +34,8 @@ def hooked(stack: Stack) -> Stack:
     stack.up()
     for tenant in ("gamma", "delta"):
         wait_until_ready(stack, "product-shop", tenant)
-    eventually(lambda: requested(stack.platform, "other") is not None)  # GitHub's pings have arrived
-    eventually(lambda: requested(stack.platform, "shop") is not None)
+    for product in ("shop", "other"):
+        eventually(lambda product=product: takes_webhooks(stack.platform, product))
     return stack
 
 
@@ -43,6 +43,12 @@ def hooks(platform: Platform, repository: str) -> tuple[Webhook, ...]:
     found = Store(platform.home.git).get("acme", repository)
     assert found is not None
     return found.hooks
+
+
+def takes_webhooks(platform: Platform, product: str) -> bool:
+    path = f"/apis/notification.toolkit.fluxcd.io/v1/namespaces/product-{product}/receivers/{product}"
+    conditions = (platform.get(path) or {}).get("status", {}).get("conditions", [])
+    return any((each["type"], each["status"]) == ("Ready", "True") for each in conditions)
 
 
 def requested(platform: Platform, product: str) -> str | None:
