@@ -95,7 +95,9 @@ def load(folder: Path) -> Configuration:
     # A manifest without a digest is refused above, and not even downloaded.
     holders = [*tenant_list.products.values(), *tenant_list.tenants]
     entries = [*settings.notifications, *(entry for holder in holders for entry in holder.notify)]
-    notified = notifications.hosts(entries, mirror_list)
+    # Flux asks a token's issuer for its keys.
+    jobs = [product.oidc for product in tenant_list.products.values() if settings.webhooks and product.oidc]
+    notified = [*notifications.hosts(entries, mirror_list), *(job.host for job in jobs)]
     manifest = (
         None if settings.unpinned else collect(lambda: _flux_manifest(folder, file, settings, mirror_list, notified))
     )

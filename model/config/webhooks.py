@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -68,6 +69,11 @@ class OidcWebhook(Model):
     ]
     audience: Annotated[str, AfterValidator(_claim), Field(description="For whom the job requests its token")]
     claims: Claims = Field(description="Claims of the token and their values; all of them have to be equal")
+
+    @property
+    def host(self) -> str:
+        """The issuer's host, which notification-controller has to reach."""
+        return urlsplit(self.issuer).hostname or ""
 
 
 class ProductWebhook(Model):

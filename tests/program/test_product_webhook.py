@@ -95,6 +95,10 @@ def test_a_ci_job_calls_with_a_token_whose_claims_are_all_equal(run: Run) -> Non
         'claims.repository == "acme/shop"',
         'claims.ref == "refs/heads/main"',
     ]
+    controller = recording.resource("kubernetes:apps/v1:Deployment", "notification-controller")
+    (container,) = controller.inputs["spec"]["template"]["spec"]["containers"]
+    (hosts,) = [each["value"] for each in container["env"] if each["name"] == "NO_PROXY"]
+    assert "ci.acme.example" in hosts.split(",")
     digest = hashlib.sha256(b"shop-oidcproduct-shop").hexdigest()
     assert recording.outputs["webhooks"]["jobs"] == {"shop": f"https://flux.acme.example/hook/{digest}"}
     assert recording.of(HOOK) == []
