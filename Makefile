@@ -1,6 +1,6 @@
 # `make help` lists the commands. They install everything they need below .venv and .local.
 .DEFAULT_GOAL := help
-.PHONY: help up status logs down rehearse policy isolation-report test check lint unit program stand-ins engine e2e isolation
+.PHONY: help up status logs release down rehearse policy isolation-report test check lint unit program stand-ins engine e2e isolation
 .PHONY: bench lock tools format
 
 PYTHON ?= python3
@@ -35,6 +35,9 @@ status: $(VENV)/installed  ## show which tenants are ready, and why others are n
 
 logs: $(VENV)/installed  ## follow the log of a process: make logs NAME=kustomize-controller
 	$(RUN) -m local logs $(NAME)
+
+release: $(VENV)/installed  ## push an image of the sample product and follow it to its tenants: make release VERSION=1.1.0
+	$(RUN) -m local release "$(VERSION)"
 
 down: $(VENV)/installed  ## stop the platform; its data stays
 	$(RUN) -m local down

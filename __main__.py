@@ -31,7 +31,7 @@ alarms = components.create_alarms(configuration, aws, logs)
 backup = components.create_backup(settings, aws)
 
 # Registry of the products' images, and their users
-registry = components.create_registry(settings, aws, cluster)
+registry = components.create_registry(configuration, aws, cluster)
 users = components.create_user_pool(settings, aws)
 
 # Flux: installed in the cluster, it watches the cluster's folder of the infra repository
@@ -82,6 +82,25 @@ products = {
 # A push to a product calls Flux, which otherwise asks the repository at its interval
 product_webhooks = components.create_product_webhooks(webhooks, products, cluster.provider, github)
 
+# Image automation: Flux commits new versions of a product's images to its repository, from one stack only
+automations = {
+    name: components.ImageAutomation(
+        f"product-{name}",
+        product.automation,
+        components.ImageAutomationArgs(
+            space=products[name],
+            settings=settings,
+            mirrors=configuration.mirrors,
+            repository_urls=registry.repository_urls if registry else {},
+            provider=cluster.provider,
+            github_providers=github,
+            depends_on=[flux.ready],
+        ),
+    )
+    for name, product in configuration.products.items()
+    if product.automation and product.written_by(settings.cluster)
+}
+
 # Tenants: each a namespace to which Flux applies a shared product, or one from the tenant's own repository
 tenant_users = components.create_tenant_users(users, tenants)
 tenant_roles = components.create_tenant_roles(settings, aws, cluster, tenants)
@@ -124,10 +143,13 @@ if backup:
 if webhooks:
     jobs = {name: webhook.oidc_url for name, webhook in product_webhooks.items() if webhook.oidc_url}
     pulumi.export("webhooks", {"url": webhooks.url, "jobs": jobs})
+if automations:
+    pulumi.export("imageSigningKeys", {name: automation.signing_key for name, automation in automations.items()})
 pulumi.export("fluxVersion", configuration.flux.version)
 pulumi.export("infraRepository", repository.html_url)
 pulumi.export("products", {name: space.summary for name, space in products.items()})
 pulumi.export("tenants", {name: space.summary for name, space in spaces.items()})
 by_hand = {f"product-{name}": space.public_key for name, space in products.items()}
+by_hand |= {f"product-{name}, with write access": each.public_key for name, each in automations.items()}
 by_hand |= {name: space.public_key for name, space in spaces.items()}
 pulumi.export("deployKeysToRegister", {namespace: key for namespace, key in by_hand.items() if key})

@@ -7,7 +7,7 @@ aws/            context (provider, region, account, prefix, tags), network (VPC)
                 addon_versions, registry (ECR), users (Cognito), monitoring (CloudWatch), backup, webhooks, roles,
                 kms
 flux/           repository (GitHub), github_checks, deploy_key, installation (Flux, its sync with the infra repository)
-product/        space (a product that several tenants run: its namespace, source and deploy key),
+product/        space (a product that several tenants run: its namespace, source and deploy key), image_automation,
                 webhook (Flux's receivers, and the hook on GitHub)
 webhooks        the way of webhooks to Flux
 notifications   Flux's alerts: chats, pagers, webhooks and statuses of commits
@@ -33,6 +33,7 @@ from components.flux.installation import FluxInstallation, FluxInstallationArgs,
 from components.flux.repository import InfraRepository, InfraRepositoryArgs, github_providers
 from components.notifications import create_notifications
 from components.preflight import Preflight
+from components.product.image_automation import ImageAutomation, ImageAutomationArgs
 from components.product.space import ProductSpace, ProductSpaceArgs
 from components.product.webhook import create_product_webhooks
 from components.tenant.aws_role import create_tenant_roles
@@ -53,6 +54,8 @@ __all__ = [
     "FluxSyncArgs",
     "Guardrails",
     "GuardrailsArgs",
+    "ImageAutomation",
+    "ImageAutomationArgs",
     "InfraRepository",
     "InfraRepositoryArgs",
     "Preflight",

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pulumi
 
 from model import checks
-from model.config import mirrors, notifications, stack, tenants, yaml_lines
+from model.config import images, mirrors, notifications, stack, tenants, yaml_lines
 from model.config.base import validate
 from model.config.errors import InvalidConfigError, Problem
 from model.config.mirrors import Mirror
@@ -40,6 +40,8 @@ class Configuration:
     """The tenants with their lines in the file; so has `stack_file`. For problems that only a provider knows of."""
     mirrors: tuple[Mirror, ...]
     flux: FluxManifest
+    flux_components: tuple[str, ...]
+    """The controllers that are installed: those of the settings, and what the products' image automation needs."""
     earlier: Mapping[str, Any]
     """The stack's outputs of its last update; empty before the first one. For identities that are in a provider, such
     as a region or a repository's owner, so that the engine sees no change."""
@@ -99,13 +101,17 @@ def load(folder: Path) -> Configuration:
     jobs = [product.oidc for product in tenant_list.products.values() if settings.webhooks and product.oidc]
     notified = [*notifications.hosts(entries, mirror_list), *(job.host for job in jobs)]
     manifest = (
-        None if settings.unpinned else collect(lambda: _flux_manifest(folder, file, settings, mirror_list, notified))
+        None
+        if settings.unpinned
+        else collect(lambda: _flux_manifest(folder, file, settings, tenant_list, mirror_list, notified))
     )
     if problems or manifest is None:
         raise refusal(problems)
-    sharded = with_shards(manifest, shards(tenant_list, settings.flux_components))
+    needed = checks.flux_components(settings, tenant_list)
+    sharded = with_shards(manifest, shards(tenant_list, needed))
     watchdog = Watchdog(PROGRAM.read_text(), settings.watchdog_image, int(settings.watchdog_deadline.removesuffix("s")))
-    return Configuration(settings, file, tenant_list, mirror_list, with_watchdog(sharded, watchdog), earlier)
+    complete = with_watchdog(sharded, watchdog)
+    return Configuration(settings, file, tenant_list, mirror_list, complete, needed, earlier)
 
 
 def _earlier_outputs() -> Mapping[str, Any]:
@@ -115,16 +121,30 @@ def _earlier_outputs() -> Mapping[str, Any]:
 
 
 def _flux_manifest(
-    folder: Path, file: YamlFile, settings: Settings, mirror_list: tuple[Mirror, ...], notified: list[str]
+    folder: Path,
+    file: YamlFile,
+    settings: Settings,
+    tenant_list: TenantList,
+    mirror_list: tuple[Mirror, ...],
+    notified: list[str],
 ) -> FluxManifest:
     text = _fetch(settings.flux_manifest, settings.flux_manifest_sha256, folder, file)
     return flux.parse(
         text,
         settings.flux_manifest,
-        settings.flux_components,
+        checks.flux_components(settings, tenant_list),
         lockdown=settings.flux_lockdown,
         network=settings.network,
         plain_http=mirrors.plain_http(mirror_list),
+        plain_http_images=mirrors.plain_http(mirror_list, images=True),
+        image_ports=images.ports(
+            (
+                (product.source, product.images)
+                for product in tenant_list.products.values()
+                if product.written_by(settings.cluster)
+            ),
+            mirror_list,
+        ),
         pod_identity=bool(settings.aws and settings.aws.registry),
         webhook_networks=settings.webhook_networks,
         notified=notified,

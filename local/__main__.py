@@ -1,4 +1,4 @@
-"""The embedded platform's command line: python -m local up | status | logs | down | rehearse."""
+"""The embedded platform's command line: python -m local up | status | logs | release | down | rehearse."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from rich.console import Console
 from rich.text import Text
 
-from local import aws, backup, platform, processes, pulumi, rehearsal, status, toolchain
+from local import aws, backup, platform, processes, pulumi, registry, rehearsal, release, status, toolchain
 from local.home import Home
 from local.kubeapi import ApiError
 
@@ -20,6 +20,8 @@ KNOWN_ERRORS = (
     rehearsal.RehearsalError,
     aws.AwsError,
     backup.BackupError,
+    registry.RegistryError,
+    release.ReleaseError,
     ApiError,
 )
 """Errors whose message says what to do."""
@@ -34,6 +36,8 @@ def main() -> int:
     commands.add_parser("status", help="show the platform and its tenants, and why something is not ready")
     logs_command = commands.add_parser("logs", help="follow the log of a process; without a name, list the logs")
     logs_command.add_argument("name", nargs="?")
+    release_command = commands.add_parser("release", help="push an image of the sample product, and follow it")
+    release_command.add_argument("version")
     commands.add_parser("down", help="stop what `up` started; the data stays")
     commands.add_parser("rehearse", help="live through the first month of the stack prod-eu, with a stand-in for AWS")
     arguments = parser.parse_args()
@@ -46,6 +50,8 @@ def main() -> int:
                 return 0 if status.show(home, console) else 1
             case "logs":
                 return logs(home, console, arguments.name)
+            case "release":
+                release.release(home, arguments.version, console)
             case "rehearse":
                 rehearsal.rehearse(rehearsal.Rehearsal(Home(home.path / "rehearsal")), console)
             case "down":

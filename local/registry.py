@@ -7,14 +7,13 @@ when it starts. The same repository and tag give the same bytes, and so the same
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import http.client
 import io
 import json
-import platform
 import tarfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from local import files, processes
@@ -27,7 +26,7 @@ HOST = "registry.acme.example"
 FIRST_RELEASES = {"product": ["1.0.0"]}
 """What is there from the start: the sample product's image, which its manifests name."""
 
-INDEX = "application/vnd.oci.image"
+MEDIA_TYPE = "application/vnd.oci.image"
 READY_SECONDS = 30.0
 
 
@@ -91,33 +90,56 @@ def _record(home: Home) -> Path:
     return home.path / "releases.json"
 
 
-def _upload(home: Home, repository: str, tag: str) -> str:
+@dataclass(frozen=True)
+class Image:
+    """An image of a few bytes: its manifest, and the blobs that this names, by media type."""
+
+    manifest: bytes
+    blobs: Mapping[str, bytes]
+
+    @property
+    def digest(self) -> str:
+        """The manifest's digest, which names the image."""
+        return _digest(self.manifest)
+
+
+def image(repository: str, tag: str) -> Image:
+    """The image of a release: uncompressed and of one architecture, so that each machine makes the same digest."""
     layer = _layer(f"{repository} {tag}\n")
     config = {
-        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
+        "architecture": "amd64",
         "os": "linux",
         "config": {"Labels": {"org.opencontainers.image.version": tag}},
-        "rootfs": {"type": "layers", "diff_ids": [_digest(gzip.decompress(layer))]},
+        "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
     }
-    blobs = {f"{INDEX}.config.v1+json": json.dumps(config).encode(), f"{INDEX}.layer.v1.tar+gzip": layer}
-    for blob in blobs.values():
-        _request(home, "POST", f"/v2/{repository}/blobs/uploads/?digest={_digest(blob)}", blob, expected=201)
+    blobs = {f"{MEDIA_TYPE}.config.v1+json": json.dumps(config).encode(), f"{MEDIA_TYPE}.layer.v1.tar": layer}
     described = [{"mediaType": kind, "size": len(blob), "digest": _digest(blob)} for kind, blob in blobs.items()]
-    kind = f"{INDEX}.manifest.v1+json"
-    manifest = {"schemaVersion": 2, "mediaType": kind, "config": described[0], "layers": described[1:]}
-    content = json.dumps(manifest).encode()
-    _request(home, "PUT", f"/v2/{repository}/manifests/{tag}", content, kind=kind, expected=201)
-    return _digest(content)
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": f"{MEDIA_TYPE}.manifest.v1+json",
+        "config": described[0],
+        "layers": described[1:],
+    }
+    return Image(json.dumps(manifest).encode(), blobs)
+
+
+def _upload(home: Home, repository: str, tag: str) -> str:
+    made = image(repository, tag)
+    for blob in made.blobs.values():
+        _request(home, "POST", f"/v2/{repository}/blobs/uploads/?digest={_digest(blob)}", blob, expected=201)
+    kind = f"{MEDIA_TYPE}.manifest.v1+json"
+    _request(home, "PUT", f"/v2/{repository}/manifests/{tag}", made.manifest, kind=kind, expected=201)
+    return made.digest
 
 
 def _layer(text: str) -> bytes:
-    """A gzipped tar archive of one file, without times, so that the same text gives the same bytes."""
+    """A tar archive of one file, without times and owners."""
     archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         entry = tarfile.TarInfo("version")
         entry.size = len(text)
         tar.addfile(entry, io.BytesIO(text.encode()))
-    return gzip.compress(archive.getvalue(), mtime=0)
+    return archive.getvalue()
 
 
 def _digest(content: bytes) -> str:

@@ -15,6 +15,7 @@ from model.config.base import Finding
 from model.config.errors import Problem
 from model.config.git import GITHUB, RSA_REMEDY, keyscan, rsa_message, rsa_only, ssh_address
 from model.config.mirrors import Mirror, locate
+from model.config.names import IMAGE_SCANNER, IMAGE_WRITER
 from model.config.network import PUBLIC_SUBNETS, ClusterAddresses, NetworkRules, NetworkSettings, cluster_reaching
 from model.config.notifications import Notification, secret_error
 from model.config.quantities import amount
@@ -55,6 +56,28 @@ def broken_rules(
     yield from cluster_reaching_rules(tenants, settings.cluster_addresses)
     yield from unknown_public_subnets(tenants, settings.cluster_addresses)
     yield from aws_access(tenants, settings.aws.account if settings.aws else None)
+    yield from unknown_images(tenants, settings)
+
+
+def flux_components(settings: Settings, tenants: TenantList) -> tuple[str, ...]:
+    """The Flux controllers of a stack: those of its settings, and the image controllers if it commits versions."""
+    needed: list[str] = list(settings.flux_components)
+    if any(product.written_by(settings.cluster) for product in tenants.products.values()):
+        needed += [name for name in (IMAGE_SCANNER, IMAGE_WRITER) if name not in needed]
+    return tuple(needed)
+
+
+def unknown_images(tenants: TenantList, settings: Settings) -> Iterator[Problem]:
+    """Images in repositories that the stack's registry does not have."""
+    registry = settings.aws.registry if settings.aws else None
+    known = registry.repositories if registry else []
+    for name, product in tenants.products.items():
+        for key, image in product.images.items() if product.written_by(settings.cluster) else ():
+            if image.in_stacks_registry and image.repository not in known:
+                path = ("products", name, "images", key, "repository")
+                message = f"{image.repository} is not a repository of this stack's registry"
+                remedy = "Add it to aws.registry.repositories, or write the image's full name: HOST/NAME."
+                yield tenants.inheritance.file.problem(path, message, remedy)
 
 
 def name_lengths(settings: Settings, file: YamlFile, project: str, stack: str) -> Iterator[Problem]:
@@ -148,6 +171,10 @@ def _trusted_by_tenants(tenants: TenantList) -> Iterator[tuple[str, str, int | N
         for place, entry in enumerate(entries):
             found, _ = where((*holder, "notify", place, "url"), "notify.url")
             yield _namespace_in_host(urlsplit(entry.address).hostname), found, None
+    for name, product in tenants.products.items():
+        for key, image in product.images.items():
+            place = where(("products", name, "images", key, "repository"), f"products.{name}.images.{key}.repository")
+            yield _namespace_in_host(image.host), *place
 
 
 def _trusted_by_stack(settings: Settings, file: YamlFile) -> Iterator[tuple[str, str, None]]:

@@ -13,13 +13,11 @@ from components.aws.context import AwsContext
 from components.aws.eks import AdoptedEksCluster, EksCluster
 from components.aws.kms import EncryptionKey, EncryptionKeyArgs
 from components.cluster import Cluster
+from components.configuration import Configuration
 from model.config.aws import RegistrySettings
-from model.config.names import FLUX_NAMESPACE
-from model.config.stack import Settings
+from model.config.names import FLUX_NAMESPACE, IMAGE_SCANNER
 from model.iam.documents import allow, document, pod_identity_trust
 
-IMAGE_SCANNER = "image-reflector-controller"
-"""Flux controller that looks for new tags, and the name of its service account."""
 SOURCES = "source-controller"
 """Flux controller that pulls charts and artifacts, and the name of its service account."""
 KEPT = "keep-*"
@@ -207,8 +205,9 @@ def _reading(actions: Sequence[str], repositories: Sequence[str]) -> str:
     return document(token, *([allow(actions, repositories)] if repositories else []))
 
 
-def create_registry(settings: Settings, context: AwsContext | None, cluster: Cluster) -> Registry | None:
+def create_registry(configuration: Configuration, context: AwsContext | None, cluster: Cluster) -> Registry | None:
     """The stack's registry; None where the settings ask for none."""
+    settings = configuration.settings
     if not (settings.aws and settings.aws.registry and context and isinstance(cluster, EksCluster | AdoptedEksCluster)):
         return None
     return Registry(
@@ -219,6 +218,6 @@ def create_registry(settings: Settings, context: AwsContext | None, cluster: Clu
             cluster_name=settings.cluster,
             cluster_arn=cluster.arn,
             pull_roles=[cluster.node_role_arn] if isinstance(cluster, EksCluster) else [],
-            image_scanner=IMAGE_SCANNER in settings.flux_components,
+            image_scanner=IMAGE_SCANNER in configuration.flux_components,
         ),
     )

@@ -1,4 +1,4 @@
-"""Read-only deploy key for one repository."""
+"""Deploy key for one repository: read-only, except for the image automation's."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ class DeployKeyArgs:
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     depends_on: Sequence[pulumi.Resource] = ()
     """The Secret's namespace."""
+    read_only: bool = True
 
 
 class DeployKey(pulumi.ComponentResource):
-    """ECDSA P-384 key pair: the public key on GitHub, read-only, the private key in a Secret that Flux reads."""
+    """ECDSA P-384 key pair: the public key on GitHub, the private key in a Secret that Flux reads."""
 
     public_key: pulumi.Output[str]
     ready: pulumi.Resource
@@ -67,7 +68,7 @@ class DeployKey(pulumi.ComponentResource):
                     repository=args.repository,
                     title=args.title,
                     key=self.public_key,
-                    read_only=True,
+                    read_only=args.read_only,
                     opts=pulumi.ResourceOptions(parent=self, provider=args.github_provider, aliases=formerly),
                 )
             )
@@ -101,6 +102,7 @@ class SourceKeyArgs:
     github_providers: Mapping[str, github.Provider]
     depends_on: Sequence[pulumi.Resource]
     """The namespace."""
+    read_only: bool = True
 
 
 def source_key(name: str, args: SourceKeyArgs, opts: pulumi.ResourceOptions) -> DeployKey | None:
@@ -108,10 +110,11 @@ def source_key(name: str, args: SourceKeyArgs, opts: pulumi.ResourceOptions) -> 
     if not args.source.private:
         return None
     owner, repository = args.source.github_repository or (None, None)
+    title = tenant_key_title(args.settings.cluster, args.namespace)
     return DeployKey(
         name,
         DeployKeyArgs(
-            title=tenant_key_title(args.settings.cluster, args.namespace),
+            title=title if args.read_only else f"{title}-write",
             secret=args.secret,
             namespace=args.namespace,
             known_hosts=args.location.known_hosts,
@@ -121,6 +124,7 @@ def source_key(name: str, args: SourceKeyArgs, opts: pulumi.ResourceOptions) -> 
             github_provider=args.github_providers[owner] if owner else None,
             labels=args.labels,
             depends_on=args.depends_on,
+            read_only=args.read_only,
         ),
         opts,
     )

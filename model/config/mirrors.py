@@ -16,6 +16,9 @@ from model.config.errors import Problem, raise_if_any
 from model.config.git import known_hosts_error
 from model.config.yaml_lines import YamlFile
 
+IMAGES = "oci://"
+"""How a prefix of images' names begins."""
+
 
 def _url(value: str) -> str:
     try:
@@ -29,7 +32,10 @@ def _url(value: str) -> str:
 
 
 class Mirror(Model):
-    """A mirror: `prefix` at the start of a repository's URL is replaced by `url`."""
+    """A mirror: `prefix` at the start of a repository's URL is replaced by `url`.
+
+    A prefix that begins with oci:// is one of images' names; its mirror's URL begins with https:// or http://.
+    """
 
     prefix: str = Field(min_length=1)
     url: Annotated[str, AfterValidator(_url)]
@@ -61,9 +67,25 @@ def locate(url: str, mirrors: Sequence[Mirror]) -> Location:
     return Location(mirror.url + url.removeprefix(mirror.prefix), mirror.known_hosts)
 
 
-def plain_http(mirrors: Sequence[Mirror]) -> list[str]:
-    """The hosts (with ports) of mirrors that are read over unencrypted HTTP."""
-    urls = [urlsplit(mirror.url) for mirror in mirrors]
+@dataclass(frozen=True)
+class ImageLocation:
+    """Where the tags of an image are actually read from."""
+
+    image: str
+    """A reference without a tag: HOST/NAME."""
+    insecure: bool
+    """Whether over unencrypted HTTP, which only a mirror's URL can ask for."""
+
+
+def locate_image(image: str, mirrors: Sequence[Mirror]) -> ImageLocation:
+    """Apply the mirror with the longest matching prefix to an image's name."""
+    scheme, _, rest = locate(f"{IMAGES}{image}", mirrors).url.partition("://")
+    return ImageLocation(rest, scheme == "http")
+
+
+def plain_http(mirrors: Sequence[Mirror], *, images: bool = False) -> list[str]:
+    """The hosts (with ports) of mirrors that are read over unencrypted HTTP: those of repositories, or of images."""
+    urls = [urlsplit(mirror.url) for mirror in mirrors if mirror.prefix.startswith(IMAGES) == images]
     return sorted({url.netloc.rpartition("@")[2] for url in urls if url.scheme == "http"})
 
 
@@ -87,6 +109,8 @@ def _broken_rules(mirrors: Sequence[Mirror], file: YamlFile) -> Iterator[Problem
         if (first := prefixes.index(mirror.prefix)) < index:
             message = f"{mirror.prefix} has a mirror on line {file.line(('mirrors', first))}"
             yield file.problem(("mirrors", index, "prefix"), message, "Keep only one of them.")
+        if mirror.prefix.startswith(IMAGES) and not mirror.url.startswith(("https://", "http://")):
+            yield file.problem(("mirrors", index, "url"), "a registry is read over HTTP", "Write https://HOST/PATH/.")
         if not mirror.known_hosts or not mirror.url.startswith("ssh://"):
             continue
         if error := known_hosts_error(mirror.known_hosts, mirror.url):

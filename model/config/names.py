@@ -7,13 +7,16 @@ import re
 
 FLUX_NAMESPACE = "flux-system"
 
+IMAGE_SCANNER, IMAGE_WRITER = "image-reflector-controller", "image-automation-controller"
+"""Flux's controllers that look for new tags of images, and commit them."""
+
 CONTROLLERS = (
     "source-controller",
     "kustomize-controller",
     "helm-controller",
     "notification-controller",
-    "image-reflector-controller",
-    "image-automation-controller",
+    IMAGE_SCANNER,
+    IMAGE_WRITER,
 )
 """Flux's controllers, as `flux install` names them."""
 

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from model.config.base import Finding, Model, rule_error
+from model.config.images import Automation, ImageKey, ProductImage
 from model.config.names import DEFAULT_SHARD, LABEL_PATTERN, MAXIMUM_PRODUCT
 from model.config.notifications import Notification
 from model.config.sources import Source
@@ -42,12 +43,22 @@ class Product(Model):
         default=DEFAULT_SHARD,
         description="The Flux controllers that reconcile it and all its tenants, whatever shard their tiers name",
     )
+    images: dict[ImageKey, ProductImage] = Field(
+        default={}, description="Its images by a name for markers, whose newest versions the automation commits"
+    )
+    automation: Automation | None = Field(
+        default=None, description="Commits new versions of its images to its repository"
+    )
     notify: list[Notification] = Field(
         default=[], description="Who is notified of commits that its tenants cannot apply; default: none"
     )
     webhook: ProductWebhook | None = Field(
         default=None, description="What makes Flux fetch it at once, in stacks with webhooks"
     )
+
+    def written_by(self, cluster: str) -> bool:
+        """Whether a cluster's stack commits new versions of the images."""
+        return self.automation is not None and self.automation.writer == cluster
 
     @property
     def oidc(self) -> OidcWebhook | None:

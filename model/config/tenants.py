@@ -15,6 +15,7 @@ from model.config.aws_access import AwsAccess
 from model.config.base import Finding, Model, rule_error, validate
 from model.config.departures import Departed, departed_findings
 from model.config.errors import Problem, raise_if_any, suggestion
+from model.config.images import automation_findings
 from model.config.inheritance import Inheritance, source_path
 from model.config.names import LABEL_PATTERN, tenant_name_problem
 from model.config.notifications import Notification
@@ -189,7 +190,8 @@ def broken_rules(listed: TenantList) -> Iterator[Problem]:
         for path, message, remedy in source_rules(placed.source):
             yield listed.source_problem(placed, path, message, remedy)
     for name, product in listed.products.items():
-        for path, message, remedy in product_rules(product):
+        found = automation_findings(product.images, product.automation, product.source)
+        for path, message, remedy in (*found, *product_rules(product)):
             yield listed.inheritance.file.problem(("products", name, *path), message, remedy)
     yield from _duplicate_names(listed)
     yield from _departed(listed)

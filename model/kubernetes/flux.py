@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 
 from model.config.errors import InvalidConfigError, Problem
-from model.config.names import FLUX_NAMESPACE
+from model.config.names import FLUX_NAMESPACE, IMAGE_SCANNER, IMAGE_WRITER
 from model.config.network import NetworkSettings
 from model.kubernetes.manifests import NOT_FLUX_BUSINESS, Manifest, annotated
-from model.kubernetes.network_policies import with_closed_network
+from model.kubernetes.network_policies import image_policies, with_closed_network
 
 COMPONENT_LABEL = "app.kubernetes.io/component"
 VERSION_LABEL = "app.kubernetes.io/version"
@@ -38,8 +38,10 @@ LOCKDOWN = {
     "source-controller": (METRICS_AT_POD_IP, "--storage-addr=[$(POD_IP)]:9090"),
     "helm-controller": (NO_CROSS_NAMESPACE, DEFAULT_SERVICE_ACCOUNT, METRICS_AT_POD_IP),
     "notification-controller": (NO_CROSS_NAMESPACE,),
-    "image-reflector-controller": (NO_CROSS_NAMESPACE,),
-    "image-automation-controller": (NO_CROSS_NAMESPACE,),
+    # Tags are kept by object. By default they are kept by the image's name: an object without the right to an image
+    # would find the tags that another object has read.
+    IMAGE_SCANNER: (NO_CROSS_NAMESPACE, "--feature-gates=FluxStorage=true", METRICS_AT_POD_IP),
+    IMAGE_WRITER: (NO_CROSS_NAMESPACE, METRICS_AT_POD_IP),
 }
 ALWAYS = {
     # An account without `bind` can create a RoleBinding once its Role exists; one commit may bring both.
@@ -71,6 +73,8 @@ ARTIFACT_HOST = "SOURCE_CONTROLLER_LOCALHOST"
 """Environment variable of Flux's controllers: the host to fetch artifacts from, in place of the well-known one."""
 ARTIFACT_READERS = ("helm-controller", "kustomize-controller")
 """Controllers that fetch artifacts, and evaluate what tenants wrote: only hosts in NO_PROXY are reachable for them."""
+WITHOUT_HTTP = (*ARTIFACT_READERS, NOTIFIER, IMAGE_WRITER)
+"""Controllers that reach no other host by HTTP or HTTPS. The one that commits images' versions speaks SSH to Git."""
 
 
 @dataclass(frozen=True)
@@ -112,15 +116,19 @@ def parse(
     lockdown: bool,
     network: NetworkSettings | None = None,
     plain_http: Sequence[str] = (),
+    plain_http_images: Sequence[str] = (),
     pod_identity: bool = False,
     webhook_networks: Sequence[str] = (),
     notified: Sequence[str] = (),
+    image_ports: Sequence[int] = (),
 ) -> FluxManifest:
     """The manifest's objects for the selected controllers; with `lockdown`, closed to tenants.
 
-    `plain_http` are hosts whose sources are read without encryption, such as mirrors; with `pod_identity`,
-    source-controller has a role on AWS; load balancers in `webhook_networks` forward webhooks; `notified` are the hosts
-    that notification-controller has to reach. Raises InvalidConfigError for a manifest that is not Flux's.
+    `plain_http` are hosts whose sources are read without encryption, such as mirrors, `plain_http_images` those of
+    images; with `pod_identity`, source-controller and the image scanner have a role on AWS; load balancers in
+    `webhook_networks` forward webhooks; `notified` are the hosts that notification-controller has to reach.
+    `image_ports` are where the image controllers reach registries and Git servers. Raises InvalidConfigError for a
+    manifest that is not Flux's.
     """
     try:
         documents = [document for document in yaml.load_all(text, Loader=_Loader) if document]
@@ -146,14 +154,23 @@ def parse(
     objects = [_with_bounded_disk(_with_arguments(manifest, ALWAYS)) for manifest in objects]
     if lockdown:
         allowed = network or NetworkSettings()
-        closed = (
-            _without_tokens(with_closed_network(manifest, allowed.monitoring, allowed.webhooks, webhook_networks))
+        images = [controller for controller in (IMAGE_SCANNER, IMAGE_WRITER) if controller in components]
+        closed = [
+            _without_tokens(
+                with_closed_network(manifest, allowed.monitoring, allowed.webhooks, webhook_networks, images)
+            )
             for manifest in objects
-        )
-        sources = [*plain_http, *([POD_IDENTITY_AGENT] if pod_identity else [])]
-        reachable = dict.fromkeys(ARTIFACT_READERS, allowed.kustomize_reaches)
-        reachable |= {"source-controller": sources, NOTIFIER: list(notified)}
+        ]
+        agent = [POD_IDENTITY_AGENT] if pod_identity else []
+        reachable: dict[str, Sequence[str]] = {
+            **dict.fromkeys(ARTIFACT_READERS, allowed.kustomize_reaches),
+            "source-controller": [*plain_http, *agent],
+            IMAGE_SCANNER: [*plain_http_images, *agent],
+            IMAGE_WRITER: [],
+            NOTIFIER: notified,
+        }
         objects = [_block_egress(_with_arguments(manifest, LOCKDOWN), reachable) for manifest in closed]
+        objects += [_ours(policy) for policy in image_policies(images, image_ports)]
     return FluxManifest(
         version=next(_versions(objects), ""),
         definitions=tuple(sorted((m for m in objects if m["kind"] in DEFINITIONS), key=_definition_order)),
@@ -245,7 +262,7 @@ def _block_egress(manifest: Manifest, reachable: Mapping[str, Sequence[str]]) ->
     container: dict[str, Any] = blocked["spec"]["template"]["spec"]["containers"][0]
     proxies = {"HTTP_PROXY": BLACKHOLE_PROXY}
     no_proxy = [*EVENTS_AND_API_SERVER, *reachable[controller]]
-    if controller in (*ARTIFACT_READERS, NOTIFIER):
+    if controller in WITHOUT_HTTP:
         proxies["HTTPS_PROXY"] = BLACKHOLE_PROXY
     if controller in ARTIFACT_READERS:
         no_proxy.append(f"$({ARTIFACT_HOST})")

@@ -20,6 +20,8 @@ POD_IDENTITY_AGENT = ("169.254.170.23/32", "fd00:ec2::23/128")
 
 METRICS_PORT, WEBHOOK_PORT = 8080, 9292
 """Ports of Flux's controllers: Prometheus metrics; the notification-controller's webhook receiver."""
+API_SERVER_PORTS = (443, 6443, 8443, 16443)
+"""Where the API server listens: on EKS at the first, on clusters made otherwise at one of these."""
 
 
 def network_policies(
@@ -92,13 +94,36 @@ def flux_policies(
     ]
 
 
+def image_policies(controllers: Sequence[str], ports: Sequence[int]) -> list[Manifest]:
+    """Policies of Flux's image controllers: DNS, the API server, Flux's own pods and the given ports, nothing else.
+
+    Links in a product's repository, or a registry's answers, could make them call other hosts; so the address at which
+    nodes give out their AWS role is closed to them. Policies do not know host names.
+    """
+    named = ["53/UDP", "53/TCP", *(f"{port}/TCP" for port in sorted({*API_SERVER_PORTS, *ports}))]
+    agents = [_addresses(agent) for agent in POD_IDENTITY_AGENT]
+    egress: list[Manifest] = [{"to": [{"podSelector": {}}]}, _ports(named), {"to": agents, **_ports(["80/TCP"])}]
+    return [
+        _policy(name, FLUX_NAMESPACE, {"podSelector": {"matchLabels": {"app": name}}, "egress": egress}, {})
+        for name in controllers
+    ]
+
+
 def with_closed_network(
-    manifest: Manifest, scrapers: Sequence[str] = (), senders: Sequence[str] = (), networks: Sequence[str] = ()
+    manifest: Manifest,
+    scrapers: Sequence[str] = (),
+    senders: Sequence[str] = (),
+    networks: Sequence[str] = (),
+    image_controllers: Sequence[str] = (),
 ) -> Manifest:
     """The object; if it is one of Flux's open policies, with the spec of `flux_policies`.
 
-    It keeps its name, so an existing installation is updated in place.
+    It keeps its name, so an existing installation is updated in place. Flux's policy for all traffic out of its
+    namespace leaves out the image controllers, which have policies of their own.
     """
+    if manifest["kind"] == "NetworkPolicy" and manifest["metadata"]["name"] == "allow-egress" and image_controllers:
+        others = {"key": "app", "operator": "NotIn", "values": list(image_controllers)}
+        return {**manifest, "spec": {**manifest["spec"], "podSelector": {"matchExpressions": [others]}}}
     for closed in flux_policies(scrapers, senders, networks):
         if manifest["kind"] == "NetworkPolicy" and manifest["metadata"]["name"] == closed["metadata"]["name"]:
             return {**manifest, "spec": closed["spec"]}

@@ -89,6 +89,14 @@ Run = Callable[..., Recording]
 
 
 @pytest.fixture(scope="session")
+def image_manifest(manifest: str) -> str:
+    """The manifest with both of Flux's image controllers, of which the sample has one."""
+    writer = [part for part in manifest.split("---\n") if "image-automation-controller" in part]
+    scanner = [part.replace("image-automation", "image-reflector").replace("imageupdateautom", "x") for part in writer]
+    return "---\n".join([manifest, *scanner[1:]])
+
+
+@pytest.fixture(scope="session")
 def recordings() -> dict[str, Recording]:
     """Earlier runs of the program by what it was given."""
     return {}

@@ -23,6 +23,8 @@ TENANTS = """\
 products:
   shop:
     source: {url: "ssh://git@github.com/acme/shop", branch: main, private: true}
+    images: {app: {repository: ghcr.io/acme/shop, semver: ">=1.0.0"}}
+    automation: {writer: local}
 tenants:
   - {name: shopper, product: shop}
   - name: private
@@ -100,12 +102,15 @@ SAMPLES = {
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_urns_of_a_sample_stack_match_the_golden_file(run: Run, manifest: str, tmp_path: Path, sample: str) -> None:
+def test_urns_of_a_sample_stack_match_the_golden_file(
+    run: Run, manifest: str, image_manifest: str, tmp_path: Path, sample: str
+) -> None:
     config, tenants = SAMPLES[sample]
     given = config()
     if "kubeconfig" in given:
         given["kubeconfig"] = str(tmp_path / "kubeconfig")
-    files = {"install.yaml": manifest.replace("image-automation-controller", "image-reflector-controller")}
+    scanner_only = manifest.replace("image-automation-controller", "image-reflector-controller")
+    files = {"install.yaml": image_manifest if sample == "local" else scanner_only}
     recording = run(tenants, config=given, files=files, stack_name=sample, answers=THEIRS, secrets=SECRETS)
     assert sorted(recording.registrations) == json.loads(GOLDEN.read_text())[sample]
 

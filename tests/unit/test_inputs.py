@@ -109,6 +109,7 @@ def test_an_interval_from_a_second_to_a_year_is_accepted(text: str) -> None:
 
 
 DURATIONS = {
+    ("Automation", "interval"): "9999h",
     **{
         (model, key): "3000000h"
         for model in ("Tier", "Tenant", "Defaults")

@@ -1,0 +1,81 @@
+"""Image automation of a product: its objects, keys and controllers, in the stack that writes and in no other."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.program.conftest import Run
+from tests.program.recorder import Recording
+from tests.program.test_tenant_space import SECRET, within
+
+DEPLOYMENT, POLICY = "kubernetes:apps/v1:Deployment", "kubernetes:networking.k8s.io/v1:NetworkPolicy"
+KEY, PRIVATE_KEY = "github:index/repositoryDeployKey:RepositoryDeployKey", "tls:index/privateKey:PrivateKey"
+SOURCE = "kubernetes:source.toolkit.fluxcd.io/v1:GitRepository"
+IMAGE = "kubernetes:image.toolkit.fluxcd.io/v1:"
+IMAGES = (f"{IMAGE}ImageRepository", f"{IMAGE}ImagePolicy", f"{IMAGE}ImageUpdateAutomation")
+CONTROLLERS = {"image-reflector-controller", "image-automation-controller"}
+SHOP = {
+    "source": {"url": "ssh://git@github.com/acme/shop", "branch": "main", "private": True},
+    "images": {"app": {"repository": "ghcr.io/acme/app", "semver": ">=1.0.0"}},
+    "automation": {"writer": "eu"},
+}
+MIRRORS = "mirrors: [{prefix: 'oci://ghcr.io/', url: 'http://127.0.0.1:5000/'}]"
+
+
+def tenants(**automation: Any) -> str:
+    product = {**SHOP, "automation": {**SHOP["automation"], **automation}}
+    return yaml.safe_dump({"products": {"shop": product}, "tenants": [{"name": "alpha", "product": "shop"}]})
+
+
+@pytest.fixture
+def complete(image_manifest: str) -> dict[str, str]:
+    """A manifest with both image controllers, and a mirror of the images."""
+    return {"install.yaml": image_manifest, "mirrors.yaml": MIRRORS}
+
+
+def automated(recording: Recording) -> list[str]:
+    return [resource.type for resource in within(recording, "product-shop", *IMAGES)]
+
+
+def test_the_writing_stack_gets_objects_controllers_and_keys(run: Run, complete: dict[str, str]) -> None:
+    recording = run(tenants(), config={"mirrorsFile": "mirrors.yaml"}, files=complete)
+    assert sorted(automated(recording)) == sorted(IMAGES)
+    assert {r.name for r in recording.of(DEPLOYMENT)} >= CONTROLLERS
+    assert {r.name for r in recording.of(POLICY)} >= CONTROLLERS
+    repository, policy, automation = (within(recording, "product-shop", kind)[0] for kind in IMAGES)
+    assert repository.inputs["spec"]["image"] == "127.0.0.1:5000/acme/app"
+    assert repository.inputs["spec"]["insecure"] is True
+    assert "provider" not in repository.inputs["spec"]
+    (source,) = [r for r in within(recording, "product-shop", SOURCE) if r.inputs["spec"].get("suspend")]
+    assert {source.urn, policy.urn} <= recording.needs(automation)
+    last = recording.resource(DEPLOYMENT, "kustomize-controller")
+    assert all(last.urn in recording.needs(r) for r in (repository, policy, automation, source))
+    keys = {r.inputs["title"]: r.inputs["readOnly"] for r in recording.of(KEY) if r.inputs["repository"] == "shop"}
+    assert keys == {"flux-eu-product-shop": True, "flux-eu-product-shop-write": False}
+    secrets = {r.inputs["metadata"]["name"] for r in within(recording, "product-shop", SECRET)}
+    assert secrets == {"shop", "shop-write", "shop-signing"}
+    assert list(recording.outputs["imageSigningKeys"]) == ["shop"]
+
+
+def test_a_stack_that_does_not_write_gets_nothing_of_it(run: Run, complete: dict[str, str]) -> None:
+    recording = run(tenants(writer="us"), files=complete)
+    assert automated(recording) == []
+    assert not {r.name for r in recording.of(DEPLOYMENT)} & CONTROLLERS
+    assert len([r for r in recording.of(KEY) if r.inputs["repository"] == "shop"]) == 1
+    assert "imageSigningKeys" not in recording.outputs
+
+
+def test_nothing_of_the_automation_is_in_a_tenants_namespace(run: Run, complete: dict[str, str]) -> None:
+    recording = run(tenants(), files=complete)
+    assert within(recording, "alpha", *IMAGES, SECRET, SOURCE) == []
+
+
+def test_private_keys_of_the_automation_are_secrets(run: Run, complete: dict[str, str]) -> None:
+    recording = run(tenants(), files=complete)
+    for name in ("product-shop/write/acme", "product-shop/signing"):
+        assert recording.resource(PRIVATE_KEY, name).inputs["algorithm"] == "ECDSA"
+    assert "PRIVATE KEY" not in json.dumps(recording.outputs, default=str)
