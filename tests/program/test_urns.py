@@ -22,9 +22,9 @@ GOLDEN = Path(__file__).parent / "urns.json"
 TENANTS = """\
 products:
   shop:
-    source: {url: "ssh://git@github.com/acme/shop", branch: main, private: true}
     images: {app: {repository: ghcr.io/acme/shop, semver: ">=1.0.0"}}
     automation: {writer: local}
+    source: {url: "ssh://git@github.com/acme/shop", branch: main, private: true}
 tenants:
   - {name: shopper, product: shop}
   - name: private
