@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -97,28 +97,36 @@ def allowed() -> dict[str, dict[str, Any]]:
     return json.loads((CHECKOUT / "pipeline/policy/exceptions.json").read_text())
 
 
-def program(run: Run, stack: str, *, preview: bool, more_tenants: str = "") -> Recording:
+@pytest.fixture
+def program(run: Run, image_manifest: str) -> Callable[..., Recording]:
     """The program with the stack's file, except for the files that the stack's own machine has."""
-    written = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]
-    config = {key.partition(":")[2]: value for key, value in written.items()}
-    elsewhere = {"kubeconfig", "mirrorsFile", "fluxManifest", "fluxManifestSha256"}
-    config = {key: value for key, value in config.items() if key not in elsewhere}
-    tenants = (CHECKOUT / "tenants.yaml").read_text() + more_tenants
-    return run(tenants, config=config, preview=preview, stack_name=stack)
+
+    def call(stack: str, *, preview: bool, more_tenants: str = "") -> Recording:
+        written = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]
+        config = {key.partition(":")[2]: value for key, value in written.items()}
+        elsewhere = {"kubeconfig", "mirrorsFile", "fluxManifest", "fluxManifestSha256"}
+        config = {key: value for key, value in config.items() if key not in elsewhere}
+        tenants = (CHECKOUT / "tenants.yaml").read_text() + more_tenants
+        files = {"install.yaml": image_manifest}
+        return run(tenants, config=config, preview=preview, stack_name=stack, files=files)
+
+    return call
 
 
 @pytest.mark.parametrize("preview", [False, True], ids=["update", "preview"])
 @pytest.mark.parametrize("stack", STACKS)
-def test_no_stack_breaks_a_rule(run: Run, stack: str, preview: bool, allowed: dict[str, dict[str, Any]]) -> None:
-    assert broken(program(run, stack, preview=preview), allowed) == []
+def test_no_stack_breaks_a_rule(
+    program: Callable[..., Recording], stack: str, preview: bool, allowed: dict[str, dict[str, Any]]
+) -> None:
+    assert broken(program(stack, preview=preview), allowed) == []
 
 
 @pytest.mark.parametrize("preview", [False, True], ids=["update", "preview"])
 def test_a_tenant_with_its_own_user_pool_breaks_no_rule(
-    run: Run, preview: bool, allowed: dict[str, dict[str, Any]]
+    program: Callable[..., Recording], preview: bool, allowed: dict[str, dict[str, Any]]
 ) -> None:
     tenant = '  - {name: tenant-003, identity: pool, source: {url: "https://github.com/acme/a", branch: main}}\n'
-    recording = program(run, "prod-eu", preview=preview, more_tenants=tenant)
+    recording = program("prod-eu", preview=preview, more_tenants=tenant)
     pool = recording.resource("aws:cognito/userPool:UserPool", "tenant-003")
     assert (pool.request.retainOnDelete, pool.request.protect) == (True, False)
     assert broken(recording, allowed) == []
