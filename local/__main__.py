@@ -41,7 +41,10 @@ def main() -> int:
     commands.add_parser("down", help="stop what `up` started; the data stays")
     commands.add_parser("rehearse", help="live through the first month of the stack prod-eu, with a stand-in for AWS")
     arguments = parser.parse_args()
-    home, console = Home.default(), Console(soft_wrap=not sys.stdout.isatty())
+    home, console = (
+        Home.default(),
+        Console(soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 120),
+    )
     try:
         match arguments.command:
             case "up":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -23,6 +23,8 @@ class ProductWebhookArgs:
     """The product, and the way of webhooks to Flux."""
 
     space: ProductSpace
+    scanned: Sequence[str]
+    """Its images that Flux scans in this stack."""
     webhooks: Webhooks
     provider: kubernetes.Provider
     github_providers: Mapping[str, github.Provider]
@@ -73,7 +75,7 @@ class ProductWebhook(pulumi.ComponentResource):
 
     def _oidc(self, webhook: OidcWebhook) -> None:
         product = self._args.space.name
-        self._child("oidc", receivers.oidc_receiver(product, webhook), self._args.space.source)
+        self._child("oidc", receivers.oidc_receiver(product, webhook, self._args.scanned), self._args.space.source)
         self.oidc_url = pulumi.Output.concat(self._args.webhooks.url, receivers.oidc_hook_path(product))
 
     def _child(self, purpose: str, manifest: receivers.Manifest, *needs: pulumi.Resource) -> KubernetesObject:
@@ -84,12 +86,22 @@ class ProductWebhook(pulumi.ComponentResource):
 def create_product_webhooks(
     webhooks: Webhooks | None,
     products: Mapping[str, ProductSpace],
+    cluster: str,
     provider: kubernetes.Provider,
     github_providers: Mapping[str, github.Provider],
 ) -> Mapping[str, ProductWebhook]:
     """The webhooks of the products that have any; none in a stack without a way in."""
     return {
-        name: ProductWebhook(f"product-{name}", ProductWebhookArgs(space, webhooks, provider, github_providers))
+        name: ProductWebhook(
+            f"product-{name}",
+            ProductWebhookArgs(
+                space=space,
+                scanned=list(space.product.images) if space.product.written_by(cluster) else [],
+                webhooks=webhooks,
+                provider=provider,
+                github_providers=github_providers,
+            ),
+        )
         for name, space in products.items()
         if webhooks and (space.product.wants_github_hook or space.product.oidc)
     }

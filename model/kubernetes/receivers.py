@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from model.config.names import FLUX_NAMESPACE, product_namespace
 from model.config.webhooks import OidcWebhook
+from model.kubernetes.image_automation import IMAGE_API
 from model.kubernetes.manifests import Manifest
 from model.kubernetes.products import product_labels
 
@@ -47,23 +49,27 @@ def receiver(product: str) -> Manifest:
     )
 
 
-def oidc_receiver(product: str, webhook: OidcWebhook) -> Manifest:
-    """Receiver of a CI job, which shows a token that its issuer signed; the claims have to be equal."""
+def oidc_receiver(product: str, webhook: OidcWebhook, images: Iterable[str] = ()) -> Manifest:
+    """Receiver of a CI job, which shows a token that its issuer signed; the claims have to be equal.
+
+    A job has pushed an image rather than a commit: Flux scans these `images` at once too.
+    """
     validations = [
         {"expression": f"claims.{name} == {json.dumps(value)}", "message": f"the claim {name} is another one"}
         for name, value in webhook.claims.items()
     ]
     provider = {"issuerURL": webhook.issuer, "audience": webhook.audience, "validations": validations}
-    return _receiver(product, oidc_name(product), {"type": "generic-oidc", "oidcProviders": [provider]})
+    return _receiver(product, oidc_name(product), {"type": "generic-oidc", "oidcProviders": [provider]}, images)
 
 
-def _receiver(product: str, name: str, spec: Manifest) -> Manifest:
+def _receiver(product: str, name: str, spec: Manifest, images: Iterable[str] = ()) -> Manifest:
     source = {"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository", "name": product}
+    scanned = [{"apiVersion": IMAGE_API, "kind": "ImageRepository", "name": image} for image in images]
     return {
         "apiVersion": "notification.toolkit.fluxcd.io/v1",
         "kind": "Receiver",
         "metadata": {"name": name, "namespace": product_namespace(product), "labels": product_labels(product)},
-        "spec": {**spec, "resources": [source]},
+        "spec": {**spec, "resources": [source, *scanned]},
     }
 
 

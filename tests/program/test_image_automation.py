@@ -79,3 +79,16 @@ def test_private_keys_of_the_automation_are_secrets(run: Run, complete: dict[str
     for name in ("product-shop/write/acme", "product-shop/signing"):
         assert recording.resource(PRIVATE_KEY, name).inputs["algorithm"] == "ECDSA"
     assert "PRIVATE KEY" not in json.dumps(recording.outputs, default=str)
+
+
+@pytest.mark.parametrize(("writer", "scanned"), [("eu", ["app"]), ("us", [])])
+def test_a_ci_job_makes_the_writing_stack_scan_at_once(
+    run: Run, complete: dict[str, str], writer: str, scanned: list[str]
+) -> None:
+    oidc = {"issuer": "https://ci.acme.example", "audience": "flux", "claims": {"repository": "acme/shop"}}
+    product = {**SHOP, "automation": {"writer": writer}, "webhook": {"github": False, "oidc": oidc}}
+    listed = yaml.safe_dump({"products": {"shop": product}, "tenants": []})
+    config = {"mirrorsFile": "mirrors.yaml", "webhooks": {"host": "flux.acme.example", "by": "none"}}
+    (receiver,) = run(listed, config=config, files=complete).of("kubernetes:notification.toolkit.fluxcd.io/v1:Receiver")
+    resources = receiver.inputs["spec"]["resources"]
+    assert [each["name"] for each in resources if each["kind"] == "ImageRepository"] == scanned
