@@ -94,7 +94,7 @@ automations = {
             repository_urls=registry.repository_urls if registry else {},
             provider=cluster.provider,
             github_providers=github,
-            depends_on=[flux.ready],
+            controllers=flux.controllers,
         ),
     )
     for name, product in configuration.products.items()

@@ -38,6 +38,8 @@ class FluxInstallation(pulumi.ComponentResource):
     namespace: KubernetesObject
     ready: pulumi.Resource
     """The last controller, for `depends_on`: what Flux reconciles comes after all controllers and goes before them."""
+    controllers: Mapping[str, pulumi.Resource]
+    """Each controller's Deployment, for `depends_on` of what it has to finalize although it is removed as well."""
     shards: Mapping[str, pulumi.Resource]
     """The last controller of each shard, for `depends_on`: a shard stays until its last tenant is gone."""
 
@@ -62,18 +64,19 @@ class FluxInstallation(pulumi.ComponentResource):
             if key and controller in ARTIFACT_READERS:
                 deployment = _hide_artifact_host(deployment, shard, key, services)
             by_shard.setdefault(shard, []).append(deployment)
-        controllers: list[pulumi.Resource] = []
+        self.controllers = {}
         self.shards = {}
         # The default shard comes last, and in each shard kustomize-controller: its Deployment waits for
         # source-controller's address anyway.
         for shard in sorted(by_shard, key=lambda shard: shard == DEFAULT_SHARD):
             *others, last = sorted(by_shard[shard], key=_is_kustomize_controller)
             before = children(others, parent=self, provider=provider, depends_on=depends_on)
-            known = controllers if shard == DEFAULT_SHARD else []
+            known = self.controllers.values() if shard == DEFAULT_SHARD else []
             (self.shards[shard],) = children(
                 [last], parent=self, provider=provider, depends_on=[*depends_on, *known, *before]
             )
-            controllers += [*before, self.shards[shard]]
+            names = (deployment["metadata"]["name"] for deployment in (*others, last))
+            self.controllers |= zip(names, (*before, self.shards[shard]), strict=True)
         self.ready = self.shards[DEFAULT_SHARD]
         self.namespace = definitions[0]
         self.register_outputs({"version": manifest.version})

@@ -15,7 +15,7 @@ from components.objects import KubernetesObject
 from components.product.space import ProductSpace
 from model.config.images import Automation, ProductImage
 from model.config.mirrors import Mirror, locate_image
-from model.config.names import product_namespace
+from model.config.names import IMAGE_SCANNER, IMAGE_WRITER, product_namespace
 from model.config.sources import location
 from model.config.stack import Settings
 from model.kubernetes import image_automation as objects
@@ -34,8 +34,8 @@ class ImageAutomationArgs:
     """The stack's own registry: image references without their tags, by repository."""
     provider: kubernetes.Provider
     github_providers: Mapping[str, github.Provider]
-    depends_on: Sequence[pulumi.Resource]
-    """Flux's image controllers, which have to finalize what they reconcile."""
+    controllers: Mapping[str, pulumi.Resource]
+    """Flux's. The image controllers have to finalize what they reconcile, also if they go in the same update."""
 
 
 class ImageAutomation(pulumi.ComponentResource):
@@ -54,7 +54,7 @@ class ImageAutomation(pulumi.ComponentResource):
     ) -> None:
         super().__init__("saas:product:ImageAutomation", name, None, opts)
         own, product = args.space.name, args.space.product
-        before = [args.space.namespace, *args.depends_on]
+        before = [args.space.namespace, args.controllers[IMAGE_SCANNER], args.controllers[IMAGE_WRITER]]
         source_location = location(product.source, args.mirrors, args.settings.github_known_hosts)
         key = source_key(
             f"{name}/write",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -45,8 +44,6 @@ IMAGE = (
     "/usr/share/zoneinfo",
 )
 """What a container has of these, or an image for Go programs: devices, names, certificates and time zones."""
-PYTHON = ("/etc/ld.so.cache", "/lib", "/lib64", "/usr", sys.prefix, sys.base_prefix)
-"""The image of a Python program has more: the interpreter and its libraries."""
 
 
 class _Ruleset(ctypes.Structure):

@@ -39,6 +39,7 @@ from local.agent.command import (
 )
 from local.agent.services import Endpoint, Services
 from local.home import Home
+from model.config.names import IMAGE_WRITER
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -192,7 +193,8 @@ class PodRunner:
             return _end_with_agent
         volumes = self._pod["spec"].get("volumes", [])
         writable = [self._folder / "volumes" / volume["name"] for volume in volumes if "emptyDir" in volume]
-        image = [*confinement.IMAGE, *(confinement.PYTHON if program == Path(sys.executable) else [program])]
+        # Other images have tools that their programs start, such as Git: only this program's files are known.
+        image = [*confinement.IMAGE, program] if program.name == IMAGE_WRITER else ["/"]
 
         def prepare() -> None:
             _end_with_agent()

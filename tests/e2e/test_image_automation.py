@@ -53,14 +53,16 @@ class Shop:
         """Push an image, have its registry scanned, and return its digest."""
         digest = registry.push(self.platform.home, "product", version)
         self.scan()
+        eventually(lambda: version in self.get("imagerepositories/app")["status"]["lastScanResult"]["latestTags"])
         return digest
 
     def scan(self) -> None:
         """Have the registry scanned, and wait until it was."""
-        before = self.get("imagerepositories/app")["status"]["lastScanResult"]["scanTime"]
-        at = f"reconcile.fluxcd.io/requestedAt={time.monotonic_ns()}"
-        self.platform.kubectl("annotate", "--overwrite", "-n", "product-shop", "imagerepository/app", at)
-        eventually(lambda: self.get("imagerepositories/app")["status"]["lastScanResult"]["scanTime"] != before)
+        # Not by the time of the scan, which has whole seconds: several scans may be in one.
+        at = str(time.monotonic_ns())
+        annotation = f"reconcile.fluxcd.io/requestedAt={at}"
+        self.platform.kubectl("annotate", "--overwrite", "-n", "product-shop", "imagerepository/app", annotation)
+        eventually(lambda: self.get("imagerepositories/app")["status"].get("lastHandledReconcileAt") == at)
 
     def get(self, path: str) -> dict[str, Any]:
         found = self.platform.get(f"{IMAGES}/{path}")

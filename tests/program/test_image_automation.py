@@ -92,3 +92,12 @@ def test_a_ci_job_makes_the_writing_stack_scan_at_once(
     (receiver,) = run(listed, config=config, files=complete).of("kubernetes:notification.toolkit.fluxcd.io/v1:Receiver")
     resources = receiver.inputs["spec"]["resources"]
     assert [each["name"] for each in resources if each["kind"] == "ImageRepository"] == scanned
+
+
+def test_the_image_controllers_go_after_what_they_finalize(run: Run, complete: dict[str, str]) -> None:
+    recording = run(tenants(), config={"mirrorsFile": "mirrors.yaml"}, files=complete)
+    controllers = {r.urn for r in recording.of(DEPLOYMENT) if r.name in CONTROLLERS}
+    # Directly: in the update that removes both, nothing else that is deleted lies between them.
+    first = within(recording, "product-shop", f"{IMAGE}ImageRepository", f"{IMAGE}ImageUpdateAutomation")
+    waits = {urn for resource in first for urn in resource.depends_on}
+    assert controllers <= waits

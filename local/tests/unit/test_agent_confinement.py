@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from local.agent.confinement import IMAGE, PYTHON, available, confine
+from local.agent.confinement import IMAGE, available, confine
 
 WRITE = "import sys; open(sys.argv[1], 'a').write('written')"
 READ = "import sys; print(open(sys.argv[1]).read())"
 MOVE = "import os, sys; os.rename(sys.argv[1], sys.argv[2])"
+
+
+PYTHON = ("/etc/ld.so.cache", "/lib", "/lib64", "/usr", sys.prefix, sys.base_prefix)
+"""The interpreter of these tests and its libraries."""
 
 
 @pytest.fixture
