@@ -25,10 +25,9 @@ OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 RIGHTS_BY_VERSION = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 """How many rights the kernel's Landlock knows; later versions add none for files."""
 
+DEVICES = ("/dev/full", "/dev/null", "/dev/random", "/dev/tty", "/dev/urandom", "/dev/zero")
+"""Every container may write to these; Git does not start without /dev/null."""
 IMAGE = (
-    "/dev/null",
-    "/dev/urandom",
-    "/dev/zero",
     "/etc/ca-certificates",
     "/etc/hosts",
     "/etc/localtime",
@@ -43,7 +42,7 @@ IMAGE = (
     "/usr/share/ca-certificates",
     "/usr/share/zoneinfo",
 )
-"""What a container has of these, or an image for Go programs: devices, names, certificates and time zones."""
+"""What a container has of these, or an image for Go programs: names, certificates and time zones."""
 
 
 class _Ruleset(ctypes.Structure):

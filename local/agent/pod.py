@@ -198,7 +198,7 @@ class PodRunner:
 
         def prepare() -> None:
             _end_with_agent()
-            confinement.confine([*image, self._folder], writable)
+            confinement.confine([*image, self._folder], [*writable, *confinement.DEVICES])
 
         return prepare
 

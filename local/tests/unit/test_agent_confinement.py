@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from local.agent.confinement import IMAGE, available, confine
+from local.agent.confinement import DEVICES, IMAGE, available, confine
 
 WRITE = "import sys; open(sys.argv[1], 'a').write('written')"
 READ = "import sys; print(open(sys.argv[1]).read())"
@@ -35,7 +35,7 @@ def run(program: str, *arguments: Path, volume: Path | None) -> bool:
     """Whether the program succeeds; confined if there is a volume."""
     confinement: Callable[[], None] | None = None
     if volume:
-        confinement = functools.partial(confine, [*IMAGE, *PYTHON], [volume])
+        confinement = functools.partial(confine, [*IMAGE, *PYTHON], [volume, *DEVICES])
     command = [sys.executable, "-I", "-S", "-c", program, *arguments]
     return subprocess.run(command, preexec_fn=confinement, capture_output=True).returncode == 0
 
@@ -50,6 +50,10 @@ def test_a_program_works_in_its_volume(volume: Path) -> None:
     assert run(MOVE, volume / "file", volume / "folder" / "file", volume=volume)
     assert run(READ, volume / "folder" / "file", volume=volume)
     assert run(READ, Path("/proc/self/status"), volume=volume)
+
+
+def test_a_program_writes_to_the_null_device(volume: Path) -> None:
+    assert run(WRITE, Path("/dev/null"), volume=volume)
 
 
 @pytest.mark.parametrize("program", [WRITE, READ])
