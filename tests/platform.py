@@ -168,9 +168,10 @@ class Stack:
 
         Others that an update has deployed have departed: the program lets no tenant vanish.
         """
+        shared = {name: {"interval": self.interval, **product} for name, product in (products or {}).items()}
         content = {
             "defaults": {"interval": self.interval, **DEFAULTS, **defaults},
-            "products": {name: {"interval": self.interval, **product} for name, product in (products or {}).items()},
+            **({"products": shared} if shared else {}),  # an earlier release does not know the key
             "tenants": [
                 {
                     "name": name,
@@ -180,7 +181,7 @@ class Stack:
                 for name, source in sources.items()
             ],
         }
-        if gone := sorted(self.deployed - {*sources}):  # an earlier release does not know the key
+        if gone := sorted(self.deployed - {*sources}):
             content["departed"] = [{"name": name, "since": "2026-11-26"} for name in gone]
         (self.platform.project / self.tenants_file).write_text(yaml.safe_dump(content, sort_keys=False))
 
