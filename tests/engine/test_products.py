@@ -54,14 +54,14 @@ def settled(stack: Stack, tenant: str, pods: int = 2) -> dict[str, str]:
 
 def test_tenants_share_one_clone_and_have_values_images_and_patches_of_their_own(stack: Stack) -> None:
     platform = stack.platform
-    patch = "[{op: add, path: /metadata/labels/contract, value: gold}]"
+    patch = "[{op: add, path: /metadata/labels, value: {contract: gold}}]"
     stack.tenants(
         {**TWO, "gamma": "shop", "delta": "shop"},
         products={"shop": {"source": SHOP}},
         entries={
             "gamma": {
                 "values": {"greeting": "Guten Tag", "replicas": "1"},
-                "images": [{"name": "registry.k8s.io/e2e-test-images/agnhost", "newTag": "2.47"}],
+                "images": [{"name": "registry.acme.example/product", "newTag": "2.47"}],
                 "patches": [{"patch": patch, "target": {"kind": "Service"}}],
             }
         },
