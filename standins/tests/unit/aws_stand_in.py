@@ -57,6 +57,13 @@ class Plugin:
         answer = self.servicer.Diff(request, Context())
         return sorted(answer.diffs), sorted(answer.replaces)
 
+    def unchanged(self, kind: str, **inputs: Any) -> tuple[str, State]:
+        """Create it; reading it again shows no change."""
+        identifier, state = self.create(kind, **inputs)
+        assert self.read(kind, identifier, state) == (identifier, state)
+        assert self.diff(kind, state, **inputs) == ([], [])
+        return identifier, state
+
     def update(self, kind: str, identifier: str, state: State, *, preview: bool = False, **inputs: Any) -> State:
         news = self.checked(kind, inputs, state)
         request = wire.UpdateRequest(

@@ -29,14 +29,6 @@ def plugin() -> Iterator[Plugin]:
         yield Plugin(defaultTags={"tags": {"Project": "saas"}})
 
 
-def unchanged(plugin: Plugin, kind: str, **inputs: Any) -> tuple[str, State]:
-    """Create it; reading it again shows no change."""
-    identifier, state = plugin.create(kind, **inputs)
-    assert plugin.read(kind, identifier, state) == (identifier, state)
-    assert plugin.diff(kind, state, **inputs) == ([], [])
-    return identifier, state
-
-
 def publishing(service: str) -> str:
     statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sns:Publish", "Resource": "*"}
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
@@ -63,12 +55,10 @@ def test_a_topic_takes_only_a_key_that_its_publishers_may_use(plugin: Plugin) ->
         "Resource": "*",
     }
     _, key = plugin.create(KEY, policy=json.dumps({"Version": "2012-10-17", "Statement": [root, use]}))
-    topic, _ = unchanged(plugin, TOPIC, **wrong | {"kmsMasterKeyId": key["arn"]})
-    unchanged(
-        plugin, "sns/topicSubscription:TopicSubscription", topic=topic, protocol="email", endpoint="a@example.com"
-    )
-    unchanged(plugin, RULE, name="prod-eu-certificates", eventPattern='{"source": ["aws.acm"]}')
-    unchanged(plugin, TARGET, rule="prod-eu-certificates", targetId="topic", arn=topic)
+    topic, _ = plugin.unchanged(TOPIC, **wrong | {"kmsMasterKeyId": key["arn"]})
+    plugin.unchanged("sns/topicSubscription:TopicSubscription", topic=topic, protocol="email", endpoint="a@example.com")
+    plugin.unchanged(RULE, name="prod-eu-certificates", eventPattern='{"source": ["aws.acm"]}')
+    plugin.unchanged(TARGET, rule="prod-eu-certificates", targetId="topic", arn=topic)
 
 
 def query(name: str, **more: Any) -> State:
@@ -88,7 +78,7 @@ def test_an_alarm_watches_one_result(plugin: Plugin) -> None:
         "treatMissingData": "notBreaching",
     }
     doubled = {"id": "result", "expression": "2 * metric", "returnData": True}
-    unchanged(plugin, ALARM, **alarm, metricQueries=[query("errors", returnData=False), doubled])
+    plugin.unchanged(ALARM, **alarm, metricQueries=[query("errors", returnData=False), doubled])
     both = [query("errors", returnData=True), doubled]
     assert "Exactly one element" in plugin.refusal("create", ALARM, **alarm, metricQueries=both)
 
@@ -97,10 +87,10 @@ def test_a_metric_counts_lines_of_a_log_group(plugin: Plugin) -> None:
     plugin.create("cloudwatch/logGroup:LogGroup", name="flux")
     counted = {"name": "errors", "namespace": "saas", "value": "1", "defaultValue": "0"}
     inputs: State = {"logGroupName": "flux", "name": "errors", "pattern": "error", "metricTransformation": counted}
-    unchanged(plugin, "cloudwatch/logMetricFilter:LogMetricFilter", **inputs)
+    plugin.unchanged("cloudwatch/logMetricFilter:LogMetricFilter", **inputs)
     of_a_field = {"name": "failing", "namespace": "saas", "value": "$.log_processed.failingPercent"}
     more = {"name": "failing", "pattern": '{ $.log_processed.msg = "tenants" }', "metricTransformation": of_a_field}
-    unchanged(plugin, "cloudwatch/logMetricFilter:LogMetricFilter", **{**inputs, **more})
+    plugin.unchanged("cloudwatch/logMetricFilter:LogMetricFilter", **{**inputs, **more})
 
 
 def test_a_log_group_that_exists_gets_another_key_or_none(plugin: Plugin) -> None:
@@ -119,13 +109,13 @@ def test_a_log_group_that_exists_gets_another_key_or_none(plugin: Plugin) -> Non
 
 
 def test_an_account_has_one_detector(plugin: Plugin) -> None:
-    unchanged(plugin, "guardduty/detector:Detector", enable=True)
+    plugin.unchanged("guardduty/detector:Detector", enable=True)
     assert "a detector already exists" in plugin.refusal("create", "guardduty/detector:Detector", enable=True)
 
 
 @pytest.fixture(scope="module")
 def vault(plugin: Plugin) -> tuple[str, State]:
-    return unchanged(plugin, VAULT, name="prod", forceDestroy=True)
+    return plugin.unchanged(VAULT, name="prod", forceDestroy=True)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +135,7 @@ def test_a_plan_has_rules_and_selections(plugin: Plugin, vault: tuple[str, State
         "schedule": "cron(0 3 * * ? *)",
         "lifecycle": {"deleteAfter": 35},
     }
-    plan, state = unchanged(plugin, PLAN, name="prod", rules=[rule])
+    plan, state = plugin.unchanged(PLAN, name="prod", rules=[rule])
     conditions = [{"stringLikes": [{"key": "aws:ResourceTag/tenant", "value": "*"}]}]
     selection: State = {
         "name": "tenants",
@@ -154,7 +144,7 @@ def test_a_plan_has_rules_and_selections(plugin: Plugin, vault: tuple[str, State
         "resources": ["*"],
         "conditions": conditions,
     }
-    selected, of_plan = unchanged(plugin, SELECTION, **selection)
+    selected, of_plan = plugin.unchanged(SELECTION, **selection)
     assert "cannot be assumed" in plugin.refusal("create", SELECTION, **selection | {"iamRoleArn": f"{role}s"})
     assert "must be deleted before" in plugin.refusal("delete", PLAN, plan, state)
     later = plugin.update(PLAN, plan, state, name="prod", rules=[{**rule, "schedule": "cron(0 4 * * ? *)"}])
@@ -170,7 +160,7 @@ def test_a_plan_has_rules_and_selections(plugin: Plugin, vault: tuple[str, State
 def test_a_locked_vault_keeps_backups_of_volumes_which_can_be_restored(
     plugin: Plugin, vault: tuple[str, State], role: str
 ) -> None:
-    identifier, lock = unchanged(plugin, LOCK, backupVaultName="prod", minRetentionDays=35)
+    identifier, lock = plugin.unchanged(LOCK, backupVaultName="prod", minRetentionDays=35)
     client: Any = boto3.client
     ec2, backup = client("ec2", region_name="eu-west-1"), client("backup", region_name="eu-west-1")
     tags = [{"ResourceType": "volume", "Tags": [{"Key": "tenant", "Value": "tenant-001"}]}]

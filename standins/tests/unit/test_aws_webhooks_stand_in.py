@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from standins.tests.unit.aws_emulator import emulator
-from standins.tests.unit.aws_stand_in import Plugin, State
+from standins.tests.unit.aws_stand_in import Plugin
 
 VPC, SUBNET, GROUP = "ec2/vpc:Vpc", "ec2/subnet:Subnet", "ec2/securityGroup:SecurityGroup"
 BALANCER, TARGETS, LISTENER = "lb/loadBalancer:LoadBalancer", "lb/targetGroup:TargetGroup", "lb/listener:Listener"
@@ -26,22 +25,13 @@ def plugin() -> Iterator[Plugin]:
         yield Plugin(defaultTags={"tags": {"Project": "saas"}})
 
 
-def unchanged(plugin: Plugin, kind: str, **inputs: Any) -> tuple[str, State]:
-    """Create it; reading it again shows no change."""
-    identifier, state = plugin.create(kind, **inputs)
-    assert plugin.read(kind, identifier, state) == (identifier, state)
-    assert plugin.diff(kind, state, **inputs) == ([], [])
-    return identifier, state
-
-
 def test_a_way_from_an_api_to_pods_is_made_and_removed_in_order(plugin: Plugin) -> None:
     vpc, _ = plugin.create(VPC, cidrBlock="10.0.0.0/16")
     subnet, subnet_state = plugin.create(SUBNET, vpcId=vpc, cidrBlock="10.0.192.0/24", availabilityZone="eu-west-1a")
     group, group_state = plugin.create(GROUP, name="webhooks", vpcId=vpc)
     long = plugin.refusal("create", BALANCER, name="w" * 33, loadBalancerType="network", subnets=[subnet])
     assert "cannot be longer than 32" in long
-    balancer, balancer_state = unchanged(
-        plugin,
+    balancer, balancer_state = plugin.unchanged(
         BALANCER,
         name="webhooks",
         internal=True,
@@ -50,16 +40,21 @@ def test_a_way_from_an_api_to_pods_is_made_and_removed_in_order(plugin: Plugin) 
         securityGroups=[group],
         tags={"Name": "webhooks"},
     )
-    targets, _ = unchanged(
-        plugin, TARGETS, name="webhooks", port=9292, protocol="TCP", targetType="ip", vpcId=vpc, tags={"a": "b"}
+    targets, _ = plugin.unchanged(
+        TARGETS,
+        name="webhooks",
+        port=9292,
+        protocol="TCP",
+        targetType="ip",
+        vpcId=vpc,
+        tags={"a": "b"},
     )
     forward = [{"type": "forward", "targetGroupArn": targets}]
-    listener, _ = unchanged(plugin, LISTENER, loadBalancerArn=balancer, port=80, protocol="TCP", defaultActions=forward)
-    api, api_state = unchanged(plugin, API, name="webhooks", protocolType="HTTP", tags={"a": "b"})
+    listener, _ = plugin.unchanged(LISTENER, loadBalancerArn=balancer, port=80, protocol="TCP", defaultActions=forward)
+    api, api_state = plugin.unchanged(API, name="webhooks", protocolType="HTTP", tags={"a": "b"})
     assert api_state["apiEndpoint"].startswith("https://")
-    link, link_state = unchanged(plugin, LINK, name="webhooks", securityGroupIds=[group], subnetIds=[subnet])
-    integration, state = unchanged(
-        plugin,
+    link, link_state = plugin.unchanged(LINK, name="webhooks", securityGroupIds=[group], subnetIds=[subnet])
+    integration, state = plugin.unchanged(
         INTEGRATION,
         apiId=api,
         integrationType="HTTP_PROXY",
@@ -68,9 +63,8 @@ def test_a_way_from_an_api_to_pods_is_made_and_removed_in_order(plugin: Plugin) 
         connectionId=link,
         integrationUri=listener,
     )
-    unchanged(plugin, ROUTE, apiId=api, routeKey="POST /hook/{id}", target=f"integrations/{integration}")
-    unchanged(
-        plugin,
+    plugin.unchanged(ROUTE, apiId=api, routeKey="POST /hook/{id}", target=f"integrations/{integration}")
+    plugin.unchanged(
         STAGE,
         apiId=api,
         name="$default",
