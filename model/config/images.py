@@ -12,6 +12,7 @@ from model.config.base import Finding, Model, rule_error
 from model.config.git import is_version_range, ssh_address
 from model.config.mirrors import Mirror, locate, locate_image
 from model.config.names import LABEL_PATTERN
+from model.config.overrides import TAG
 from model.config.sources import Reference, Semver, Source
 from model.config.tiers import seconds
 
@@ -24,7 +25,6 @@ IMAGE = re.compile(
     r"(?P<name>[a-z0-9]+([._/-]+[a-z0-9]+)*)"
 )
 REPOSITORY = re.compile(r"[a-z0-9]+([._/-]+[a-z0-9]+)*")
-TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 VERSION = re.compile(r"v?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
 
 

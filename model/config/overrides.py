@@ -15,6 +15,8 @@ from model.config.base import Finding, Model, rule_error
 
 VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 """Names of variables that Flux substitutes, those of a shell."""
+TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+"""Tags of images."""
 OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "add": ("path", "value"),
     "replace": ("path", "value"),
@@ -85,7 +87,7 @@ def _check_operation(number: int, operation: Any) -> None:
 
 
 def _tag(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", value):
+    if not TAG.fullmatch(value):
         raise rule_error(f"{value!r} is not a tag of an image", "Write the tag alone, such as 1.4.2.")
     return value
 
