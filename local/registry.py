@@ -1,8 +1,8 @@
 """The embedded platform's OCI registry on loopback: go-containerregistry's `registry`, and images pushed to it.
 
-It stands in for a registry in a cloud, under whose name manifests and tenants.yaml know the images: `mirror` leads the
-program from there to here. The server keeps everything in memory, so what `push` pushed is recorded, and pushed again
-when it starts. The same repository and tag give the same bytes, and so the same digest.
+It replaces a cloud registry: manifests and tenants.yaml use that registry's name, which `mirror` maps to this one. The
+server keeps everything in memory, so what `push` pushed is recorded, and pushed again when it starts. The same
+repository and tag give the same bytes, and so the same digest.
 """
 
 from __future__ import annotations
