@@ -13,14 +13,14 @@ from rich.console import Console
 from local import controlplane, processes, registry
 from local.home import Home
 from local.kubeapi import Api
+from model.status import KUSTOMIZATIONS
 
 Object = dict[str, Any]
 REPOSITORY = "product"
 IMAGES = "/apis/image.toolkit.fluxcd.io/v1"
-KUSTOMIZATIONS = "/apis/kustomize.toolkit.fluxcd.io/v1/kustomizations"
 VERSION = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
 STEP_SECONDS = 150.0
-"""How long a step may take: Flux looks once a minute where nobody calls it."""
+"""Timeout of each step: without a webhook, Flux polls once a minute."""
 
 
 class ReleaseError(RuntimeError):

@@ -7,19 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from model.config.names import FLUX_NAMESPACE
+from model.config.names import FLUX_NAMESPACE, HELD, PRODUCT_LABEL, TENANT_LABEL
 
 Object = dict[str, Any]
 SOURCES = "/apis/source.toolkit.fluxcd.io/v1/gitrepositories"
 KUSTOMIZATIONS = "/apis/kustomize.toolkit.fluxcd.io/v1/kustomizations"
-TENANT_LABEL = "toolkit.fluxcd.io/tenant"
-"""The label of tenants' namespaces and of the Kustomizations for them, as `flux create tenant` sets it."""
-PRODUCT_LABEL = "saas-in-eks.io/product"
-"""The label of products' namespaces and of everything in them."""
 RING = "default"
 """The one ring that a product has so far: all its tenants follow the same revision."""
-HELD = "saas-in-eks.io/held"
-"""The watchdog's annotation of what it suspended."""
 STARTING = {"ContainerCreating", "PodInitializing"}
 """Reasons of containers that are about to run."""
 COLUMNS = ("tenant", "product", "ring", "ready", "revision", "image", "replicas")

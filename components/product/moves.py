@@ -1,8 +1,8 @@
 """Tenants that move between a source of their own and a shared product, or between products: nothing is pruned.
 
 The new Kustomization is created before the old one is deleted, but Flux may not have applied it yet, or cannot. The old
-one would then prune everything that the tenant runs. So it is told to leave its objects alone, before the engine
-changes anything: with --continue-on-error it is deleted even if the new one could not be created.
+one would then prune everything that the tenant runs. So its deletion policy becomes Orphan before the engine changes
+anything: with --continue-on-error it is deleted even if the new one could not be created.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import pulumi
 
 from components.configuration import Configuration
 from components.kubectl import KubectlError, kubectl
-from model.config.names import product_namespace
+from model.config.names import TENANT_LABEL, product_namespace
 from model.config.tenants import Tenant
-from model.kubernetes.manifests import TENANT_LABEL
+from model.status import KUSTOMIZATIONS
 
-KUSTOMIZATIONS = "/apis/kustomize.toolkit.fluxcd.io/v1/kustomizations"
 ORPHAN = "Orphan"
 
 

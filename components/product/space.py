@@ -43,8 +43,7 @@ class ProductSpace(pulumi.ComponentResource):
     product: Product
     namespace: KubernetesObject
     source: KubernetesObject
-    ready: pulumi.Resource
-    """The source, for `depends_on`: tenants of the product are created after it and removed before it."""
+    """For `depends_on` too: tenants of the product are created after it and removed before it."""
     public_key: pulumi.Output[str] | None
     """Deploy key of a private source that its owner has to register by hand."""
     summary: Mapping[str, str]
@@ -91,7 +90,6 @@ class ProductSpace(pulumi.ComponentResource):
             products.git_repository(args.name, product, source_location, product.polled_every(args.settings.webhooks)),
             depends_on=[self.namespace, *isolation, *([key.ready] if key else [])],
         )
-        self.ready = self.source
         by_hand = key is not None and product.source.github_repository is None
         self.public_key = key.public_key if key and by_hand else None
         self.summary = {

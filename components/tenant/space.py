@@ -123,7 +123,7 @@ class TenantSpace(pulumi.ComponentResource):
         namespace: KubernetesObject,
         ready: Sequence[pulumi.Resource],
     ) -> DeployKey | None:
-        """The source in the tenant's namespace with its deploy key, and the Kustomization beside it."""
+        """GitRepository, deploy key and Kustomization of a tenant with its own source, in its namespace."""
         tenant, settings = args.tenant, args.settings
         source_location = location(tenant.own_source, args.mirrors, settings.github_known_hosts)
         key = source_key(
@@ -162,6 +162,6 @@ class TenantSpace(pulumi.ComponentResource):
         )
         child(
             products.kustomization(tenant, product.name, product.product),
-            depends_on=[product.ready, account, *ready],
+            depends_on=[product.source, account, *ready],
             logical_name=logical_name,
         )

@@ -20,6 +20,15 @@ CONTROLLERS = (
 )
 """Flux's controllers, as `flux install` names them."""
 
+TENANT_LABEL = "toolkit.fluxcd.io/tenant"
+"""Flux's label for the tenant that an object belongs to, as `flux create tenant` sets it."""
+PREFIX = "saas-in-eks.io/"
+"""The domain of the project's own labels and annotations."""
+PRODUCT_LABEL = f"{PREFIX}product"
+"""The product that an object belongs to: a product's namespace with its sources, and what Flux applies for tenants."""
+HELD, HOLDS = f"{PREFIX}held", f"{PREFIX}holds"
+"""The watchdog's annotations: of what it suspended, and how often it did."""
+
 WATCHDOG = "flux-watchdog"
 """The program that frees Flux's controllers from what holds them up, and its account."""
 

@@ -11,28 +11,29 @@ from typing import Any
 import yaml
 
 from model.config.mirrors import Location
-from model.config.names import DEFAULT_SHARD, FLUX_NAMESPACE, PLATFORM_SHARD, cluster_path, product_namespace
+from model.config.names import (
+    DEFAULT_SHARD,
+    FLUX_NAMESPACE,
+    PLATFORM_SHARD,
+    PREFIX,
+    TENANT_LABEL,
+    cluster_path,
+    product_namespace,
+)
 from model.config.sources import Source
 from model.config.tenants import Tenant
 from model.config.tiers import HELM_ROLE, RECONCILER_ROLE, seconds
 
 Manifest = dict[str, Any]
 
-TENANT_LABEL = "toolkit.fluxcd.io/tenant"
-"""Flux's label for the tenant that an object belongs to."""
-
 SHARD_LABEL = "sharding.fluxcd.io/key"
 """Flux's label for the shard of controllers that reconcile an object. Objects without it belong to the default one."""
 
-PREFIX = "saas-in-eks.io/"
 TIER_LABEL = f"{PREFIX}tier"
 SHARD_ANNOTATION = f"{PREFIX}shard"
 OWNER_LABEL = f"{PREFIX}owner"
 PLATFORM = "platform"
 """Owner of the program's objects in a tenant's namespace; admission protects them from the tenant's reconciler."""
-
-PRODUCT_LABEL = f"{PREFIX}product"
-"""The product that an object belongs to: a product's namespace with its sources, and what Flux applies for tenants."""
 
 CLUSTER_LABEL = f"{PREFIX}cluster"
 """The setting `cluster` of the stack that a tenant's namespace belongs to."""
@@ -231,7 +232,7 @@ def kustomization(tenant: Tenant) -> Manifest:
 
 
 def kustomization_spec(tenant: Tenant, git_repository: str, source: Source) -> Manifest:
-    """Apply the source's folder to the tenant's namespace, as the account of its name beside the Kustomization."""
+    """Apply the source's folder to the tenant's namespace, as the tenant's account in the Kustomization's namespace."""
     spec: Manifest = {
         "interval": tenant.interval,
         "path": source.path,

@@ -9,11 +9,11 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, cast
 
 from model.config.errors import Problem
-from model.config.names import FLUX_NAMESPACE, product_namespace
+from model.config.names import FLUX_NAMESPACE, PRODUCT_LABEL, product_namespace
 from model.config.stack import Settings
 from model.config.tenants import Tenant, TenantList
 from model.config.yaml_lines import YamlFile
-from model.kubernetes.manifests import ADOPTED, CLUSTER_LABEL, NOT_FLUX_BUSINESS, PRODUCT_LABEL, TIER_LABEL
+from model.kubernetes.manifests import ADOPTED, CLUSTER_LABEL, NOT_FLUX_BUSINESS, TIER_LABEL
 from model.kubernetes.tenant import isolation_objects
 
 KINDS = ("serviceaccounts", "rolebindings", "resourcequotas", "limitranges", "networkpolicies", "secrets", "configmaps")

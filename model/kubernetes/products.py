@@ -7,7 +7,7 @@ here, and only the binding of the account's rights is in the tenant's namespace.
 from __future__ import annotations
 
 from model.config.mirrors import Location
-from model.config.names import product_namespace
+from model.config.names import PRODUCT_LABEL, product_namespace
 from model.config.products import Product
 from model.config.tenants import Tenant
 from model.kubernetes.manifests import (
@@ -15,7 +15,6 @@ from model.kubernetes.manifests import (
     OWNER_LABEL,
     PLATFORM,
     POD_SECURITY,
-    PRODUCT_LABEL,
     Manifest,
     in_shard,
     kustomization_spec,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from model.config.names import FLUX_NAMESPACE, WATCHDOG
+from model.config.names import FLUX_NAMESPACE, HELD, HOLDS, WATCHDOG
 from model.kubernetes.admission.flux import GROUPS
 from model.kubernetes.admission.policy import SERVICE_ACCOUNT, TENANTS_USER, Check, Policy, Rule, namespace_annotation
-from model.kubernetes.manifests import PREFIX, SHARD_ANNOTATION, SHARD_LABEL
+from model.kubernetes.manifests import SHARD_ANNOTATION, SHARD_LABEL
 
 # helm-controller makes a release's HelmChart with its own rights, and with labels that the release chose.
 HELM_CONTROLLER = f"{SERVICE_ACCOUNT}{FLUX_NAMESPACE}:helm-controller"
 CHARTS_FOR_TENANTS = f"request.userInfo.username == '{HELM_CONTROLLER}' && request.resource.resource == 'helmcharts'"
 WATCHDOGS_USER = f"{SERVICE_ACCOUNT}{FLUX_NAMESPACE}:{WATCHDOG}"
-HELD, HOLDS = f"{PREFIX}held", f"{PREFIX}holds"
-"""The watchdog's annotations."""
 
 
 def _label(metadata: str) -> str:
