@@ -80,7 +80,9 @@ products = {
 }
 
 # A push to a product calls Flux, which otherwise asks the repository at its interval
-product_webhooks = components.create_product_webhooks(webhooks, products, settings.cluster, cluster.provider, github)
+product_webhooks = components.create_product_webhooks(
+    webhooks, products, settings.cluster, flux, cluster.provider, github
+)
 
 # Image automation: Flux commits new versions of a product's images to its repository, from one stack only
 automations = {

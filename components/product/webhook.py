@@ -10,12 +10,14 @@ import pulumi_github as github
 import pulumi_kubernetes as kubernetes
 import pulumi_tls as tls
 
+from components.flux.installation import FluxInstallation
 from components.objects import KubernetesObject
 from components.product.space import ProductSpace
 from components.webhooks import Webhooks
 from model.config.names import secret_name
 from model.config.webhooks import OidcWebhook
 from model.kubernetes import receivers
+from model.kubernetes.flux import NOTIFIER
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class ProductWebhookArgs:
     scanned: Sequence[str]
     """Its images that Flux scans in this stack."""
     webhooks: Webhooks
+    notifier: pulumi.Resource
+    """notification-controller, which has to finalize the Receivers, also if it goes in the same update."""
     provider: kubernetes.Provider
     github_providers: Mapping[str, github.Provider]
 
@@ -51,7 +55,7 @@ class ProductWebhook(pulumi.ComponentResource):
         key = tls.PrivateKey(f"{self._name}-webhook", algorithm="ED25519", opts=pulumi.ResourceOptions(parent=self))
         token = pulumi.Output.secret(key.private_key_pem).apply(lambda pem: secret_name("webhook", pem))
         secret = self._child("webhook", receivers.token_secret(product, token), args.space.namespace)
-        receiver = self._child("webhook", receivers.receiver(product), secret, args.space.source)
+        receiver = self._child("webhook", receivers.receiver(product), secret, args.space.source, args.notifier)
         path = token.apply(lambda token: receivers.hook_path(product, token))
         github.RepositoryWebhook(
             # The owner is in the provider only: another one is another hook.
@@ -74,9 +78,9 @@ class ProductWebhook(pulumi.ComponentResource):
         )
 
     def _oidc(self, webhook: OidcWebhook) -> None:
-        product = self._args.space.name
-        self._child("oidc", receivers.oidc_receiver(product, webhook, self._args.scanned), self._args.space.source)
-        self.oidc_url = pulumi.Output.concat(self._args.webhooks.url, receivers.oidc_hook_path(product))
+        args, product = self._args, self._args.space.name
+        self._child("oidc", receivers.oidc_receiver(product, webhook, args.scanned), args.space.source, args.notifier)
+        self.oidc_url = pulumi.Output.concat(args.webhooks.url, receivers.oidc_hook_path(product))
 
     def _child(self, purpose: str, manifest: receivers.Manifest, *needs: pulumi.Resource) -> KubernetesObject:
         opts = pulumi.ResourceOptions(parent=self, provider=self._args.provider, depends_on=list(needs))
@@ -87,6 +91,7 @@ def create_product_webhooks(
     webhooks: Webhooks | None,
     products: Mapping[str, ProductSpace],
     cluster: str,
+    flux: FluxInstallation,
     provider: kubernetes.Provider,
     github_providers: Mapping[str, github.Provider],
 ) -> Mapping[str, ProductWebhook]:
@@ -98,6 +103,7 @@ def create_product_webhooks(
                 space=space,
                 scanned=list(space.product.images) if space.product.written_by(cluster) else [],
                 webhooks=webhooks,
+                notifier=flux.controllers[NOTIFIER],
                 provider=provider,
                 github_providers=github_providers,
             ),

@@ -53,6 +53,14 @@ def test_a_push_to_a_private_product_on_github_calls_its_receiver(run: Run) -> N
     assert source.inputs["spec"]["interval"] == "10m0s"
 
 
+def test_the_receivers_go_before_the_controller_that_finalizes_them(run: Run) -> None:
+    oidc = "{issuer: https://ci.acme.example, audience: flux, claims: {repository: acme/shop}}"
+    recording = hooked(run, SHOP.replace("private: true}", f"private: true}}, webhook: {{oidc: {oidc}}}"), **WAY_IN)
+    controller = recording.resource("kubernetes:apps/v1:Deployment", "notification-controller")
+    # Directly: in the update that removes both, nothing else that is deleted lies between them.
+    assert [controller.urn in receiver.depends_on for receiver in recording.of(RECEIVER)] == [True, True]
+
+
 def test_the_token_of_a_webhook_is_a_secret_of_the_state(run: Run) -> None:
     recording = hooked(run, **WAY_IN)
     (hook,) = recording.of(HOOK)
