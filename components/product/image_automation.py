@@ -81,15 +81,6 @@ class ImageAutomation(pulumi.ComponentResource):
             opts = pulumi.ResourceOptions(parent=self, provider=args.provider, depends_on=list(depends_on))
             return KubernetesObject(logical, manifest, opts)
 
-        policies: list[pulumi.Resource] = []
-        for image_key, image in product.images.items():
-            reference, insecure = _reference(image, args)
-            repository = objects.image_repository(
-                own, image_key, reference, automation.interval, ecr=image.on_ecr, insecure=insecure
-            )
-            scanned = child(f"{name}/{image_key}", repository, before)
-            policy = objects.image_policy(own, image_key, image, automation.hold)
-            policies.append(child(f"{name}/{image_key}", policy, [scanned]))
         pem = pulumi.Output.secret(signing.private_key_pem_pkcs8)
         signer = child(f"{name}/signing", objects.signing_secret(own, pem), before)
         source = child(
@@ -97,7 +88,16 @@ class ImageAutomation(pulumi.ComponentResource):
             objects.git_repository(own, product, source_location),
             [*before, *([key.ready] if key else [])],
         )
-        child(name, objects.image_update_automation(own, product, automation), [source, signer, *policies])
+        update = child(name, objects.image_update_automation(own, product, automation), [*before, source, signer])
+        for image_key, image in product.images.items():
+            reference, insecure = _reference(image, args)
+            repository = objects.image_repository(
+                own, image_key, reference, automation.interval, ecr=image.on_ecr, insecure=insecure
+            )
+            scanned = child(f"{name}/{image_key}", repository, before)
+            # After the automation: another version must not be written by the settings before, such as to their branch.
+            policy = objects.image_policy(own, image_key, image, automation.hold)
+            child(f"{name}/{image_key}", policy, [scanned, update])
         self.public_key = key.public_key if key and product.source.github_repository is None else None
         self.register_outputs({"signingKey": self.signing_key})
 

@@ -51,7 +51,7 @@ def test_the_writing_stack_gets_objects_controllers_and_keys(run: Run, complete:
     assert repository.inputs["spec"]["insecure"] is True
     assert "provider" not in repository.inputs["spec"]
     (source,) = [r for r in within(recording, "product-shop", SOURCE) if r.inputs["spec"].get("suspend")]
-    assert {source.urn, policy.urn} <= recording.needs(automation)
+    assert source.urn in recording.needs(automation)
     last = recording.resource(DEPLOYMENT, "kustomize-controller")
     assert all(last.urn in recording.needs(r) for r in (repository, policy, automation, source))
     keys = {r.inputs["title"]: r.inputs["readOnly"] for r in recording.of(KEY) if r.inputs["repository"] == "shop"}
@@ -101,3 +101,12 @@ def test_the_image_controllers_go_after_what_they_finalize(run: Run, complete: d
     first = within(recording, "product-shop", f"{IMAGE}ImageRepository", f"{IMAGE}ImageUpdateAutomation")
     waits = {urn for resource in first for urn in resource.depends_on}
     assert controllers <= waits
+
+
+def test_settings_reach_the_automation_before_another_version_does(run: Run, complete: dict[str, str]) -> None:
+    recording = run(tenants(), config={"mirrorsFile": "mirrors.yaml"}, files=complete)
+    (automation,) = within(recording, "product-shop", f"{IMAGE}ImageUpdateAutomation")
+    policies = within(recording, "product-shop", f"{IMAGE}ImagePolicy")
+    # Otherwise an update that lifts `hold` and sets `to` pushes to the source's own branch first.
+    assert policies
+    assert all(automation.urn in policy.depends_on for policy in policies)
