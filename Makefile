@@ -53,10 +53,10 @@ FAST := lint program stand-ins unit
 
 test: tools  ## all tests
 	@echo "All tests, two kinds at a time; engine, end-to-end and isolation tests have a platform each."
-	$(MAKE) --no-print-directory --jobs=2 $(FAST) isolation e2e engine
+	$(MAKE) --no-print-directory --jobs=2 --keep-going $(FAST) isolation e2e engine
 
 check: $(VENV)/installed  ## format, lint, types, unit and program tests
-	$(MAKE) --no-print-directory --jobs=2 $(FAST)
+	$(MAKE) --no-print-directory --jobs=2 --keep-going $(FAST)
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff format --check --quiet $(SOURCES)

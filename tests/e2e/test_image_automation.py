@@ -79,7 +79,7 @@ class Shop:
         return yaml.safe_load(self.read("kustomize/kustomization.yaml", branch))["images"][0]["newTag"]
 
     def committed(self, version: str, branch: str = "main") -> None:
-        eventually(lambda: git.branch_tip(self.repository, branch) and self.version(branch) == version, 30)
+        eventually(lambda: git.branch_tip(self.repository, branch) and self.version(branch) == version)
 
     def commit(self, files: dict[str, str | None]) -> None:
         self.platform.push("acme/shop", files, self.folder)
@@ -233,7 +233,7 @@ class _writable_root:  # noqa: N801 - a context manager
         name = "deployment/image-automation-controller"
         kubectl = self._platform.kubectl
         kubectl("patch", "-n", "flux-system", name, "--type=json", "-p", f'{patch}, "value": {value}}}]')
-        kubectl("rollout", "status", "-n", "flux-system", name, "--timeout=60s")
+        kubectl("rollout", "status", "-n", "flux-system", name, "--timeout=120s")
 
 
 def _is_signed(commit: bytes, key: asyncssh.SSHKey) -> bool:

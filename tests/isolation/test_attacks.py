@@ -121,8 +121,13 @@ def test_a_person_with_edit_cannot_pass_as_the_platform(cluster: Cluster, before
     binding = of.role_binding(BASIC, subject, cluster_role="edit")
     binding["metadata"]["name"] = "person"
     cluster.administrator.apply(binding)
-    answer = cluster.administrator.send("apply", service, as_user=person, dry_run=True)
-    assert "not among the annotations of this tenant" in answer.message
+
+    def refused() -> bool:
+        answer = cluster.administrator.send("apply", service, as_user=person, dry_run=True)
+        assert not answer.ok
+        return "not among the annotations of this tenant" in answer.message
+
+    eventually(refused)  # the API server needs a moment to know the role binding
     assert cluster.administrator.send("apply", service, dry_run=True).ok
     assert cluster.administrator.send("delete", binding).ok
 

@@ -135,7 +135,7 @@ def test_an_ordinary_object_is_applied_as_it_is(hostile: HostilePlatform, kind: 
     found = eventually(lambda: hostile.get(path))
     _contains(found, _filled(text), kind)
     if plural == "deployments":  # no provisioner creates volumes here, so pods with claims stay pending
-        eventually(lambda: (hostile.get(path) or {}).get("status", {}).get("readyReplicas"), 30)
+        eventually(lambda: (hostile.get(path) or {}).get("status", {}).get("readyReplicas"))
 
 
 def test_all_ordinary_objects_together_are_one_product(hostile: HostilePlatform) -> None:
@@ -151,7 +151,7 @@ def test_a_release_is_applied_where_the_tier_allows_helm(hostile: HostilePlatfor
     record_property("compatible", "HelmRelease, where the tier allows Helm")
     text = yaml.safe_dump(release())
     _apply(hostile, ORDINARY_HELM, {**CHART, "release.yaml": text}, "release.yaml")
-    verdict = eventually(lambda: hostile.verdict("HelmRelease", ORDINARY_HELM, "attack"), 30)
+    verdict = eventually(lambda: hostile.verdict("HelmRelease", ORDINARY_HELM, "attack"))
     assert verdict is not None
     assert verdict[0], verdict[1]
     assert hostile.get(f"/api/v1/namespaces/{ORDINARY_HELM}/configmaps/attack-chart")
@@ -160,7 +160,7 @@ def test_a_release_is_applied_where_the_tier_allows_helm(hostile: HostilePlatfor
 def test_the_sample_product_runs(hostile: HostilePlatform, record_property: Record) -> None:
     record_property("compatible", "The sample product, from its own repository")
     path = f"/apis/apps/v1/namespaces/{SAMPLE}/deployments/product"
-    eventually(lambda: (hostile.get(path) or {}).get("status", {}).get("readyReplicas"), 30)
+    eventually(lambda: (hostile.get(path) or {}).get("status", {}).get("readyReplicas"))
     eventually(lambda: (hostile.verdict("Kustomization", SAMPLE, SAMPLE) or [False])[0])
 
 

@@ -161,10 +161,10 @@ def test_controllers_work_and_a_deleted_namespace_disappears(cluster: Cluster):
     # More than requests of most charts, and no limit: the LimitRange's default has to be as high.
     large = of.deployment(LEAVING, container={"resources": {"requests": {"memory": "2Gi", "ephemeral-storage": "5Gi"}}})
     tenant.apply({**large, "metadata": {**large["metadata"], "name": "large"}})
-    eventually(lambda: ready(cluster, "deployments") == 2 and pods(cluster) >= 3, timeout=30)
+    eventually(lambda: ready(cluster, "deployments") == 2 and pods(cluster) >= 3)
 
     tenant.apply(of.deployment(LEAVING, serviceAccountName="product", container={"image": f"{of.IMAGE}-new"}))
-    eventually(lambda: f"{of.IMAGE}-new" in images(cluster), timeout=30)
+    eventually(lambda: f"{of.IMAGE}-new" in images(cluster))
 
     # Stricter than the existing objects: none can be added, but existing ones can be reduced.
     namespace: Manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": LEAVING}}
@@ -173,7 +173,7 @@ def test_controllers_work_and_a_deleted_namespace_disappears(cluster: Cluster):
     eventually(lambda: not tenant.send("apply", of.deployment(LEAVING), dry_run=True).ok)
     none = of.make("Deployment", LEAVING, version="apps/v1", spec={"replicas": 0})
     assert tenant.send("merge", none).ok
-    eventually(lambda: not any("-new" in image for image in images(cluster)), timeout=30)
+    eventually(lambda: not any("-new" in image for image in images(cluster)))
     assert tenant.send("delete", of.config_map(LEAVING)).ok
 
     command = [PROJECT / ".venv/bin/kubectl", "--kubeconfig", cluster.home.kubeconfig, "delete", "namespace", LEAVING]

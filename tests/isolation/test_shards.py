@@ -163,7 +163,7 @@ def handled_at_once(hostile: HostilePlatform, tenant: str) -> None:
     for kind in ("GitRepository", "Kustomization"):
         path = PATHS[kind].format(tenant, tenant)
         assert hostile.api.call("PATCH", path, stamp, kind="application/merge-patch+json").ok
-        eventually(lambda path=path: (hostile.get(path) or {})["status"].get("lastHandledReconcileAt") == asked, 15)
+        eventually(lambda path=path: (hostile.get(path) or {})["status"].get("lastHandledReconcileAt") == asked)
 
 
 @contextmanager
@@ -194,8 +194,8 @@ def test_an_endless_build_is_suspended_and_its_neighbours_go_on(
     attack = "folders name each other twice, 40 deep"
     with without_watchdog(hostile):
         commit = push(hostile, HOSTILE, resources_tree())
-        eventually(lambda: commit in phase(hostile, "Kustomization", HOSTILE), 30)
-        eventually(lambda: phase(hostile, "Kustomization", HOSTILE).startswith("Building"), 30)
+        eventually(lambda: commit in phase(hostile, "Kustomization", HOSTILE))
+        eventually(lambda: phase(hostile, "Kustomization", HOSTILE).startswith("Building"))
         handled_at_once(hostile, "flux-system")
         handled_at_once(hostile, OTHER_SHARD)
         neighbours = push(hostile, SAME_SHARD)
@@ -217,7 +217,7 @@ def test_an_endless_build_is_suspended_and_its_neighbours_go_on(
 
 def test_a_build_that_takes_all_memory_is_suspended(hostile: HostilePlatform, record_property: Record) -> None:
     commit = push(hostile, HOSTILE, components_tree())
-    eventually(lambda: commit in phase(hostile, "Kustomization", HOSTILE), 30)
+    eventually(lambda: commit in phase(hostile, "Kustomization", HOSTILE))
     began = time.monotonic()
     said = eventually(lambda: held(hostile, "Kustomization", HOSTILE), FREED)
     applied(hostile, SAME_SHARD, push(hostile, SAME_SHARD), FREED)

@@ -39,7 +39,7 @@ class Platform:
         return self.kubectl("--namespace=flux-system", *arguments)
 
     def rolled_out(self, name: str) -> None:
-        self.flux("rollout", "status", f"deployment/{name}", "--timeout=60s")
+        self.flux("rollout", "status", f"deployment/{name}", "--timeout=120s")
 
     def add_argument(self, name: str, argument: str) -> None:
         """Add an argument to a controller's Deployment."""
@@ -234,7 +234,7 @@ def test_a_killed_agent_takes_its_programs_along_and_is_replaced(platform: Platf
     programs = [psutil.Process(pid) for pid in agent.programs(platform.home).values()]
     assert len(programs) == len(CONTROLLERS)
     os.kill(processes.running(platform.home)["agent"], signal.SIGKILL)
-    eventually(lambda: not [p for p in programs if p.is_running() and p.status() != psutil.STATUS_ZOMBIE], 5)
+    eventually(lambda: not [p for p in programs if p.is_running() and p.status() != psutil.STATUS_ZOMBIE], 30)
     agent.start(platform.home, platform.tools)
     eventually(lambda: all(container(platform.pod(name))["ready"] for name in CONTROLLERS))
     assert len(agent.programs(platform.home)) == len(CONTROLLERS)
@@ -251,7 +251,7 @@ def test_a_stopped_agent_leaves_no_program_and_no_ready_pod(platform: Platform) 
 
 def test_a_removed_installation_leaves_nothing(platform: Platform) -> None:
     programs = [psutil.Process(pid) for pid in agent.programs(platform.home).values()]
-    platform.kubectl("delete", "namespace", "flux-system", "--timeout=60s")
+    platform.kubectl("delete", "namespace", "flux-system", "--timeout=120s")
     assert not [program for program in programs if program.is_running()]
     eventually(lambda: not list(agent.folder(platform.home).glob("pods/*")))
     assert processes.http_ok(f"http://127.0.0.1:{platform.home.port('agent')}/healthz")

@@ -94,7 +94,7 @@ def test_kwok_can_not_read_secrets(home: Home) -> None:
 def test_a_deployment_becomes_available_on_nodes_of_three_zones(home: Home, api: Api) -> None:
     kubectl(home, "create", "namespace", "shop")
     kubectl(home, "--namespace=shop", "create", "deployment", "web", "--image=web", "--replicas=3")
-    kubectl(home, "--namespace=shop", "wait", "--for=condition=Available", "deployment/web", "--timeout=30s")
+    kubectl(home, "--namespace=shop", "wait", "--for=condition=Available", "deployment/web", "--timeout=120s")
     nodes = json.loads(kubectl(home, "get", "nodes", "--output=json"))["items"]
     assert {node["metadata"]["labels"]["topology.kubernetes.io/zone"] for node in nodes} == set(controlplane.ZONES)
     pods = api.get("/api/v1/namespaces/shop/pods")
@@ -128,13 +128,13 @@ def test_status_says_why_no_pod_can_be_created(home: Home, api: Api, kind: str) 
 
 def test_a_job_completes(home: Home) -> None:
     kubectl(home, "create", "job", "once", "--image=once")
-    kubectl(home, "wait", "--for=condition=Complete", "job/once", "--timeout=30s")
+    kubectl(home, "wait", "--for=condition=Complete", "job/once", "--timeout=120s")
 
 
 def test_a_deleted_namespace_is_removed_with_its_objects(home: Home, api: Api) -> None:
     kubectl(home, "create", "namespace", "brief")
     kubectl(home, "--namespace=brief", "create", "configmap", "settings")
-    kubectl(home, "delete", "namespace", "brief", "--timeout=30s")
+    kubectl(home, "delete", "namespace", "brief", "--timeout=120s")
     assert api.get("/api/v1/namespaces/brief/configmaps/settings") is None
 
 
@@ -149,7 +149,7 @@ def test_pods_in_flux_system_are_not_simulated(home: Home, api: Api) -> None:
 
     eventually(lambda: pod("flux-system"))
     # Once a later pod runs, kwok has had its chance with this pod.
-    kubectl(home, "wait", "--for=condition=Available", "deployment/witness", "--timeout=30s")
+    kubectl(home, "wait", "--for=condition=Available", "deployment/witness", "--timeout=120s")
     real = pod("flux-system")
     assert real is not None
     assert real["status"]["phase"] == "Pending"
@@ -167,7 +167,7 @@ def test_data_survives_a_power_cut(home: Home, tools: dict[str, Path], api: Api)
     assert survivor is not None
     assert survivor["data"] == {"key": "value"}
     kubectl(home, "create", "deployment", "later", "--image=later")
-    kubectl(home, "wait", "--for=condition=Available", "deployment/later", "--timeout=30s")
+    kubectl(home, "wait", "--for=condition=Available", "deployment/later", "--timeout=120s")
 
 
 def test_down_ends_everything_and_up_brings_the_data_back(home: Home, tools: dict[str, Path], api: Api) -> None:

@@ -214,7 +214,7 @@ def test_clients_that_vanish_do_not_hold_up_others(home: Home, tmp_path: Path) -
     cloned = git(home, "clone", ssh_url(home, "acme/product"), tmp_path / "product")
     assert cloned.returncode == 0, cloned.stderr
     running = psutil.Process(processes.running(home)["gitserver"])
-    _, alive = psutil.wait_procs(running.children(), timeout=10)
+    _, alive = psutil.wait_procs(running.children(), timeout=30)
     assert alive == []
 
 

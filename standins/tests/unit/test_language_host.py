@@ -110,4 +110,4 @@ def test_a_program_ends_with_the_host_that_started_it() -> None:
         assert process.stdout.readline() == "1\n"
         assert psutil.pid_exists(pid)
         process.kill()
-        eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 5)
+        eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 30)
