@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pulumi
-
 import components
 
 configuration = components.load(Path(__file__).parent)
@@ -63,21 +61,7 @@ guardrails = components.Guardrails(
 )
 
 # Products that several tenants run: each is cloned once, in a namespace of the platform's own
-products = {
-    name: components.ProductSpace(
-        f"product-{name}",
-        components.ProductSpaceArgs(
-            name=name,
-            product=product,
-            settings=settings,
-            mirrors=configuration.mirrors,
-            provider=cluster.provider,
-            github_providers=github,
-            depends_on=[flux.shards[product.shard], guardrails.ready],
-        ),
-    )
-    for name, product in configuration.products.items()
-}
+products = components.create_products(configuration, cluster, flux, guardrails.ready, github)
 
 # A push to a product calls Flux, which otherwise asks the repository at its interval
 product_webhooks = components.create_product_webhooks(
@@ -85,73 +69,36 @@ product_webhooks = components.create_product_webhooks(
 )
 
 # Image automation: Flux commits new versions of a product's images to its repository, from one stack only
-automations = {
-    name: components.ImageAutomation(
-        f"product-{name}",
-        product.automation,
-        components.ImageAutomationArgs(
-            space=products[name],
-            settings=settings,
-            mirrors=configuration.mirrors,
-            repository_urls=registry.repository_urls if registry else {},
-            provider=cluster.provider,
-            github_providers=github,
-            controllers=flux.controllers,
-        ),
-    )
-    for name, product in configuration.products.items()
-    if product.automation and product.written_by(settings.cluster)
-}
+automations = components.create_image_automations(configuration, cluster, flux, products, registry, github)
 
 # Tenants: each a namespace to which Flux applies a shared product, or one from the tenant's own repository
 tenant_users = components.create_tenant_users(users, tenants)
 tenant_roles = components.create_tenant_roles(settings, aws, cluster, tenants)
 tenant_logs = components.create_tenant_log_groups(logs, tenants)
-spaces = {
-    tenant.name: components.TenantSpace(
-        tenant.name,
-        components.TenantSpaceArgs(
-            tenant=tenant,
-            settings=settings,
-            mirrors=configuration.mirrors,
-            provider=cluster.provider,
-            github_providers=github,
-            product=products[tenant.product] if tenant.product else None,
-            users=tenant_users.get(tenant.name),
-            role=tenant_roles.get(tenant.name),
-            depends_on=[flux.shards[tenant.shard], guardrails.ready, *([tenant_logs[tenant.name]] if logs else [])],
-        ),
-    )
-    for tenant in tenants
-}
+spaces = components.create_tenant_spaces(
+    configuration,
+    cluster,
+    flux,
+    guardrails.ready,
+    products,
+    github,
+    users=tenant_users,
+    roles=tenant_roles,
+    logs=tenant_logs,
+)
 
 # Notifications: who is notified when Flux cannot apply something
 components.create_notifications(configuration, cluster, flux, products, spaces)
 
-pulumi.export("cluster", {"name": cluster.cluster_name, "kubeconfig": cluster.kubeconfig, "uid": cluster.uid})
-pulumi.export("kubernetesVersion", cluster.kubernetes_version)
-if aws:
-    pulumi.export("aws", {"account": aws.account, "region": aws.region})
-if network:
-    pulumi.export("egressAddresses", network.egress_addresses)
-if registry:
-    pulumi.export("imageRepositories", registry.repository_urls)
-if users:
-    pulumi.export("identity", {"issuer": users.issuer, "jwksUrl": users.jwks_url})
-if alarms:
-    pulumi.export("alarmTopic", alarms.topic_arn)
-if backup:
-    pulumi.export("backupVault", backup.vault_name)
-if webhooks:
-    jobs = {name: webhook.oidc_url for name, webhook in product_webhooks.items() if webhook.oidc_url}
-    pulumi.export("webhooks", {"url": webhooks.url, "jobs": jobs})
-if automations:
-    pulumi.export("imageSigningKeys", {name: automation.signing_key for name, automation in automations.items()})
-pulumi.export("fluxVersion", configuration.flux.version)
-pulumi.export("infraRepository", repository.html_url)
-pulumi.export("products", {name: space.summary for name, space in products.items()})
-pulumi.export("tenants", {name: space.summary for name, space in spaces.items()})
-by_hand = {f"product-{name}": space.public_key for name, space in products.items()}
-by_hand |= {f"product-{name}, with write access": each.public_key for name, each in automations.items()}
-by_hand |= {name: space.public_key for name, space in spaces.items()}
-pulumi.export("deployKeysToRegister", {namespace: key for namespace, key in by_hand.items() if key})
+components.export_platform(
+    configuration,
+    cluster,
+    repository,
+    aws=aws,
+    network=network,
+    registry=registry,
+    users=users,
+    alarms=alarms,
+    backup=backup,
+)
+components.export_products_and_tenants(products, automations, spaces, webhooks, product_webhooks)

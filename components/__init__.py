@@ -12,6 +12,7 @@ product/        space (a product that several tenants run: its namespace, source
 webhooks        the way of webhooks to Flux
 notifications   Flux's alerts: chats, pagers, webhooks and statuses of commits
 tenant/         guardrails (roles and admission policies), space (a namespace with everything in it), aws_role, warnings
+outputs         the stack's outputs
 objects         Kubernetes objects from plain manifests
 
 `create_...` functions return None, or an empty mapping, for parts that the settings leave out.
@@ -32,13 +33,14 @@ from components.flux.github_checks import check_github
 from components.flux.installation import FluxInstallation, FluxInstallationArgs, FluxSync, FluxSyncArgs
 from components.flux.repository import InfraRepository, InfraRepositoryArgs, github_providers
 from components.notifications import create_notifications
+from components.outputs import export_platform, export_products_and_tenants
 from components.preflight import Preflight
-from components.product.image_automation import ImageAutomation, ImageAutomationArgs
-from components.product.space import ProductSpace, ProductSpaceArgs
+from components.product.image_automation import create_image_automations
+from components.product.space import create_products
 from components.product.webhook import create_product_webhooks
 from components.tenant.aws_role import create_tenant_roles
 from components.tenant.guardrails import Guardrails, GuardrailsArgs
-from components.tenant.space import TenantSpace, TenantSpaceArgs
+from components.tenant.space import create_tenant_spaces
 from components.tenant.warnings import log_warnings
 from components.webhooks import create_webhooks
 
@@ -54,15 +56,9 @@ __all__ = [
     "FluxSyncArgs",
     "Guardrails",
     "GuardrailsArgs",
-    "ImageAutomation",
-    "ImageAutomationArgs",
     "InfraRepository",
     "InfraRepositoryArgs",
     "Preflight",
-    "ProductSpace",
-    "ProductSpaceArgs",
-    "TenantSpace",
-    "TenantSpaceArgs",
     "check_addon_versions",
     "check_github",
     "create_alarms",
@@ -70,16 +66,21 @@ __all__ = [
     "create_backup",
     "create_container_logs",
     "create_eks_cluster",
+    "create_image_automations",
     "create_network",
     "create_notifications",
     "create_product_webhooks",
+    "create_products",
     "create_registry",
     "create_storage_classes",
     "create_tenant_log_groups",
     "create_tenant_roles",
+    "create_tenant_spaces",
     "create_tenant_users",
     "create_user_pool",
     "create_webhooks",
+    "export_platform",
+    "export_products_and_tenants",
     "github_providers",
     "load",
     "log_warnings",

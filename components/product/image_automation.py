@@ -10,7 +10,11 @@ import pulumi_github as github
 import pulumi_kubernetes as kubernetes
 import pulumi_tls as tls
 
+from components.aws.registry import Registry
+from components.cluster import Cluster
+from components.configuration import Configuration
 from components.flux.deploy_key import SourceKeyArgs, source_key
+from components.flux.installation import FluxInstallation
 from components.objects import KubernetesObject
 from components.product.space import ProductSpace
 from model.config.images import Automation, ProductImage
@@ -100,6 +104,34 @@ class ImageAutomation(pulumi.ComponentResource):
             child(f"{name}/{image_key}", policy, [scanned, update])
         self.public_key = key.public_key if key and product.source.github_repository is None else None
         self.register_outputs({"signingKey": self.signing_key})
+
+
+def create_image_automations(
+    configuration: Configuration,
+    cluster: Cluster,
+    flux: FluxInstallation,
+    products: Mapping[str, ProductSpace],
+    registry: Registry | None,
+    github_providers: Mapping[str, github.Provider],
+) -> Mapping[str, ImageAutomation]:
+    """The image automations that this stack writes, by their products' names."""
+    return {
+        name: ImageAutomation(
+            f"product-{name}",
+            product.automation,
+            ImageAutomationArgs(
+                space=products[name],
+                settings=configuration.settings,
+                mirrors=configuration.mirrors,
+                repository_urls=registry.repository_urls if registry else {},
+                provider=cluster.provider,
+                github_providers=github_providers,
+                controllers=flux.controllers,
+            ),
+        )
+        for name, product in configuration.products.items()
+        if product.automation and product.written_by(configuration.settings.cluster)
+    }
 
 
 def _reference(image: ProductImage, args: ImageAutomationArgs) -> tuple[pulumi.Input[str], bool]:

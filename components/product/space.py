@@ -9,7 +9,10 @@ import pulumi
 import pulumi_github as github
 import pulumi_kubernetes as kubernetes
 
+from components.cluster import Cluster
+from components.configuration import Configuration
 from components.flux.deploy_key import SourceKeyArgs, source_key
+from components.flux.installation import FluxInstallation
 from components.objects import KubernetesObject
 from model.config.mirrors import Mirror
 from model.config.names import product_namespace
@@ -98,3 +101,28 @@ class ProductSpace(pulumi.ComponentResource):
             **product.source.reference,
         }
         self.register_outputs({"namespace": product_namespace(args.name)})
+
+
+def create_products(
+    configuration: Configuration,
+    cluster: Cluster,
+    flux: FluxInstallation,
+    guardrails: pulumi.Resource,
+    github_providers: Mapping[str, github.Provider],
+) -> Mapping[str, ProductSpace]:
+    """The products that several tenants run, by their names in tenants.yaml."""
+    return {
+        name: ProductSpace(
+            f"product-{name}",
+            ProductSpaceArgs(
+                name=name,
+                product=product,
+                settings=configuration.settings,
+                mirrors=configuration.mirrors,
+                provider=cluster.provider,
+                github_providers=github_providers,
+                depends_on=[flux.shards[product.shard], guardrails],
+            ),
+        )
+        for name, product in configuration.products.items()
+    }

@@ -10,7 +10,10 @@ import pulumi_github as github
 import pulumi_kubernetes as kubernetes
 
 from components.aws.users import TenantUsers
+from components.cluster import Cluster
+from components.configuration import Configuration
 from components.flux.deploy_key import DeployKey, SourceKeyArgs, source_key
+from components.flux.installation import FluxInstallation
 from components.objects import KubernetesObject
 from components.product.space import ProductSpace
 from components.tenant.aws_role import TenantRole
@@ -165,3 +168,39 @@ class TenantSpace(pulumi.ComponentResource):
             depends_on=[product.source, account, *ready],
             logical_name=logical_name,
         )
+
+
+def create_tenant_spaces(
+    configuration: Configuration,
+    cluster: Cluster,
+    flux: FluxInstallation,
+    guardrails: pulumi.Resource,
+    products: Mapping[str, ProductSpace],
+    github_providers: Mapping[str, github.Provider],
+    *,
+    users: Mapping[str, TenantUsers],
+    roles: Mapping[str, TenantRole],
+    logs: Mapping[str, pulumi.Resource],
+) -> Mapping[str, TenantSpace]:
+    """The tenants' namespaces with everything in them, by the tenants' names."""
+    return {
+        tenant.name: TenantSpace(
+            tenant.name,
+            TenantSpaceArgs(
+                tenant=tenant,
+                settings=configuration.settings,
+                mirrors=configuration.mirrors,
+                provider=cluster.provider,
+                github_providers=github_providers,
+                product=products[tenant.product] if tenant.product else None,
+                users=users.get(tenant.name),
+                role=roles.get(tenant.name),
+                depends_on=[
+                    flux.shards[tenant.shard],
+                    guardrails,
+                    *([logs[tenant.name]] if tenant.name in logs else []),
+                ],
+            ),
+        )
+        for tenant in configuration.tenants
+    }
