@@ -71,6 +71,8 @@ def _values(tenant: Tenant, layers: Sequence[Layer]) -> Iterator[tuple[YamlPath,
         *(field.alias or name for name, field in Tier.model_fields.items()),
         "images",
         "patches",
+        "pin",
+        "synthetic",
         "aws",
     ]
     for key in order:

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,6 +89,7 @@ def load(folder: Path) -> Configuration:
     problems += stack.broken_rules(settings, file)
     earlier = _earlier_outputs()
     problems += tenants.broken_rules(tenant_list)
+    problems += tenants.expired_pins(tenant_list, datetime.now(UTC).date())
     problems += checks.notification_rules(settings, file, tenant_list, _secret)
     problems += tenants.vanished(tenant_list, earlier.get("tenants", {}))
     problems += checks.broken_rules(settings, file, tenant_list, mirror_list, pulumi.get_project(), pulumi.get_stack())

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from model.config.names import FLUX_NAMESPACE, HELD, PRODUCT_LABEL, TENANT_LABEL
+from model.config.names import FLUX_NAMESPACE, HELD, PRODUCT_LABEL, RING_LABEL, TENANT_LABEL
 
 Object = dict[str, Any]
 SOURCES = "/apis/source.toolkit.fluxcd.io/v1/gitrepositories"
 KUSTOMIZATIONS = "/apis/kustomize.toolkit.fluxcd.io/v1/kustomizations"
-RING = "default"
-"""The one ring that a product has so far: all its tenants follow the same revision."""
+NO_RING = "default"
+"""Shown for the tenants of a product without rings: all follow the same revision."""
 STARTING = {"ContainerCreating", "PodInitializing"}
 """Reasons of containers that are about to run."""
 COLUMNS = ("tenant", "product", "ring", "ready", "revision", "image", "replicas")
@@ -42,6 +42,8 @@ class Reconciliation:
     """The shared product that a tenant runs; empty for a source of its own."""
     of: str = ""
     """What it is, if not a tenant: infra, product."""
+    ring: str = ""
+    """The ring of a tenant or of a product's source; `broad, pinned` of a tenant that is pinned to a version."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def reconciliations(api: Api) -> list[Reconciliation]:
     """The infra repository, the sources of products, then every tenant by name. Empty if Flux is not installed."""
     sources = {_place(item): item for item in _items(api.get(SOURCES))}
     kustomizations = {_owner(item): item for item in _items(api.get(KUSTOMIZATIONS))}
-    rows = [_product(name, sources.get((name, name.removeprefix("product-")))) for name in _named(api, PRODUCT_LABEL)]
+    rows = [row for name in _named(api, PRODUCT_LABEL) for row in _products(name, sources)]
     names = _named(api, TENANT_LABEL)
     if FLUX_NAMESPACE in kustomizations:
         names.insert(0, FLUX_NAMESPACE)
@@ -105,7 +107,7 @@ def cells(row: Reconciliation, found: Workloads) -> tuple[str, ...]:
     return (
         f"{row.name} ({row.of})" if row.of else row.name,
         row.product,
-        RING if row.product else "",
+        row.ring or (NO_RING if row.product else ""),
         "yes" if row.ready else "no",
         row.revision,
         "" if row.of else _short_images(found.images),
@@ -135,12 +137,23 @@ def _owner(kustomization: Object) -> str:
     return name if ours else ""
 
 
-def _product(namespace: str, source: Object | None) -> Reconciliation:
-    if source is None:
-        return Reconciliation(namespace, False, "", "its GitRepository is missing: run `make up`", of="product")
+def _products(namespace: str, sources: Mapping[tuple[str, str], Object]) -> list[Reconciliation]:
+    """A row for each ring of a product, or one for a product without rings."""
+    own = [item for (place, _), item in sources.items() if place == namespace]
+    found = [item for item in own if _ring(item) or item["metadata"]["name"] == namespace.removeprefix("product-")]
+    if not found:
+        return [Reconciliation(namespace, False, "", "its GitRepository is missing: run `make up`", of="product")]
+    return [_product(namespace, source) for source in found]
+
+
+def _product(namespace: str, source: Object) -> Reconciliation:
     revision = str(source.get("status", {}).get("artifact", {}).get("revision", ""))
     reason = _why_not_ready(source)
-    return Reconciliation(namespace, not reason, _short_revision(revision), reason, of="product")
+    return Reconciliation(namespace, not reason, _short_revision(revision), reason, of="product", ring=_ring(source))
+
+
+def _ring(item: Object) -> str:
+    return str(item["metadata"].get("labels", {}).get(RING_LABEL, ""))
 
 
 def _reconciliation(
@@ -158,7 +171,9 @@ def _reconciliation(
     own = "" if product else _why_not_ready(source)
     reasons = [reason for reason in (own, _why_not_ready(kustomization)) if reason]
     revision = str(kustomization.get("status", {}).get("lastAppliedRevision", ""))
-    return Reconciliation(name, not reasons, _short_revision(revision), "; ".join(reasons), product, of)
+    pinned = product and source["metadata"]["name"].startswith(f"{product}-pin-")
+    ring = f"{_ring(kustomization) or NO_RING}, pinned" if pinned else _ring(kustomization)
+    return Reconciliation(name, not reasons, _short_revision(revision), "; ".join(reasons), product, of, ring)
 
 
 def _short_revision(revision: str) -> str:

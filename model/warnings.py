@@ -11,6 +11,7 @@ from typing import Any
 
 from model.config.aws import AwsSettings, NodeSettings, end_of_support, has_accelerators
 from model.config.quantities import Kind, amount, shown
+from model.config.rings import ending
 from model.config.tenants import Tenant
 from model.config.tiers import RECONCILER_ROLE
 
@@ -225,6 +226,7 @@ def all_warnings(tenants: Sequence[Tenant], aws: AwsSettings | None, today: date
     yield from wide_roles(tenants)
     yield from memory_without_limits(tenants)
     yield from accelerators(aws)
+    yield from ending(((tenant.name, tenant.pin) for tenant in tenants if tenant.pin), today)
     for text in (overcommitment(tenants, aws), end_of_support(aws, today)):
         if text:
             yield text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_github as github
@@ -19,6 +20,7 @@ from model.config.names import product_namespace
 from model.config.products import Product
 from model.config.sources import location
 from model.config.stack import Settings
+from model.config.tenants import Tenant
 from model.kubernetes import products
 from model.kubernetes.manifests import Manifest
 
@@ -30,6 +32,8 @@ class ProductSpaceArgs:
     name: str
     """Its name in tenants.yaml."""
     product: Product
+    tenants: Sequence[Tenant]
+    """All tenants; some may be pinned to a version of the product."""
     settings: Settings
     mirrors: Sequence[Mirror]
     provider: kubernetes.Provider
@@ -39,18 +43,18 @@ class ProductSpaceArgs:
 
 
 class ProductSpace(pulumi.ComponentResource):
-    """Namespace `product-NAME` with the product's source and its deploy key. No tenant has rights in it."""
+    """Namespace `product-NAME` with a source for each ring, and their deploy key. No tenant has rights in it."""
 
     name: str
     """The product's name in tenants.yaml."""
     product: Product
     namespace: KubernetesObject
-    source: KubernetesObject
-    """For `depends_on` too: tenants of the product are created after it and removed before it."""
+    sources: Mapping[str, KubernetesObject]
+    """Its GitRepositories by name, for `depends_on`: tenants are created after theirs and removed before it."""
     public_key: pulumi.Output[str] | None
     """Deploy key of a private source that its owner has to register by hand."""
-    summary: Mapping[str, str]
-    """Namespace and source, for the stack's outputs."""
+    summary: Mapping[str, Any]
+    """Namespace, source and what its rings run, for the stack's outputs."""
 
     def __init__(self, name: str, args: ProductSpaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:product:ProductSpace", name, None, opts)
@@ -63,11 +67,12 @@ class ProductSpace(pulumi.ComponentResource):
             *,
             depends_on: Sequence[pulumi.Resource],
             deleted_with: pulumi.Resource | None = None,
+            logical_name: str = name,
         ) -> KubernetesObject:
             opts = pulumi.ResourceOptions(
                 parent=self, provider=args.provider, depends_on=list(depends_on), deleted_with=deleted_with
             )
-            return KubernetesObject(name, manifest, opts)
+            return KubernetesObject(logical_name, manifest, opts)
 
         self.namespace = child(products.namespace(args.name, args.settings.cluster), depends_on=args.depends_on)
         isolation = [
@@ -89,17 +94,25 @@ class ProductSpace(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=self),
         )
-        self.source = child(
-            products.git_repository(args.name, product, source_location, product.polled_every(args.settings.webhooks)),
-            depends_on=[self.namespace, *isolation, *([key.ready] if key else [])],
-        )
+        interval = product.polled_every(args.settings.webhooks)
+        self.sources = {
+            revision.source: child(
+                products.git_repository(args.name, product, revision, source_location, interval),
+                # Directly, not by the namespace only: a ring may go while the namespace stays.
+                depends_on=[self.namespace, *isolation, *([key.ready] if key else []), *args.depends_on],
+                logical_name=name + revision.source.removeprefix(args.name).replace("-", "/", 1),
+            )
+            for revision in products.revisions(args.name, product, args.tenants)
+        }
         by_hand = key is not None and product.source.github_repository is None
         self.public_key = key.public_key if key and by_hand else None
         self.summary = {
             "namespace": product_namespace(args.name),
             "source": product.source.url,
-            **product.source.reference,
+            **({} if product.rings else product.source.reference),
         }
+        if product.rings:
+            self.summary = {**self.summary, "rings": {ring: product.reference(ring) for ring in product.rings}}
         self.register_outputs({"namespace": product_namespace(args.name)})
 
 
@@ -117,6 +130,7 @@ def create_products(
             ProductSpaceArgs(
                 name=name,
                 product=product,
+                tenants=configuration.tenants,
                 settings=configuration.settings,
                 mirrors=configuration.mirrors,
                 provider=cluster.provider,

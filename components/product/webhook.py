@@ -18,6 +18,7 @@ from model.config.names import secret_name
 from model.config.webhooks import OidcWebhook
 from model.kubernetes import receivers
 from model.kubernetes.flux import NOTIFIER
+from model.kubernetes.products import fetched_revisions
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,10 @@ class ProductWebhook(pulumi.ComponentResource):
         key = tls.PrivateKey(f"{self._name}-webhook", algorithm="ED25519", opts=pulumi.ResourceOptions(parent=self))
         token = pulumi.Output.secret(key.private_key_pem).apply(lambda pem: secret_name("webhook", pem))
         secret = self._child("webhook", receivers.token_secret(product, token), args.space.namespace)
-        receiver = self._child("webhook", receivers.receiver(product), secret, args.space.source, args.notifier)
+        fetched = self._fetched()
+        receiver = self._child(
+            "webhook", receivers.receiver(product, fetched), secret, *fetched.values(), args.notifier
+        )
         path = token.apply(lambda token: receivers.hook_path(product, token))
         github.RepositoryWebhook(
             # The owner is in the provider only: another one is another hook.
@@ -78,9 +82,15 @@ class ProductWebhook(pulumi.ComponentResource):
         )
 
     def _oidc(self, webhook: OidcWebhook) -> None:
-        args, product = self._args, self._args.space.name
-        self._child("oidc", receivers.oidc_receiver(product, webhook, args.scanned), args.space.source, args.notifier)
+        args, product, fetched = self._args, self._args.space.name, self._fetched()
+        receiver = receivers.oidc_receiver(product, webhook, fetched, args.scanned)
+        self._child("oidc", receiver, *fetched.values(), args.notifier)
         self.oidc_url = pulumi.Output.concat(args.webhooks.url, receivers.oidc_hook_path(product))
+
+    def _fetched(self) -> Mapping[str, KubernetesObject]:
+        """The sources that a push can change."""
+        space = self._args.space
+        return {each.source: space.sources[each.source] for each in fetched_revisions(space.name, space.product)}
 
     def _child(self, purpose: str, manifest: receivers.Manifest, *needs: pulumi.Resource) -> KubernetesObject:
         opts = pulumi.ResourceOptions(parent=self, provider=self._args.provider, depends_on=list(needs))

@@ -160,12 +160,13 @@ class TenantSpace(pulumi.ComponentResource):
         """The reconciler's account and the Kustomization, in the namespace of a shared product."""
         # Another product is another resource: the old one has to go by itself, after the new one exists.
         logical_name = f"{tenant.name}/{product_namespace(product.name)}"
+        source = products.revision(product.name, product.product, tenant).source
         account = child(
             products.service_account(tenant, product.name), depends_on=[product.namespace], logical_name=logical_name
         )
         child(
             products.kustomization(tenant, product.name, product.product),
-            depends_on=[product.source, account, *ready],
+            depends_on=[product.sources[source], account, *ready],
             logical_name=logical_name,
         )
 

@@ -147,6 +147,10 @@ class Inheritance:
         if tenant["product"] is None:
             # Values of a tier are for the tenants of products in it.
             tenant["values"] = entry.get("values", {})
+        product = self.products.get(tenant["product"]) if isinstance(tenant["product"], str) else None
+        if not _mapping(product).get("rings"):
+            # A ring of a tier is for the tenants of products with rings.
+            tenant["ring"] = entry.get("ring")
         if tenant["product"] is not None and "source" not in entry:
             tenant.pop("source", None)
         elif "source" in tenant:

@@ -26,6 +26,8 @@ PREFIX = "saas-in-eks.io/"
 """The domain of the project's own labels and annotations."""
 PRODUCT_LABEL = f"{PREFIX}product"
 """The product that an object belongs to: a product's namespace with its sources, and what Flux applies for tenants."""
+RING_LABEL = f"{PREFIX}ring"
+"""The ring of a product that a source is for, and that a tenant's Kustomization is in."""
 HELD, HOLDS = f"{PREFIX}held", f"{PREFIX}holds"
 """The watchdog's annotations: of what it suspended, and how often it did."""
 

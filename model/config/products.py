@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -12,6 +12,7 @@ from model.config.base import Finding, Model, rule_error
 from model.config.images import Automation, ImageKey, ProductImage
 from model.config.names import DEFAULT_SHARD, LABEL_PATTERN, MAXIMUM_PRODUCT
 from model.config.notifications import Notification
+from model.config.rings import Ring, RingName, first_ring, ordered, ring_findings
 from model.config.sources import Source
 from model.config.tiers import TIMEOUT, Interval, Shard, Timeout
 from model.config.webhooks import OidcWebhook, ProductWebhook, WebhookSettings
@@ -55,10 +56,28 @@ class Product(Model):
     webhook: ProductWebhook | None = Field(
         default=None, description="What makes Flux fetch it at once, in stacks with webhooks"
     )
+    rings: dict[RingName, Ring] = Field(
+        default={}, description="Groups of tenants that a version reaches one after the other; none: all at once"
+    )
 
     def written_by(self, cluster: str) -> bool:
         """Whether a cluster's stack commits new versions of the images."""
         return self.automation is not None and self.automation.writer == cluster
+
+    @property
+    def first_ring(self) -> str | None:
+        """The ring of tenants that name none; None for a product without rings."""
+        return first_ring(self.rings)
+
+    @property
+    def ordered_rings(self) -> list[str]:
+        """Its rings, each after the one before it."""
+        return ordered(self.rings)
+
+    def reference(self, ring: str | None) -> Mapping[str, str]:
+        """The revision of a ring, as spec.ref of a GitRepository; of the source for a product without rings."""
+        ref = self.rings[ring].ref if ring else None
+        return ref.reference if ref else self.source.reference
 
     @property
     def oidc(self) -> OidcWebhook | None:
@@ -86,3 +105,4 @@ def product_rules(product: Product) -> Iterator[Finding]:
     if product.webhook and product.webhook.github and product.source.github_repository is None:
         message = f"{product.source.url} is not on GitHub, so GitHub has no webhook for it"
         yield ("webhook", "github"), message, "Remove it, or let a CI job call with `oidc:`."
+    yield from ring_findings(product.rings)

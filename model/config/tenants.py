@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Any, Self, cast
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
@@ -21,6 +22,7 @@ from model.config.names import LABEL_PATTERN, tenant_name_problem
 from model.config.notifications import Notification
 from model.config.overrides import ImageOverride, Patch, image_findings, patch_findings
 from model.config.products import Product, ProductName, product_rules
+from model.config.rings import Pin, expired
 from model.config.sources import DefaultSource, Source, revision_rules, source_rules
 from model.config.tiers import DEFAULT_TIER, TENANT, Tier, contradictions
 from model.config.yaml_lines import YamlFile, YamlPath
@@ -61,6 +63,10 @@ class Tenant(Tier):
     )
     images: list[ImageOverride] = Field(default=[], description="Other images than its product's")
     patches: list[Patch] = Field(default=[], description="Changes of its product's objects")
+    pin: Pin | None = Field(default=None, description="A version of its product that it keeps whatever its ring runs")
+    synthetic: bool = Field(
+        default=False, description="The platform's own test of its product: one that fails stops a rollout"
+    )
 
     @model_validator(mode="after")
     def _has_source(self) -> Self:
@@ -209,6 +215,13 @@ def vanished(listed: TenantList, deployed: Iterable[str]) -> Iterator[Problem]:
         yield file.problem(("tenants",), message, remedy)
 
 
+def expired_pins(listed: TenantList, today: date) -> Iterator[Problem]:
+    """Pins whose last day is over: the only problem that comes with time, so that no version is forgotten."""
+    for index, tenant in enumerate(listed.tenants):
+        if tenant.pin and (error := expired(tenant.pin, today)):
+            yield listed.problem(index, ("pin", "until"), *error)
+
+
 def _rules_of_tiers_and_defaults(listed: TenantList) -> Iterator[Problem]:
     """The rules of tiers and defaults hold even if no tenant uses them."""
     file, defaults = listed.inheritance.file, listed.content.defaults
@@ -242,10 +255,11 @@ def _product_rules(listed: TenantList, index: int) -> Iterator[Finding]:
     """Rules about what a tenant runs: a shared product with overrides, or a source of its own."""
     tenant, products = listed.tenants[index], listed.products
     if tenant.product is None:
-        for key, given in (("values", tenant.values), ("images", tenant.images), ("patches", tenant.patches)):
-            if given:
+        for key in ("values", "images", "patches", "ring", "pin", "synthetic"):
+            if getattr(tenant, key):
                 remedy = f"Write `product:` instead of `source:`, or remove {key}."
-                yield (key,), f"{key} are for tenants of a shared product", remedy
+                verb = "are" if key.endswith("s") else "is"
+                yield (key,), f"{key} {verb} for tenants of a shared product", remedy
         return
     if tenant.source is not None:
         yield ("source",), "product and source exclude each other", "Keep only one of them."
@@ -256,8 +270,20 @@ def _product_rules(listed: TenantList, index: int) -> Iterator[Finding]:
         message = f"{tenant.shard} is not the shard of its product, {products[tenant.product].shard}"
         remedy = f"Remove it, or write `shard: {tenant.shard}` below products.{tenant.product}."
         yield ("shard",), message, remedy
+    else:
+        yield from _ring_rules(products[tenant.product], tenant)
     yield from image_findings(tenant.images)
     yield from patch_findings(tenant.patches)
+
+
+def _ring_rules(product: Product, tenant: Tenant) -> Iterator[Finding]:
+    if tenant.ring is None or tenant.ring in product.rings:
+        return
+    if product.rings:
+        yield ("ring",), f"unknown ring {tenant.ring!r} of {tenant.product}", suggestion(tenant.ring, product.rings)
+    else:
+        remedy = f"Remove it, or define rings below products.{tenant.product}."
+        yield ("ring",), f"the product {tenant.product} has no rings", remedy
 
 
 def _unknown_product(listed: TenantList, product: str | None) -> tuple[str, str] | None:

@@ -337,6 +337,8 @@ class Tier(Model):
         description=f"Variables of its product, as text; {TENANT} is replaced by its name; null removes one",
     )
 
+    ring: str | None = Field(default=None, description="Its ring of its product; default: the product's first ring")
+
     @property
     def max_replicas(self) -> int:
         """The highest number of replicas of a workload: the quota has room for no more pods at a time."""

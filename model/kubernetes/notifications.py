@@ -20,7 +20,7 @@ from model.config.notifications import Notification, commit_statuses
 from model.config.products import Product
 from model.config.tenants import Tenant
 from model.kubernetes.manifests import Manifest, tenant_labels
-from model.kubernetes.products import product_labels
+from model.kubernetes.products import product_labels, revisions
 
 API = "notification.toolkit.fluxcd.io/v1beta3"
 PREFIX = "notify-"
@@ -94,13 +94,16 @@ def platform_subject(cluster: str, repository: tuple[str, str]) -> Subject:
 
 
 def product_subject(name: str, product: Product, cluster: str) -> Subject:
-    """A shared product's source, on which the watchdog reports how many tenants apply a commit."""
-    source = _object("GitRepository", name)
+    """A shared product's sources, on which the watchdog reports how many tenants apply a commit.
+
+    Commits get the status of the first ring, which applies them first.
+    """
+    sources = [_object("GitRepository", each.source) for each in revisions(name, product, ())]
     return Subject(
         namespace=product_namespace(name),
         cluster=cluster,
-        sources=[source],
-        status_source=source,
+        sources=sources,
+        status_source=sources[0],
         context=f"flux/{cluster}/{name}",
         repository=product.source.github_repository,
         metadata={"product": name},

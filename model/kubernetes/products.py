@@ -6,9 +6,15 @@ here, and only the binding of the account's rights is in the tenant's namespace.
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
 from model.config.mirrors import Location
-from model.config.names import PRODUCT_LABEL, product_namespace
+from model.config.names import PRODUCT_LABEL, RING_LABEL, product_namespace
 from model.config.products import Product
+from model.config.rings import PIN_PREFIX
 from model.config.tenants import Tenant
 from model.kubernetes.manifests import (
     CLUSTER_LABEL,
@@ -41,20 +47,59 @@ def isolation_objects(name: str) -> list[Manifest]:
     return [quota, closed_network(product_namespace(name), product_labels(name))]
 
 
-def git_repository(name: str, product: Product, location: Location, interval: str) -> Manifest:
-    """GitRepository of the product, read from `location`: one clone for all its tenants."""
+@dataclass(frozen=True)
+class Revision:
+    """What some tenants of a product run, and with it a GitRepository of the product."""
+
+    source: str
+    """Name of the GitRepository."""
+    reference: Mapping[str, str]
+    """Its spec.ref."""
+    ring: str | None = None
+    """The ring that runs it; None for a pinned version, and in products without rings."""
+
+
+def revision(name: str, product: Product, tenant: Tenant) -> Revision:
+    """What a tenant runs: the version that it is pinned to, else that of its ring."""
+    if tenant.pin is None:
+        return _ring_revision(name, product, tenant.ring or product.first_ring)
+    tag = tenant.pin.tag
+    if not re.fullmatch(r"[a-z0-9]+([.-][a-z0-9]+)*", tag):
+        # Names of objects have fewer characters than tags: two tags may become the same.
+        digest = hashlib.sha256(tag.encode()).hexdigest()[:8]
+        tag = f"{re.sub(r'[^a-z0-9]+', '-', tag.lower()).strip('-')}-{digest}".lstrip("-")
+    return Revision(f"{name}-{PIN_PREFIX}{tag}", {"tag": tenant.pin.tag})
+
+
+def revisions(name: str, product: Product, tenants: Iterable[Tenant]) -> list[Revision]:
+    """All that runs of a product: its rings or its source, then the versions that tenants are pinned to."""
+    pinned = [revision(name, product, tenant) for tenant in tenants if tenant.product == name and tenant.pin]
+    by_source = {each.source: each for each in sorted(pinned, key=lambda each: each.source)}
+    return [*(_ring_revision(name, product, ring) for ring in product.ordered_rings or [None]), *by_source.values()]
+
+
+def fetched_revisions(name: str, product: Product) -> list[Revision]:
+    """Those that a push can change: of rings that follow a branch or a range of versions, else the first one."""
+    found = revisions(name, product, ())
+    return [each for each in found if {"branch", "semver"} & each.reference.keys()] or found[:1]
+
+
+def _ring_revision(name: str, product: Product, ring: str | None) -> Revision:
+    return Revision(f"{name}-{ring}" if ring else name, product.reference(ring), ring)
+
+
+def git_repository(name: str, product: Product, revision: Revision, location: Location, interval: str) -> Manifest:
+    """GitRepository of a revision, read from `location`: one clone for all tenants that run it."""
+    spec = source_spec(product.source, location, interval=interval, secret=name)
     return {
         "apiVersion": "source.toolkit.fluxcd.io/v1",
         "kind": "GitRepository",
         "metadata": {
-            "name": name,
+            "name": revision.source,
             "namespace": product_namespace(name),
-            "labels": {**product_labels(name), **in_shard(product.shard)},
+            "labels": {**product_labels(name), **_ring_labels(revision.ring), **in_shard(product.shard)},
         },
-        "spec": {
-            **source_spec(product.source, location, interval=interval, secret=name),
-            "timeout": product.timeout,
-        },
+        "spec": {**spec, "ref": dict(revision.reference), "timeout": product.timeout},
     }
 
 
@@ -65,8 +110,9 @@ def service_account(tenant: Tenant, name: str) -> Manifest:
 
 def kustomization(tenant: Tenant, name: str, product: Product) -> Manifest:
     """Kustomization that applies the product to a tenant's namespace, with the tenant's values, images and patches."""
-    metadata = _tenant_metadata(tenant, name)
-    spec = kustomization_spec(tenant, name, product.source) | {
+    metadata, ring = _tenant_metadata(tenant, name), _ring_labels(tenant.ring or product.first_ring)
+    source = revision(name, product, tenant).source
+    spec = kustomization_spec(tenant, source, product.source) | {
         # Always: so that a variable without a value and without a default is an error for tenants without values too.
         "postBuild": {"substitute": dict(tenant.values), "substituteStrategy": "Always"},
     }
@@ -76,7 +122,7 @@ def kustomization(tenant: Tenant, name: str, product: Product) -> Manifest:
     return {
         "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
         "kind": "Kustomization",
-        "metadata": {**metadata, "labels": {**metadata["labels"], **in_shard(product.shard)}},
+        "metadata": {**metadata, "labels": {**metadata["labels"], **ring, **in_shard(product.shard)}},
         "spec": spec,
     }
 
@@ -84,6 +130,10 @@ def kustomization(tenant: Tenant, name: str, product: Product) -> Manifest:
 def _tenant_metadata(tenant: Tenant, name: str) -> Manifest:
     labels = {**tenant_labels(tenant), **product_labels(name)}
     return {"name": tenant.name, "namespace": product_namespace(name), "labels": labels}
+
+
+def _ring_labels(ring: str | None) -> dict[str, str]:
+    return {RING_LABEL: ring} if ring else {}
 
 
 def product_labels(name: str) -> dict[str, str]:

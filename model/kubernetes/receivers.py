@@ -39,17 +39,16 @@ def receiver_ingress(host: str, ingress_class: str | None) -> Manifest:
     }
 
 
-def receiver(product: str) -> Manifest:
-    """Receiver of GitHub's pushes: it makes source-controller fetch this product, and nothing else.
+def receiver(product: str, sources: Iterable[str]) -> Manifest:
+    """Receiver of GitHub's pushes: it makes source-controller fetch these sources of a product, and nothing else.
 
-    A product is one source, so one request of GitHub's is one patch, however many tenants follow.
+    A ring is one source, so one request of GitHub's is one patch, however many tenants follow.
     """
-    return _receiver(
-        product, product, {"type": "github", "events": ["ping", "push"], "secretRef": {"name": token_name(product)}}
-    )
+    spec = {"type": "github", "events": ["ping", "push"], "secretRef": {"name": token_name(product)}}
+    return _receiver(product, product, spec, sources)
 
 
-def oidc_receiver(product: str, webhook: OidcWebhook, images: Iterable[str] = ()) -> Manifest:
+def oidc_receiver(product: str, webhook: OidcWebhook, sources: Iterable[str], images: Iterable[str] = ()) -> Manifest:
     """Receiver of a CI job, which shows a token that its issuer signed; the claims have to be equal.
 
     A job has pushed an image rather than a commit: Flux scans these `images` at once too.
@@ -59,17 +58,20 @@ def oidc_receiver(product: str, webhook: OidcWebhook, images: Iterable[str] = ()
         for name, value in webhook.claims.items()
     ]
     provider = {"issuerURL": webhook.issuer, "audience": webhook.audience, "validations": validations}
-    return _receiver(product, oidc_name(product), {"type": "generic-oidc", "oidcProviders": [provider]}, images)
+    return _receiver(
+        product, oidc_name(product), {"type": "generic-oidc", "oidcProviders": [provider]}, sources, images
+    )
 
 
-def _receiver(product: str, name: str, spec: Manifest, images: Iterable[str] = ()) -> Manifest:
-    source = {"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository", "name": product}
+def _receiver(product: str, name: str, spec: Manifest, sources: Iterable[str], images: Iterable[str] = ()) -> Manifest:
+    source = {"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository"}
+    fetched = [{**source, "name": each} for each in sources]
     scanned = [{"apiVersion": IMAGE_API, "kind": "ImageRepository", "name": image} for image in images]
     return {
         "apiVersion": "notification.toolkit.fluxcd.io/v1",
         "kind": "Receiver",
         "metadata": {"name": name, "namespace": product_namespace(product), "labels": product_labels(product)},
-        "spec": {**spec, "resources": [source, *scanned]},
+        "spec": {**spec, "resources": [*fetched, *scanned]},
     }
 
 

@@ -38,6 +38,51 @@ def test_a_product_has_a_closed_namespace_with_one_source_and_one_key(run: Run) 
     assert (key.inputs["repository"], key.inputs["title"]) == ("shop", "flux-eu-product-shop")
 
 
+RINGS = """\
+    rings:
+      canary: {}
+      early: {ref: {tag: v1.5.0}, after: canary, soak: 24h}
+tenants:
+  - {name: alpha, product: shop}
+  - {name: beta, product: shop, ring: early}
+  - {name: gamma, product: shop, ring: early, pin: {tag: v1.3.9, until: 2099-12-31, reason: contract}}
+"""
+
+
+def test_rings_and_pinned_versions_are_sources_with_the_products_key(run: Run) -> None:
+    shop = "products:\n  shop:\n    source: {url: 'ssh://git@github.com/acme/shop', branch: main, private: true}\n"
+    recording = run(
+        shop + RINGS,
+        config={"webhooks": {"host": "flux.acme.example", "by": "ingress"}, "network": {"webhooks": ["ingress-nginx"]}},
+    )
+    sources = {one.inputs["metadata"]["name"]: one for one in within(recording, "product-shop", SOURCE)}
+    assert {name: one.inputs["spec"]["ref"] for name, one in sources.items()} == {
+        "shop-canary": {"branch": "main"},
+        "shop-early": {"tag": "v1.5.0"},
+        "shop-pin-v1.3.9": {"tag": "v1.3.9"},
+    }
+    assert {one.inputs["spec"]["secretRef"]["name"] for one in sources.values()} == {"shop"}
+    assert {one.name for one in sources.values()} == {
+        "product-shop/canary",
+        "product-shop/early",
+        "product-shop/pin-v1.3.9",
+    }
+    for kustomization in within(recording, "product-shop", KUSTOMIZATION):
+        own = sources[kustomization.inputs["spec"]["sourceRef"]["name"]]
+        assert recording.needs(kustomization) & {one.urn for one in sources.values()} == {own.urn}
+    (receiver,) = within(recording, "product-shop", "kubernetes:notification.toolkit.fluxcd.io/v1:Receiver")
+    assert [each["name"] for each in receiver.inputs["spec"]["resources"]] == ["shop-canary"]
+    (key,) = within(recording, "product-shop", SECRET)[:1]
+    assert {key.urn} <= recording.needs(sources["shop-pin-v1.3.9"])
+    assert recording.outputs["products"]["shop"]["rings"] == {"canary": {"branch": "main"}, "early": {"tag": "v1.5.0"}}
+
+
+def test_a_pin_whose_last_day_is_over_ends_the_program(run: Run) -> None:
+    shop = "products:\n  shop:\n    source: {url: 'ssh://git@github.com/acme/shop', branch: main, private: true}\n"
+    with pytest.raises(ProgramError, match="ended on 2020-01-01"):
+        run(shop + RINGS.replace("2099-12-31", "2020-01-01"))
+
+
 ALPHA = """\
 tenants:
   - name: alpha

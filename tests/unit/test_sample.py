@@ -51,8 +51,8 @@ def documented(place: YamlPath, known: Mapping[YamlPath, FieldInfo]) -> dict[Yam
     found: dict[YamlPath, tuple[str, Any]] = {}
     for path, line in EVERYTHING.lines.items():
         key = tuple(step for step in path[2:] if isinstance(step, str))
-        if place[0] == "products" and key[:1] == ("images",):
-            key = (*key[:1], *key[2:])  # without the image's own name
+        if place[0] == "products" and key[:1] in (("images",), ("rings",)):
+            key = (*key[:1], *key[2:])  # without the image's or the ring's own name
         if path[:2] != place or not isinstance(path[-1], str) or key in found or key not in known:
             continue
         comment: list[str] = []
@@ -89,9 +89,11 @@ def test_the_sample_is_valid_with_every_key() -> None:
     # And a tenant has either a source or a product.
     for other in ("product", "source"):
         content = yaml.safe_load(text)
+        content["products"]["shop"]["rings"]["early"]["ref"] = {"tag": "v1.4.2"}
+        content["tenants"][0]["pin"]["tag"] = "v1.3.9"
         del content["tenants"][0]["product" if other == "source" else "source"]
         if other == "source":
-            for key in ("values", "images", "patches"):
+            for key in ("values", "images", "patches", "ring", "pin", "synthetic"):
                 del content["tenants"][0][key]
         (tenant,) = tenants.parse(parse(yaml.safe_dump(content), "tenants.sample.yaml")).tenants
         assert getattr(tenant, other)

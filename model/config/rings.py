@@ -1,0 +1,241 @@
+"""Rings of a shared product: groups of tenants that a new version reaches one after the other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from model.config.base import Finding, Model, rule_error
+from model.config.departures import Date
+from model.config.errors import suggestion
+from model.config.names import LABEL_PATTERN
+from model.config.sources import REFERENCES, Commit, Reference, Semver
+from model.config.tiers import DURATION, seconds
+
+LONGEST_RING = 30
+PIN_PREFIX = "pin-"
+"""Begins the names of sources of pinned versions, after the product's name."""
+RESERVED_RING = "write"
+"""The image automation's source has it after the product's name."""
+WARNED_BEFORE = timedelta(days=14)
+LONGEST_WINDOW = 24 * 3600
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+def _ring_name(value: str) -> str:
+    if not re.fullmatch(LABEL_PATTERN, value) or len(value) > LONGEST_RING:
+        remedy = f"Use up to {LONGEST_RING} lower-case letters, digits and hyphens, such as early."
+        raise rule_error(f"{value!r} is not a valid ring name", remedy)
+    if value == RESERVED_RING or value.startswith(PIN_PREFIX):
+        raise rule_error(f"the ring name {value!r} is reserved", "Choose another name, such as early.")
+    return value
+
+
+def _duration(value: str) -> str:
+    if not re.fullmatch(DURATION, value):
+        raise rule_error(f"{value!r} is not a duration", "Write numbers with units, such as 30m, 24h or 1h30m.")
+    return value
+
+
+def _window_length(value: str) -> str:
+    if not 0 < seconds(_duration(value)) <= LONGEST_WINDOW:
+        raise rule_error(f"{value!r} is not between 0 and 24h", "Write a shorter one, such as 4h.")
+    return value
+
+
+def _text(value: Any) -> Any:
+    return str(value) if type(value) is int else value
+
+
+def _max_failed(value: str) -> str:
+    number = value.removesuffix("%")
+    if not re.fullmatch(r"\d{1,6}", number) or (number != value and int(number) > 100):
+        raise rule_error(f"{value!r} is not a number of tenants", "Write a number such as 3, or a share such as 1%.")
+    return value
+
+
+def _minutes(value: Any) -> Any:
+    # Without quotes, YAML reads 22:00 as a number of base 60.
+    return f"{value // 60:02}:{value % 60:02}" if type(value) is int else value
+
+
+def _time_of_day(value: str) -> str:
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        raise rule_error(f"{value!r} is not a time of day", 'Write hours and minutes in quotes, such as "02:00".')
+    return value
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, KeyError):  # also a folder of the database, or a path out of it
+        remedy = "Write a name of the time zone database, such as Europe/Berlin or UTC."
+        raise rule_error(f"there is no time zone {value!r}", remedy) from None
+    return value
+
+
+RingName = Annotated[str, AfterValidator(_ring_name)]
+
+
+class Revision(Model):
+    """What a ring runs: exactly one of branch, tag, semver, commit."""
+
+    branch: Reference | None = None
+    tag: Reference | None = None
+    semver: Semver | None = None
+    commit: Commit | None = None
+
+    @property
+    def reference(self) -> Mapping[str, str]:
+        """The spec.ref of the ring's GitRepository."""
+        return {kind: value for kind in REFERENCES if (value := getattr(self, kind)) is not None}
+
+
+class Window(Model):
+    """When a version may reach a ring."""
+
+    days: list[Day] = Field(default=list(DAYS), min_length=1, description="The days on which it opens")
+    start: Annotated[str, BeforeValidator(_minutes), AfterValidator(_time_of_day)] = Field(
+        alias="from", description="When it opens, such as 02:00"
+    )
+    length: Annotated[str, AfterValidator(_window_length)] = Field(alias="for", description="How long, up to 24h")
+    zone: Annotated[str, AfterValidator(_zone)] = Field(default="UTC", description="The time zone of days and times")
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether it is open at a time. Its length is in real hours, also when the clocks change meanwhile."""
+        zone = ZoneInfo(self.zone)
+        today = now.astimezone(zone).date()
+        for day in (today - timedelta(days=1), today):
+            opens = datetime.combine(day, time.fromisoformat(self.start), zone).astimezone(UTC)
+            if DAYS[day.weekday()] in self.days and opens <= now < opens + timedelta(seconds=seconds(self.length)):
+                return True
+        return False
+
+    def __str__(self) -> str:
+        """For people: mon, tue from 02:00 for 4h, Europe/Berlin."""
+        return f"{', '.join(self.days)} from {self.start} for {self.length}, {self.zone}"
+
+
+class Ring(Model):
+    """A group of tenants that run the same revision of a product."""
+
+    ref: Revision | None = Field(
+        default=None, description="Its revision; the first ring's may be that of the product's source"
+    )
+    after: str | None = Field(default=None, description="The ring before it; only the first ring has none")
+    soak: Annotated[str, AfterValidator(_duration)] = Field(
+        default="0s", description="How long a version has to run in the ring before without a failure"
+    )
+    max_failed: Annotated[
+        str, BeforeValidator(_text), AfterValidator(_max_failed), WithJsonSchema({"type": ["string", "integer"]})
+    ] = Field(
+        default="5%",
+        alias="maxFailed",
+        description="How many customers of the ring before may have failed: a number or a share, rounded down",
+    )
+    windows: list[Window] = Field(default=[], description="When a version may reach it; empty: at any time")
+    hold: str | None = Field(default=None, min_length=1, description="Why no version is promoted to it")
+    refused: list[Reference] = Field(default=[], description="Versions that are not promoted to it any more")
+    previous: Reference | None = Field(default=None, description="The tag before, to which a rollback goes back")
+
+    def may_fail(self, customers: int) -> int:
+        """How many of so many customers may fail."""
+        share, found, _ = self.max_failed.partition("%")
+        return customers * int(share) // 100 if found else int(share)
+
+
+class Pin(Model):
+    """The version of one tenant, whatever its ring runs."""
+
+    tag: Reference
+    until: Date = Field(description="The last day; afterwards the program refuses it")
+    reason: str = Field(min_length=1, description="Why, such as a contract")
+
+    @property
+    def last_day(self) -> date:
+        """The last day on which it holds."""
+        return date.fromisoformat(self.until)
+
+
+def first_ring(rings: Mapping[str, Ring]) -> str | None:
+    """The ring that new versions reach first; None without rings."""
+    return next((name for name, ring in rings.items() if ring.after is None), None)
+
+
+def ordered(rings: Mapping[str, Ring]) -> list[str]:
+    """The names of the rings, each after the one before it."""
+    found: list[str] = []
+    while more := [name for name, ring in rings.items() if name not in found and ring.after in (None, *found)]:
+        found += more
+    return found
+
+
+def ring_findings(rings: Mapping[str, Ring]) -> Iterator[Finding]:
+    """Values of a product's rings that are valid, but not together."""
+    first = [name for name, ring in rings.items() if ring.after is None]
+    for name in first[1:]:
+        yield ("rings", name), f"{first[0]} and {name} are both without `after`", f"Write `after: {first[0]}`."
+    for name, ring in rings.items():
+        if ring.after is not None and ring.after not in rings:
+            yield ("rings", name, "after"), f"unknown ring {ring.after!r}", suggestion(ring.after, rings)
+        elif (circle := _circle(rings, name)) and name == min(circle):
+            message = f"{' and '.join(circle)} come after each other"
+            yield ("rings", name, "after"), message, "Remove `after` of the first one."
+        yield from _revision_findings(name, ring)
+
+
+def _revision_findings(name: str, ring: Ring) -> Iterator[Finding]:
+    kinds = list(ring.ref.reference) if ring.ref else []
+    if ring.ref and len(kinds) != 1:
+        found = " and ".join(kinds) or "none"
+        yield ("rings", name, "ref"), f"a ring has one revision, found {found}", "Write one, such as `tag: v1.4.2`."
+    if ring.after is None:
+        for key in sorted({"soak", "max_failed", "windows"} & ring.model_fields_set):
+            shown = "maxFailed" if key == "max_failed" else key
+            message = f"{shown} is about the ring before, and {name} has none"
+            yield ("rings", name, shown), message, "Remove it, or write `after:`."
+    elif ring.ref is None:
+        remedy = "Write `ref: {tag: …}` with the version that it runs."
+        yield ("rings", name), f"{name} has no revision", remedy
+    elif moving := [kind for kind in kinds if kind in ("branch", "semver")]:
+        message = f"only the first ring may follow a {moving[0]}: it moves without the gate"
+        yield ("rings", name, "ref", moving[0]), message, "Write the version that the ring runs: `tag: …`."
+    if ring.ref and ring.ref.tag in ring.refused:
+        remedy = f"Roll {name} back to another version, or remove it from `refused`."
+        yield ("rings", name, "ref", "tag"), f"{ring.ref.tag} is refused in {name}", remedy
+
+
+def _circle(rings: Mapping[str, Ring], name: str) -> list[str]:
+    """The rings that come after each other, beginning with this one; empty if it is in no circle."""
+    found, current = [name], rings[name].after
+    while current in rings and current not in found:
+        found.append(current)
+        current = rings[current].after
+    return found if current == name else []
+
+
+def expired(pin: Pin, today: date) -> tuple[str, str] | None:
+    """Message and remedy for a pin whose last day is over."""
+    if today <= pin.last_day:
+        return None
+    return f"the pin to {pin.tag} ended on {pin.until}", "Remove the pin, or write a later day after asking again."
+
+
+def ending(pins: Iterable[tuple[str, Pin]], today: date) -> Iterator[str]:
+    """Warnings of pins in their last days."""
+    for tenant, pin in pins:
+        if today <= pin.last_day <= today + WARNED_BEFORE:
+            yield f"{tenant} is pinned to {pin.tag} until {pin.until} only ({pin.reason}): an error afterwards"
+
+
+def closed(windows: Sequence[Window], now: datetime) -> str:
+    """The windows in words if there are any and none is open; else empty."""
+    if not windows or any(window.is_open(now) for window in windows):
+        return ""
+    return "; or ".join(map(str, windows))
