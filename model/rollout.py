@@ -1,0 +1,282 @@
+"""Rollouts of a shared product: what each ring runs, and whether a version may go on to the next ring.
+
+Everything is judged from a few lists, whatever number of tenants there are. A tenant's own workloads can only fail its
+own rollout, and customers that fail are counted: only the platform's synthetic tenants stop a version alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from model.config.names import product_namespace
+from model.config.products import Product
+from model.config.rings import closed
+from model.config.tenants import Tenant
+from model.config.tiers import seconds
+from model.kubernetes.products import Revision, revision, revisions
+from model.status import Api, Object
+
+APPLIED_FROM = "kustomize.toolkit.fluxcd.io/namespace"
+"""Label of what Flux applied, with the namespace of its Kustomization."""
+SUCCEEDED = "ReconciliationSucceeded"
+MISSED = 3
+"""Intervals without a reconciliation after which a status is stale: its controller has stopped, or is held up."""
+NAMED = 3
+"""How many tenants a sentence names."""
+WORKLOADS = ("deployments", "statefulsets", "daemonsets")
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A product's objects in a cluster, as lists of its API."""
+
+    kustomizations: Sequence[Object]
+    sources: Sequence[Object]
+    workloads: Mapping[str, Sequence[Object]]
+    """Of all tenants, by resource."""
+
+
+@dataclass(frozen=True)
+class TenantState:
+    """What a tenant runs."""
+
+    name: str
+    synthetic: bool
+    revision: str
+    """What Flux applied last."""
+    since: datetime | None
+    """Since when the same content is applied, without a failure in between."""
+    failure: str
+    """Why it does not count as running its ring's revision; empty if it does."""
+
+
+@dataclass(frozen=True)
+class RingState:
+    """What a ring should run, and what its tenants do. Pinned tenants are not counted."""
+
+    ring: str
+    wanted: str
+    at: str
+    """What most of its tenants run."""
+    tenants: int
+    pinned: int
+    failed: Sequence[TenantState]
+    since: datetime | None
+    """Since when all tenants without a failure run it."""
+
+
+def observe(api: Api, product: str) -> Observed:
+    """Read the lists: five requests."""
+    namespace = product_namespace(product)
+
+    def items(path: str) -> list[Object]:
+        answer = api.get(path)
+        return answer["items"] if answer else []
+
+    return Observed(
+        items(f"/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/{namespace}/kustomizations"),
+        items(f"/apis/source.toolkit.fluxcd.io/v1/namespaces/{namespace}/gitrepositories"),
+        {kind: items(f"/apis/apps/v1/{kind}?labelSelector={APPLIED_FROM}={namespace}") for kind in WORKLOADS},
+    )
+
+
+def ring_states(
+    name: str, product: Product, tenants: Sequence[Tenant], observed: Observed, now: datetime
+) -> list[RingState]:
+    """The rings of a product in their order."""
+    found: list[RingState] = []
+    for each in revisions(name, product, ()):
+        source = _named(observed.sources, each.source)
+        states = _tenant_states(name, product, tenants, each, _commit(_artifact(source)), observed, now)
+        fine = [state.since for state in states if state.since and not state.failure]
+        most = Counter(state.revision for state in states if state.revision).most_common(1)
+        found.append(
+            RingState(
+                ring=each.ring or "",
+                wanted=" ".join(each.reference.values()),
+                at=most[0][0] if most else "",
+                tenants=len(states),
+                pinned=sum(tenant.pin is not None for tenant in _members(name, product, tenants, each)),
+                failed=[state for state in states if state.failure],
+                since=max(fine, default=None),
+            )
+        )
+    return found
+
+
+def known_commit(tag: str, observed: Observed) -> str | None:
+    """The commit of a tag that a ring runs already."""
+    sources = (item for item in observed.sources if item["spec"].get("ref") == {"tag": tag})
+    return next((commit for item in sources if (commit := _commit(_artifact(item)))), None)
+
+
+def closed_to(product: Product, ring: str, tag: str, now: datetime) -> Iterator[str]:
+    """Why a version may not reach a ring now, whatever the ring before shows."""
+    own = product.rings[ring]
+    if own.hold:
+        yield f"{ring} is held: {own.hold}"
+    for name, each in product.rings.items():
+        if tag in each.refused:
+            yield f"{tag} was rolled back in {name}, which refuses it"
+    if windows := closed(own.windows, now):
+        yield f"{ring} is open on {windows}"
+
+
+def gate(
+    name: str,
+    product: Product,
+    tenants: Sequence[Tenant],
+    observed: Observed,
+    *,
+    ring: str,
+    tag: str,
+    commit: str,
+    now: datetime,
+) -> Iterator[str]:
+    """Why a version may not go on to a ring: what the ring before it lacks. Nothing for the first ring."""
+    own = product.rings[ring]
+    if own.after is None:
+        return
+    before = next(each for each in revisions(name, product, ()) if each.ring == own.after)
+    offered = _artifact(_named(observed.sources, before.source))
+    if _commit(offered) != commit:
+        yield f"{own.after} is to run {offered or 'nothing yet'}, not {tag} ({commit[:8]})"
+    states = _tenant_states(name, product, tenants, before, commit, observed, now)
+    soak = timedelta(seconds=seconds(own.soak))
+    young = [state for state in states if not state.failure and (not state.since or state.since > now - soak)]
+    failed = [state for state in states if state.failure]
+    if not states:
+        yield f"{own.after} has no tenants, so nothing shows that {tag} works"
+    for state in failed:
+        if state.synthetic:
+            yield f"the synthetic tenant {state.name} fails: {state.failure}"
+    customers = [state for state in failed if not state.synthetic]
+    allowed = own.may_fail(sum(not state.synthetic for state in states))
+    if len(customers) > allowed:
+        yield f"{len(customers)} customers of {own.after} fail, and {allowed} may: {_shown(customers)}"
+    elif late := [state for state in young if state.synthetic or len(customers) + len(young) > allowed]:
+        until = max(state.since or now for state in late) + soak
+        yield f"{own.after} has to run it for {own.soak}, which is over at {until:%Y-%m-%d %H:%M} UTC"
+    if states and len(failed) == len(states):
+        yield f"no tenant of {own.after} runs {tag}"
+
+
+def _shown(states: Sequence[TenantState]) -> str:
+    shown = "; ".join(f"{state.name}: {state.failure}" for state in states[:NAMED])
+    return f"{shown}; and {len(states) - NAMED} more" if len(states) > NAMED else shown
+
+
+def _members(name: str, product: Product, tenants: Sequence[Tenant], each: Revision) -> list[Tenant]:
+    return [tenant for tenant in tenants if tenant.product == name and (tenant.ring or product.first_ring) == each.ring]
+
+
+def _tenant_states(
+    name: str,
+    product: Product,
+    tenants: Sequence[Tenant],
+    each: Revision,
+    commit: str,
+    observed: Observed,
+    now: datetime,
+) -> list[TenantState]:
+    kustomizations = {item["metadata"]["name"]: item for item in observed.kustomizations}
+    rollouts = _unfinished(observed.workloads)
+    return [
+        _state(tenant, kustomizations.get(tenant.name), each.source, commit, rollouts.get(tenant.name, ""), now)
+        for tenant in _members(name, product, tenants, each)
+        if revision(name, product, tenant).source == each.source
+    ]
+
+
+def _state(
+    tenant: Tenant, kustomization: Object | None, source: str, commit: str, unfinished: str, now: datetime
+) -> TenantState:
+    if kustomization is None:
+        return TenantState(tenant.name, tenant.synthetic, "", None, "its Kustomization is missing: run `pulumi up`")
+    status = kustomization.get("status", {})
+    applied = str(status.get("lastAppliedRevision", ""))
+    history: list[Object] = status.get("history", [])
+    since = _since(history)
+    failure = _not_applied(kustomization, source, history, now)
+    if not failure and (not commit or _commit(applied) != commit):
+        failure = f"it runs {applied or 'nothing'}"
+    return TenantState(tenant.name, tenant.synthetic, applied, since, failure or unfinished)
+
+
+def _not_applied(kustomization: Object, source: str, history: Sequence[Object], now: datetime) -> str:
+    """Why the status of a Kustomization does not say that its revision is applied."""
+    spec, status = kustomization["spec"], kustomization.get("status", {})
+    if spec["sourceRef"]["name"] != source:
+        return f"it follows {spec['sourceRef']['name']}, not {source}: run `pulumi up`"
+    if spec.get("suspend"):
+        return "it is suspended"
+    if status.get("observedGeneration") != kustomization["metadata"]["generation"]:
+        return "Flux has not reconciled its last change yet"
+    if not history:
+        return "Flux has not applied it yet"
+    # Flux writes to the history at each interval. A status without a controller stays as it was: ready.
+    limit = timedelta(seconds=MISSED * seconds(spec["interval"]) + 2 * seconds(spec.get("timeout", "1m")))
+    last = _time(history[0]["lastReconciled"])
+    if last < now - limit:
+        return f"Flux has not reconciled it since {last:%Y-%m-%d %H:%M} UTC: is kustomize-controller running?"
+    ready = next((one for one in status.get("conditions", []) if one["type"] == "Ready"), None)
+    if ready is None or ready["status"] == "False":
+        return str(ready["message"]) if ready else "Flux has not applied it yet"
+    # Ready is Unknown for a moment in each interval, while Flux works: then the last outcome counts.
+    if history[0]["lastReconciledStatus"] != SUCCEEDED:
+        return f"its last reconciliation ended with {history[0]['lastReconciledStatus']}"
+    return ""
+
+
+def _since(history: Sequence[Object]) -> datetime | None:
+    """Since when the newest outcome holds. Flux has one entry for each content and outcome, the newest first."""
+    if not history:
+        return None
+    times = [history[0]["firstReconciled"], *(entry["lastReconciled"] for entry in history[1:2])]
+    return max(map(_time, times))
+
+
+def _unfinished(workloads: Mapping[str, Sequence[Object]]) -> Mapping[str, str]:
+    """The first workload of each namespace that is not rolled out, in words."""
+    found = defaultdict[str, list[str]](list)
+    for kind, items in workloads.items():
+        for item in items:
+            if not _rolled_out(kind, item):
+                metadata = item["metadata"]
+                found[metadata["namespace"]].append(f"{kind}/{metadata['name']} is not rolled out")
+    return {namespace: reasons[0] for namespace, reasons in found.items()}
+
+
+def _rolled_out(kind: str, item: Object) -> bool:
+    status: dict[str, Any] = item.get("status", {})
+    if status.get("observedGeneration", 0) < item["metadata"]["generation"]:
+        return False
+    if kind == "daemonsets":
+        wanted = status.get("desiredNumberScheduled", 0)
+        return status.get("updatedNumberScheduled", 0) == status.get("numberAvailable", 0) == wanted
+    wanted = item["spec"].get("replicas", 1)
+    counts = (status.get(key, 0) for key in ("replicas", "updatedReplicas", "availableReplicas"))
+    return all(count == wanted for count in counts)
+
+
+def _named(items: Sequence[Object], name: str) -> Object | None:
+    return next((item for item in items if item["metadata"]["name"] == name), None)
+
+
+def _artifact(source: Object | None) -> str:
+    """The revision that a source offers; empty while it does not have its own one."""
+    if source is None or source.get("status", {}).get("observedGeneration") != source["metadata"]["generation"]:
+        return ""
+    return str(source["status"].get("artifact", {}).get("revision", ""))
+
+
+def _commit(revision: str) -> str:
+    return revision.rpartition(":")[2] if ":" in revision else ""
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
