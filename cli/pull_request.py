@@ -29,8 +29,12 @@ class Proposal:
     url: str | None
 
 
-def propose(path: Path, edit: Edit, *, branch: str, title: str, body: str) -> Proposal:
-    """Push the edit of a file to a branch and open a pull request. Both are reused if they exist."""
+def propose(path: Path, edit: Edit, *, branch: str, title: str, body: str, trailer: str = "") -> Proposal:
+    """Push the edit of a file to a branch and open a pull request. Both are reused if they exist.
+
+    The commit's message is the title, and the trailer below it.
+    """
+    message = f"{title}\n\n{trailer}" if trailer else title
     path = path.resolve()
     folder = path.parent
     base = _default_branch(folder)
@@ -45,7 +49,7 @@ def propose(path: Path, edit: Edit, *, branch: str, title: str, body: str) -> Pr
         if url is None and not proposed.changed:
             return Proposal(proposed, None)
         if change.changed:
-            commit = _commit(folder, start, name, change.after, title)
+            commit = _commit(folder, start, name, change.after, message)
             # With a lease: what others have pushed meanwhile is never overwritten, but edited anew.
             lease = f"--force-with-lease=refs/heads/{branch}:{tips.get(branch, '')}"
             pushed = _run(folder, "git", "push", "--quiet", lease, REMOTE, f"{commit}:refs/heads/{branch}")
@@ -82,7 +86,7 @@ def _fetched(folder: Path, *branches: str) -> dict[str, str]:
     return tips
 
 
-def _commit(folder: Path, parent: str, name: str, text: str, title: str) -> str:
+def _commit(folder: Path, parent: str, name: str, text: str, message: str) -> str:
     blob = _git(folder, "hash-object", "-w", "--stdin", given=text)
     mode = _git(folder, "ls-tree", "--full-tree", parent, name).split(" ", 1)[0]
     with tempfile.TemporaryDirectory() as scratch:
@@ -91,7 +95,7 @@ def _commit(folder: Path, parent: str, name: str, text: str, title: str) -> str:
         _git(folder, "update-index", "--cacheinfo", f"{mode},{blob},{name}", extra=index)
         tree = _git(folder, "write-tree", extra=index)
     signed = _run(folder, "git", "config", "--type=bool", "commit.gpgsign").stdout.strip() == "true"
-    return _git(folder, "commit-tree", *(["-S"] if signed else []), "-p", parent, "-m", title, tree)
+    return _git(folder, "commit-tree", *(["-S"] if signed else []), "-p", parent, "-m", message, tree)
 
 
 def _open_request(folder: Path, branch: str) -> str | None:

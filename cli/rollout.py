@@ -1,0 +1,436 @@
+"""`./saas rollout …`: shows what the rings of a product run, and moves them from version to version."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import effective, pull_request, tenants_file, yaml_edit
+from cli.errors import CommandError
+from cli.status import Kubectl
+from cli.tenants import CHECKOUT, DryRun, File, Json, Pr
+from cli.tenants_file import Edit
+from model import rollout as model
+from model.config import yaml_lines
+from model.config.errors import InvalidConfigError, suggestion
+from model.config.images import VERSION
+from model.config.products import Product
+from model.config.rings import Ring
+from model.config.tenants import Tenant, TenantList
+
+app = typer.Typer(no_args_is_help=True, help="Show what the rings of a product run, and move them to other versions.")
+
+
+def _names(context: typer.Context, incomplete: str) -> list[str]:
+    """The products' names, for the shell's completion."""
+    try:
+        listed = tenants_file.load(Path(context.params.get("file") or CHECKOUT / "tenants.yaml"))
+    except InvalidConfigError:
+        return []
+    return [name for name in listed.products if name.startswith(incomplete)]
+
+
+Shared = Annotated[str, typer.Argument(metavar="PRODUCT", autocompletion=_names)]
+InRing = Annotated[str, typer.Option("--ring", help="The ring whose version changes.")]
+Name = Annotated[str, typer.Argument(metavar="TENANT")]
+Kubeconfig = Annotated[
+    Path | None, typer.Option(help="Default: $KUBECONFIG, the embedded platform's, or kubectl's own.")
+]
+BreakGlass = Annotated[
+    str | None, typer.Option(metavar="REASON", help="Whatever the gate says, for this reason, which the commit has.")
+]
+
+
+@app.command()
+def status(
+    product: Annotated[str | None, typer.Argument(metavar="PRODUCT", autocompletion=_names)] = None,
+    file: File = CHECKOUT / "tenants.yaml",
+    kubeconfig: Kubeconfig = None,
+    as_json: Json = False,
+) -> None:
+    """Show what each ring should run, what its tenants run, and which of them fail.
+
+    \b
+    ./saas rollout status
+    ./saas rollout status shop --json | jq '.[].failed[].name'
+    """
+    listed, api, now = tenants_file.load(file), Kubectl(kubeconfig), _now()
+    names = [product] if product else [name for name, each in listed.products.items() if each.rings]
+    found = [
+        (name, state)
+        for name in names
+        for state in model.ring_states(name, _product(listed, name), listed.tenants, model.observe(api, name), now)
+    ]
+    if as_json:
+        _print_json([{"product": name} | asdict(state) for name, state in found])
+        return
+    table = effective.new_table("product", "ring", "wanted", "at", "tenants", "pinned", "failed", "since")
+    for name, state in found:
+        counts = (str(state.tenants), str(state.pinned), str(len(state.failed)))
+        table.add_row(name, state.ring, state.wanted, _short(state.at), *counts, _moment(state.since))
+    effective.print_table(table)
+    for name, state in found:
+        for failed in state.failed:
+            typer.echo(f"{name} {state.ring}, {failed.name}: {failed.failure}")
+
+
+@app.command()
+def promote(
+    product: Shared,
+    ring: InRing,
+    to: Annotated[str, typer.Option(metavar="TAG", help="The version, a tag of the product's repository.")],
+    commit: Annotated[
+        str | None, typer.Option(help="The tag's commit; default: asked of the cluster, else of the repository.")
+    ] = None,
+    break_glass: BreakGlass = None,
+    file: File = CHECKOUT / "tenants.yaml",
+    kubeconfig: Kubeconfig = None,
+    dry_run: DryRun = False,
+    pr: Pr = False,
+    as_json: Json = False,
+) -> None:
+    """Let a version reach a ring, if it runs in the ring before. For the version that the ring has, nothing is done.
+
+    \b
+    ./saas rollout promote shop --ring early --to v1.5.0 --pr
+    ./saas rollout promote shop --ring broad --to v1.5.1 --pr --break-glass 'v1.5.0 loses orders'
+    """
+    listed = tenants_file.load(file)
+    own, current = _product(listed, product), _ring(listed, product, ring)
+    if (current.ref is None or current.ref.tag != to) and break_glass is None:
+        reasons = list(_reasons(listed, product, own, ring, to, commit, kubeconfig))
+        if reasons:
+            refusal = "".join(f"\n  - {reason}" for reason in reasons)
+            remedy = "Wait, or write --break-glass REASON if it is worse not to."
+            raise CommandError(f"{to} may not reach {ring} now:{refusal}", remedy)
+
+    def edit(text: str) -> str:
+        before = _raw_ring(text, file, product, ring).get("ref") or {}
+        if before.get("tag") == to:
+            return text
+        text = _with_tag(text, product, ring, before, to)
+        if "tag" in before:
+            return yaml_edit.set_value(text, (*_place(product, ring), "previous"), before["tag"])
+        return _without(text, file, product, ring, "previous")
+
+    _finish(
+        f"{product}: {ring} to {to}",
+        f"promote-{product}-{ring}",
+        edit,
+        file,
+        dry_run=dry_run,
+        pr=pr,
+        as_json=as_json,
+        trailer=f"Break-glass: {' '.join(break_glass.split())}" if break_glass else "",
+    )
+
+
+@app.command()
+def rollback(
+    product: Shared,
+    ring: InRing,
+    to: Annotated[
+        str | None, typer.Option(metavar="TAG", help="The version to go back to; default: the one before.")
+    ] = None,
+    hold_images: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION", help="The version of the images; of the first ring, by default that of the tag."
+        ),
+    ] = None,
+    file: File = CHECKOUT / "tenants.yaml",
+    dry_run: DryRun = False,
+    pr: Pr = False,
+    as_json: Json = False,
+) -> None:
+    """Go back to the version before, and refuse the other one from now on. Other rings stay as they are.
+
+    Of the first ring, image automation is held too: it would commit the newest version again.
+
+    \b
+    ./saas rollout rollback shop --ring early --pr
+    ./saas rollout rollback shop --ring canary --to v1.4.2 --pr
+    """
+    listed = tenants_file.load(file)
+    own, _ = _product(listed, product), _ring(listed, product, ring)
+    held = own.automation is not None and ring == own.first_ring
+
+    def edit(text: str) -> str:
+        current = _raw_ring(text, file, product, ring)
+        before, refused = current.get("ref") or {}, current.get("refused") or []
+        target = to or current.get("previous")
+        if target is None and refused:
+            return text  # it was rolled back before
+        if target is None:
+            raise CommandError(f"the version that {ring} had before is not known", "Name it with --to TAG.")
+        if before.get("tag") == target:
+            return text
+        if "tag" in before and before["tag"] not in refused:
+            text = yaml_edit.set_value(text, (*_place(product, ring), "refused"), [*refused, before["tag"]])
+        text = _without(_with_tag(text, product, ring, before, target), file, product, ring, "previous")
+        return yaml_edit.set_value(text, ("products", product, "automation", "hold"), version(target)) if held else text
+
+    def version(tag: str) -> str:
+        found = hold_images or tag.removeprefix("v")
+        if hold_images is None and not VERSION.fullmatch(found):
+            message = f"{tag} does not say which version of the images to hold"
+            raise CommandError(message, "Name it with --hold-images VERSION.")
+        return found
+
+    _finish(
+        f"{product}: {ring} back to {to or 'the version before'}",
+        f"rollback-{product}-{ring}",
+        edit,
+        file,
+        dry_run=dry_run,
+        pr=pr,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def hold(
+    product: Shared,
+    ring: InRing,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for who wants to promote.")],
+    file: File = CHECKOUT / "tenants.yaml",
+    dry_run: DryRun = False,
+    pr: Pr = False,
+    as_json: Json = False,
+) -> None:
+    """Let no version reach a ring until it is released. What it runs stays as it is.
+
+    \b
+    ./saas rollout hold shop --ring broad --reason 'the fair is until Friday' --pr
+    """
+    _ring(tenants_file.load(file), product, ring)
+
+    def edit(text: str) -> str:
+        if _raw_ring(text, file, product, ring).get("hold") == reason:
+            return text
+        return yaml_edit.set_value(text, (*_place(product, ring), "hold"), reason)
+
+    title, branch = f"{product}: hold {ring}", f"hold-{product}-{ring}"
+    _finish(title, branch, edit, file, dry_run=dry_run, pr=pr, as_json=as_json)
+
+
+@app.command()
+def release(
+    product: Shared,
+    ring: InRing,
+    file: File = CHECKOUT / "tenants.yaml",
+    dry_run: DryRun = False,
+    pr: Pr = False,
+    as_json: Json = False,
+) -> None:
+    """Let versions reach a ring again; of the first ring, image automation goes on too.
+
+    \b
+    ./saas rollout release shop --ring broad --pr
+    """
+    own = _product(listed := tenants_file.load(file), product)
+    _ring(listed, product, ring)
+
+    def edit(text: str) -> str:
+        text = _without(text, file, product, ring, "hold")
+        automation = yaml_lines.parse(text, file.name).content["products"][product].get("automation") or {}
+        if ring == own.first_ring and "hold" in automation:
+            text = yaml_edit.remove(text, ("products", product, "automation", "hold"))
+        return text
+
+    title, branch = f"{product}: release {ring}", f"release-{product}-{ring}"
+    _finish(title, branch, edit, file, dry_run=dry_run, pr=pr, as_json=as_json)
+
+
+@app.command()
+def pin(
+    name: Name,
+    tag: Annotated[str, typer.Option(help="The version that it keeps.")],
+    until: Annotated[str, typer.Option(metavar="DATE", help="The last day, such as 2027-01-31.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, such as a contract.")],
+    file: File = CHECKOUT / "tenants.yaml",
+    dry_run: DryRun = False,
+    pr: Pr = False,
+    as_json: Json = False,
+) -> None:
+    """Keep a tenant at a version until a day, whatever its ring runs.
+
+    \b
+    ./saas rollout pin acme --tag v1.3.9 --until 2027-01-31 --reason 'contract 4711' --pr
+    """
+    wanted = {"tag": tag, "until": until, "reason": reason}
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", until) and until < _now().date().isoformat():
+        raise CommandError(f"{until} is over", "Write a later day.")
+
+    def edit(text: str) -> str:
+        entry = (entries := _raw_tenants(text, file))[index := _index(entries, name)]
+        found = entry.get("pin")
+        if isinstance(found, dict) and {key: str(value) for key, value in found.items()} == wanted:
+            return text
+        return yaml_edit.set_value(text, ("tenants", index, "pin"), wanted | {"until": _as_date(until)})
+
+    _finish(f"tenants: pin {name} to {tag}", f"pin-{name}", edit, file, dry_run=dry_run, pr=pr, as_json=as_json)
+
+
+@app.command()
+def unpin(
+    name: Name,
+    file: File = CHECKOUT / "tenants.yaml",
+    dry_run: DryRun = False,
+    pr: Pr = False,
+    as_json: Json = False,
+) -> None:
+    """Let a tenant run what its ring runs.
+
+    \b
+    ./saas rollout unpin acme --pr
+    """
+
+    def edit(text: str) -> str:
+        entry = (entries := _raw_tenants(text, file))[index := _index(entries, name)]
+        return yaml_edit.remove(text, ("tenants", index, "pin")) if "pin" in entry else text
+
+    _finish(f"tenants: unpin {name}", f"unpin-{name}", edit, file, dry_run=dry_run, pr=pr, as_json=as_json)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _reasons(
+    listed: TenantList, name: str, product: Product, ring: str, tag: str, commit: str | None, kubeconfig: Path | None
+) -> Iterator[str]:
+    """Why a version may not reach a ring now."""
+    now = _now()
+    yield from model.closed_to(product, ring, tag, now)
+    if product.rings[ring].after is None:
+        return
+    observed = model.observe(Kubectl(kubeconfig), name)
+    found = commit or model.known_commit(tag, observed) or _remote_commit(product.source.url, tag)
+    tenants: tuple[Tenant, ...] = listed.tenants
+    yield from model.gate(name, product, tenants, observed, ring=ring, tag=tag, commit=found, now=now)
+
+
+def _remote_commit(url: str, tag: str) -> str:
+    # The second is the commit of a tag with a message of its own.
+    wanted = [f"refs/tags/{tag}", f"refs/tags/{tag}^{{}}"]
+    done = subprocess.run(["git", "ls-remote", url, *wanted], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines() or ["git said nothing"]
+        raise CommandError(f"{url} cannot be read: {said[-1]}", "Name the tag's commit with --commit.")
+    commits = {name: commit for commit, _, name in (line.partition("\t") for line in done.stdout.splitlines())}
+    found = commits.get(wanted[1]) or commits.get(wanted[0])
+    if found is None:
+        raise CommandError(f"{url} has no tag {tag}", "Push it first.")
+    return found
+
+
+def _product(listed: TenantList, name: str) -> Product:
+    if name not in listed.products:
+        known = suggestion(name, listed.products) if listed.products else "Define products below `products:`."
+        raise CommandError(f"there is no product {name!r}", known)
+    if not listed.products[name].rings:
+        raise CommandError(f"the product {name} has no rings", f"Define them below products.{name}.rings.")
+    return listed.products[name]
+
+
+def _ring(listed: TenantList, product: str, name: str) -> Ring:
+    rings = _product(listed, product).rings
+    if name not in rings:
+        raise CommandError(f"{product} has no ring {name!r}", suggestion(name, rings))
+    return rings[name]
+
+
+def _place(product: str, ring: str) -> tuple[str, ...]:
+    return "products", product, "rings", ring
+
+
+def _raw_ring(text: str, file: Path, product: str, ring: str) -> dict[str, Any]:
+    """The ring as it is written; the text may be another one than that of the file."""
+    content = yaml_lines.parse(text, file.name).content
+    found = content.get("products", {}).get(product, {}).get("rings", {})
+    if ring not in found:
+        raise CommandError(f"{product} has no ring {ring!r}", "Another change has removed it.")
+    return found[ring] or {}
+
+
+def _raw_tenants(text: str, file: Path) -> list[dict[str, Any]]:
+    return yaml_lines.parse(text, file.name).content["tenants"]
+
+
+def _index(entries: list[dict[str, Any]], name: str) -> int:
+    names = [entry["name"] for entry in entries]
+    if name not in names:
+        raise CommandError(f"there is no tenant {name!r}", suggestion(name, names) if names else "Add it first.")
+    return names.index(name)
+
+
+def _with_tag(text: str, product: str, ring: str, before: dict[str, Any], tag: str) -> str:
+    place = (*_place(product, ring), "ref")
+    return (
+        yaml_edit.set_value(text, (*place, "tag"), tag)
+        if "tag" in before
+        else yaml_edit.set_value(text, place, {"tag": tag})
+    )
+
+
+def _without(text: str, file: Path, product: str, ring: str, key: str) -> str:
+    found = key in _raw_ring(text, file, product, ring)
+    return yaml_edit.remove(text, (*_place(product, ring), key)) if found else text
+
+
+def _as_date(text: str) -> Any:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return text  # refused by the model, at its line
+
+
+def _finish(
+    title: str,
+    branch: str,
+    edit: Edit,
+    file: Path,
+    *,
+    dry_run: bool,
+    pr: bool,
+    as_json: bool,
+    trailer: str = "",
+) -> None:
+    """Apply an edit in the way that the options say, and report it."""
+    url = None
+    if pr and not dry_run:
+        body = f"By `./saas rollout`. The preview lists what changes.\n\n{trailer}".rstrip()
+        proposal = pull_request.propose(file, edit, branch=f"saas/{branch}", title=title, body=body, trailer=trailer)
+        change, url = proposal.change, proposal.url
+    else:
+        change = tenants_file.change(file, edit, write=not dry_run)
+    if as_json:
+        _print_json({"changed": change.changed, "dryRun": dry_run, "diff": change.diff, "pullRequest": url})
+        return
+    typer.echo(change.coloured_diff or "nothing to change.\n", nl=False)
+    if url:
+        typer.echo(f"Pull request: {url}")
+    elif trailer and change.changed:
+        typer.echo(f"Commit it with this message:\n\n{title}\n\n{trailer}")
+
+
+def _short(revision: str) -> str:
+    name, _, commit = revision.partition("@sha1:")
+    return f"{name}@{commit[:8]}" if commit else revision
+
+
+def _moment(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else ""
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))

@@ -1,0 +1,226 @@
+"""`./saas rollout …`: what the commands write, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cli import __main__ as command_line
+from cli import pull_request, rollout
+from cli.pull_request import Proposal
+from cli.tenants_file import Change
+from tests.unit.test_rollout import COMMIT, NOW, OLD, deployment, kustomization, source
+
+TEXT = """\
+# Our customers.
+products:
+  shop:
+    source: {url: "ssh://git@github.com/acme/shop", branch: main, private: true}
+    images: {app: {repository: ghcr.io/acme/shop, semver: ">=1.0.0"}}
+    automation: {writer: eu}
+    rings:
+      canary: {}   # follows main
+      early:
+        after: canary
+        ref: {tag: v1.4.2}
+        soak: 24h
+      broad: {after: early, ref: {tag: v1.4.1}, windows: [{days: [fri], from: "02:00", for: 4h}]}
+  plain:
+    source: {url: "https://github.com/acme/plain", branch: main}
+
+tenants:
+  - {name: canary-001, product: shop, synthetic: true}
+  - name: acme   # pays most
+    product: shop
+    ring: early
+"""
+PROMOTED = TEXT.replace(
+    "        ref: {tag: v1.4.2}\n        soak: 24h\n",
+    "        ref: {tag: v1.5.0}\n        soak: 24h\n        previous: v1.4.2\n",
+)
+ROLLED_BACK = PROMOTED.replace("tag: v1.5.0", "tag: v1.4.2").replace("previous: v1.4.2", "refused: [v1.5.0]")
+Saas = Callable[..., str]
+
+
+class FakeCluster:
+    """The lists of a cluster in which canary-001 runs COMMIT of main, and acme v1.4.2."""
+
+    def __init__(self, _: Any = None) -> None:
+        canary, acme = kustomization("canary-001"), kustomization("acme")
+        acme["spec"]["sourceRef"]["name"] = "shop-early"
+        acme["status"]["lastAppliedRevision"] = f"v1.4.2@sha1:{OLD}"
+        sources = [
+            source("shop-canary", f"main@sha1:{COMMIT}", branch="main"),
+            source("shop-early", f"v1.4.2@sha1:{OLD}", tag="v1.4.2"),
+        ]
+        self._lists = {
+            "kustomizations": [canary, acme],
+            "gitrepositories": sources,
+            "deployments": [deployment("acme")],
+        }
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        return {"items": self._lists.get(path.rpartition("/")[2].partition("?")[0], [])}
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(rollout, "Kubectl", FakeCluster)
+    monkeypatch.setattr(rollout, "_now", lambda: NOW)
+    path = tmp_path / "tenants.yaml"
+    path.write_text(TEXT)
+    return path
+
+
+@pytest.fixture
+def saas(file: Path) -> Saas:
+    """Runs `./saas rollout …` on the file; returns what it prints."""
+
+    def run(*arguments: str) -> str:
+        words = ["rollout", *arguments, "--file", str(file)]
+        result = CliRunner().invoke(command_line.app, words, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    return run
+
+
+@pytest.fixture
+def refused(file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Saas:
+    """Runs a command that fails and leaves the file as it was; returns its error."""
+
+    def run(*arguments: str) -> str:
+        before = file.read_text()
+        monkeypatch.setattr(sys, "argv", ["saas", "rollout", *arguments, "--file", str(file)])
+        with pytest.raises(SystemExit) as ended:
+            command_line.main()
+        assert ended.value.code == 1
+        assert file.read_text() == before
+        printed = capsys.readouterr()
+        return printed.out + printed.err
+
+    return run
+
+
+EARLY = ("promote", "shop", "--ring", "early", "--to", "v1.5.0", "--commit", COMMIT)
+BACK = ("rollback", "shop", "--ring", "early")
+
+
+def test_a_promotion_changes_one_ring_and_twice_is_once(saas: Saas, file: Path) -> None:
+    assert "+        ref: {tag: v1.5.0}" in saas(*EARLY, "--dry-run")
+    assert file.read_text() == TEXT
+    saas(*EARLY)
+    assert file.read_text() == PROMOTED
+    assert saas(*EARLY) == "nothing to change.\n"
+    assert json.loads(saas(*EARLY, "--json"))["changed"] is False
+    assert file.read_text() == PROMOTED
+
+
+def test_a_rollback_goes_back_and_refuses_the_version(saas: Saas, refused: Saas, file: Path) -> None:
+    saas(*EARLY)
+    saas(*BACK)
+    assert file.read_text() == ROLLED_BACK
+    assert saas(*BACK) == "nothing to change.\n"
+    assert "v1.5.0 was rolled back in early, which refuses it" in refused(*EARLY)
+    # Not even in an emergency without a word in the file.
+    assert "v1.5.0 is refused in early" in refused(*EARLY, "--break-glass", "orders are lost")
+    assert "not known\n    Name it with --to TAG." in refused("rollback", "shop", "--ring", "broad")
+
+
+def test_a_rollback_of_the_first_ring_holds_the_images(saas: Saas, refused: Saas, file: Path) -> None:
+    first = ("rollback", "shop", "--ring", "canary")
+    assert "which version of the images to hold" in refused(*first, "--to", "release-7")
+    saas(*first, "--to", "v1.4.2")
+    assert file.read_text() == TEXT.replace("{}   #", "{ref: {tag: v1.4.2}}   #").replace("eu}", "eu, hold: 1.4.2}")
+    assert saas(*first, "--to", "v1.4.2") == "nothing to change.\n"
+    saas("release", "shop", "--ring", "canary")
+    assert "hold" not in file.read_text()
+
+
+def test_the_gate_refuses_and_breaking_the_glass_is_recorded(
+    saas: Saas, refused: Saas, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = refused(*EARLY[:-1], OLD)
+    assert f"v1.5.0 may not reach early now:\n  - canary is to run main@sha1:{COMMIT}, not v1.5.0" in said
+    assert "Wait, or write --break-glass REASON" in said
+    assert "broad is open on fri from 02:00 for 4h, UTC" in refused(
+        "promote", "shop", "--ring", "broad", "--to", "v1.4.2"
+    )
+    titles: list[dict[str, str]] = []
+
+    def propose(*_: Any, **options: str) -> Proposal:
+        titles.append(options)
+        return Proposal(Change("tenants.yaml", "", ""), "https://github.example/pull/1")
+
+    monkeypatch.setattr(pull_request, "propose", propose)
+    glass = ("--break-glass", "orders\nare lost")
+    assert "pull/1" in saas(*EARLY[:-1], OLD, *glass, "--pr")
+    assert titles[0]["trailer"] == "Break-glass: orders are lost"
+    assert titles[0]["branch"] == "saas/promote-shop-early"
+    assert "\nshop: early to v1.5.0\n\nBreak-glass: orders are lost\n" in saas(*EARLY[:-1], OLD, *glass)
+    assert file.read_text() == PROMOTED
+
+
+def test_a_held_ring_gets_no_version_until_it_is_released(saas: Saas, refused: Saas, file: Path) -> None:
+    for _ in range(2):
+        saas("hold", "shop", "--ring", "early", "--reason", "the fair")
+    assert file.read_text() == TEXT.replace("soak: 24h\n", "soak: 24h\n        hold: the fair\n")
+    assert "early is held: the fair" in refused(*EARLY)
+    for _ in range(2):
+        saas("release", "shop", "--ring", "early")
+    assert file.read_text() == TEXT
+
+
+def test_a_pin_is_written_once_and_removed_without_a_trace(saas: Saas, refused: Saas, file: Path) -> None:
+    pin = ("pin", "acme", "--tag", "v1.3.9", "--reason", "contract 4711", "--until")
+    for _ in range(2):
+        saas(*pin, "2027-01-31")
+    line = "    pin: {tag: v1.3.9, until: 2027-01-31, reason: contract 4711}\n"
+    assert file.read_text() == f"{TEXT}{line}"
+    for _ in range(2):
+        saas("unpin", "acme")
+    assert file.read_text() == TEXT
+    assert "2026-11-25 is over" in refused(*pin, "2026-11-25")
+    assert "'soon' is not a date" in refused(*pin, "soon")
+    assert "there is no tenant 'acmee'\n    Did you mean acme?" in refused("unpin", "acmee")
+
+
+def test_the_status_has_a_row_for_each_ring(saas: Saas) -> None:
+    shown = [line.split() for line in saas("status").splitlines()]
+    assert shown[1] == ["shop", "canary", "main", "main@aaaaaaaa", "1", "0", "0", "2026-11-25", "06:00", "UTC"]
+    assert shown[2][:7] == ["shop", "early", "v1.4.2", "v1.4.2@bbbbbbbb", "1", "0", "0"]
+    assert shown[3] == ["shop", "broad", "v1.4.1", "0", "0", "0"]
+    assert [row["ring"] for row in json.loads(saas("status", "shop", "--json"))] == ["canary", "early", "broad"]
+
+
+def test_unknown_rings_and_products_have_a_remedy(refused: Saas) -> None:
+    assert "shop has no ring 'earl'\n    Did you mean early?" in refused("rollback", "shop", "--ring", "earl")
+    assert "there is no product 'shp'\n    Did you mean shop?" in refused("status", "shp")
+    assert "the product plain has no rings\n    Define them below" in refused("rollback", "plain", "--ring", "early")
+
+
+def test_the_commit_of_a_tag_is_asked_of_the_repository(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        who = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "tag.gpgsign=false"]
+        return subprocess.run(
+            ["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout
+
+    git("init", "--quiet")
+    git("commit", "--quiet", "--allow-empty", "--message", "one")
+    git("tag", "light")
+    git("tag", "--annotate", "--message", "a version", "v1.5.0")
+    commit = git("rev-parse", "HEAD").strip()
+    assert rollout._remote_commit(str(tmp_path), "light") == commit
+    assert rollout._remote_commit(str(tmp_path), "v1.5.0") == commit
+    with pytest.raises(rollout.CommandError, match="has no tag v2"):
+        rollout._remote_commit(str(tmp_path), "v2")
+    with pytest.raises(rollout.CommandError, match="cannot be read"):
+        rollout._remote_commit(str(tmp_path / "none"), "v2")
