@@ -214,7 +214,7 @@ def _revision_findings(name: str, ring: Ring) -> Iterator[Finding]:
 def _circle(rings: Mapping[str, Ring], name: str) -> list[str]:
     """The rings that come after each other, beginning with this one; empty if it is in no circle."""
     found, current = [name], rings[name].after
-    while current in rings and current not in found:
+    while current is not None and current in rings and current not in found:
         found.append(current)
         current = rings[current].after
     return found if current == name else []

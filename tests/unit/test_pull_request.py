@@ -78,6 +78,12 @@ def test_a_pull_request_has_the_edit_and_the_working_tree_stays(clone: Path) -> 
     assert git(clone, "branch", "--format=%(refname:short)") == "main\n"
 
 
+def test_a_trailer_is_below_the_commits_title(clone: Path) -> None:
+    titled = {"branch": "saas/x", "title": "shop: early to v1", "body": "-", "trailer": "Break-glass: orders"}
+    pull_request.propose(clone / "tenants.yaml", helm, **titled)
+    assert remote(clone, "log -1 --format=%B saas/x") == "shop: early to v1\n\nBreak-glass: orders\n\n"
+
+
 def test_twice_is_once(clone: Path, tmp_path: Path) -> None:
     propose(clone)
     once = remote(clone, "rev-parse saas/set-alpha")

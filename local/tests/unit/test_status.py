@@ -110,6 +110,27 @@ def test_a_tenant_of_a_product_is_found_by_its_label() -> None:
     assert tenant.reason == "its Kustomization is missing: run `make up`"
 
 
+def test_a_product_has_a_row_for_each_ring_and_a_tenant_names_its_own() -> None:
+    sources = [flux("GitRepository", name=f"shop-{name}") for name in ("canary", "early", "pin-v1", "write")]
+    kustomization = flux("Kustomization", sourceRef={"name": "shop-early"})
+    for item in (*sources, kustomization):
+        item["metadata"] |= {"namespace": "product-shop", "labels": {status.PRODUCT_LABEL: "shop"}}
+    for item, ring in zip((*sources[:2], kustomization), ("canary", "early", "early"), strict=True):
+        item["metadata"]["labels"] |= {status.RING_LABEL: ring}
+    kustomization["metadata"]["labels"][status.TENANT_LABEL] = "alpha"
+    everything = {"products": [{"metadata": {"name": "product-shop"}}], "namespaces": [ALPHA], "sources": sources}
+    rows = status.reconciliations(api(**everything, kustomizations=[kustomization]))
+    assert [(row.name, row.ring) for row in rows] == [
+        ("product-shop", "canary"),
+        ("product-shop", "early"),
+        ("alpha", "early"),
+    ]
+    assert status.cells(rows[2], Workloads())[2] == "early"
+    kustomization["spec"]["sourceRef"]["name"] = "shop-pin-v1"
+    *_, tenant = status.reconciliations(api(**everything, kustomizations=[kustomization]))
+    assert status.cells(tenant, Workloads())[2] == "early, pinned"
+
+
 def test_replicas_of_all_kinds_are_added_up() -> None:
     scheduled = {"numberAvailable": 2, "desiredNumberScheduled": 3}
     daemon_set = {"metadata": {"name": "log", "namespace": "alpha"}, "spec": {}, "status": scheduled}

@@ -1,0 +1,161 @@
+"""A version on its way through three rings, end to end, and a bad one that is stopped at the second."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.home import PROJECT
+from standins.github import git
+from standins.github.store import Store
+from tests.platform import PRIVATE, PUBLIC, SHOP, Platform, Stack, Step, eventually
+
+TENANTS: dict[str, dict[str, Any] | str] = {"alpha": PRIVATE, "beta": PRIVATE, "gamma": PUBLIC}
+TENANTS |= dict.fromkeys(("canary-001", "early-001", "globex", "initech"), "shop")
+ENTRIES = {
+    "canary-001": {"synthetic": True, "values": {"colour": "blue"}},
+    "early-001": {"synthetic": True, "ring": "early"},
+    "globex": {"ring": "broad"},
+    "initech": {"ring": "broad", "pin": {"tag": "v7.0.0", "until": "2099-12-31", "reason": "contract"}},
+}
+RINGS = {
+    "canary": {},
+    "early": {"after": "canary", "ref": {"tag": "v7.0.0"}, "soak": "3s"},
+    "broad": {"after": "early", "ref": {"tag": "v7.0.0"}, "soak": "3s"},
+}
+KUSTOMIZATION = "kustomize/kustomization.yaml"
+COLOUR = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: colour}\ndata: {colour: '${colour}'}\n"
+"""Only the canary has a value for it, and a variable without one is an error."""
+
+
+@dataclass
+class Rollout:
+    """The product `shop` with three rings."""
+
+    platform: Platform
+    stack: Stack
+    folder: Path
+
+    @property
+    def repository(self) -> Path:
+        found = Store(self.platform.home.git).get("acme", "shop")
+        assert found
+        return found.path
+
+    def release(self, version: str, files: dict[str, str | None]) -> str:
+        """Push a commit and tag it; returns the commit."""
+        commit = self.platform.push("acme/shop", files, self.folder)
+        git.run(self.repository, "tag", version, commit)
+        return commit
+
+    def read(self, path: str) -> str:
+        found = git.entry(self.repository, "refs/heads/main", path)
+        assert found
+        return git.blob(self.repository, found.sha).decode()
+
+    def saas(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        file = self.platform.project / self.stack.tenants_file
+        where = ["--file", file, "--kubeconfig", self.platform.home.kubeconfig]
+        places = where if arguments[0] in ("promote", "status") else where[:2]
+        command = [PROJECT / "saas", "rollout", *arguments, *places]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def promote(self, ring: str, version: str, commit: str = "") -> subprocess.CompletedProcess[str]:
+        given = ["--commit", commit] if commit else []
+        return self.saas("promote", "shop", "--ring", ring, "--to", version, *given)
+
+    def promoted(self, ring: str, version: str, commit: str = "") -> list[Step]:
+        """Promote as soon as the gate lets it, and deploy."""
+        eventually(lambda: self.promote(ring, version, commit).returncode == 0, every=1)
+        return self.stack.up()
+
+    def kustomization(self, tenant: str) -> dict[str, Any]:
+        path = f"/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/product-shop/kustomizations/{tenant}"
+        found = self.platform.get(path)
+        assert found, tenant
+        return found
+
+    def runs(self, tenant: str, commit: str) -> bool:
+        return self.kustomization(tenant).get("status", {}).get("lastAppliedRevision", "").endswith(commit)
+
+    def others(self) -> dict[str, tuple[str, list[str]]]:
+        """Generation and pods of the tenants of other rings than early. A change in a pod replaces it."""
+        found: dict[str, tuple[str, list[str]]] = {}
+        for tenant in ("canary-001", "globex", "initech"):
+            pods = (self.platform.get(f"/api/v1/namespaces/{tenant}/pods") or {})["items"]
+            generation = self.kustomization(tenant)["metadata"]["generation"]
+            found[tenant] = generation, sorted(pod["metadata"]["uid"] for pod in pods)
+        return found
+
+
+@pytest.fixture(scope="module")
+def shop(article: Stack, platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Rollout:
+    rollout = Rollout(platform, article, tmp_path_factory.mktemp("rollout"))
+    first = rollout.release("v7.0.0", {"CHANGES": "7.0.0\n"})
+    article.tenants(TENANTS, entries=ENTRIES, products={"shop": {"source": SHOP, "rings": RINGS}})
+    article.up()
+    for tenant in ENTRIES:
+        eventually(lambda tenant=tenant: rollout.runs(tenant, first))
+    return rollout
+
+
+@pytest.fixture(scope="module")
+def good(shop: Rollout) -> str:
+    """A version that went through all rings."""
+    commit = shop.release("v7.1.0", {"CHANGES": "7.1.0\n"})
+    refused = shop.promote("broad", "v7.1.0", commit)
+    assert "early is to run v7.0.0@sha1:" in refused.stderr
+    source = "kubernetes:source.toolkit.fluxcd.io/v1:GitRepository"
+    assert shop.promoted("early", "v7.1.0", commit) == [Step("update", source, "product-shop/early")]
+    # Its commit is known now: early runs it.
+    assert shop.promoted("broad", "v7.1.0") == [Step("update", source, "product-shop/broad")]
+    for tenant in ("canary-001", "early-001", "globex"):
+        eventually(lambda tenant=tenant: shop.runs(tenant, commit))
+    return commit
+
+
+def test_a_version_goes_through_three_rings_and_past_a_pinned_tenant(shop: Rollout, good: str) -> None:
+    assert shop.stack.preview() == []
+    assert not shop.runs("initech", good)
+    lines = [line.split() for line in shop.saas("status").stdout.splitlines()]
+    assert [line[1:3] for line in lines[1:4]] == [["canary", "main"], ["early", "v7.1.0"], ["broad", "v7.1.0"]]
+    assert lines[3][4:7] == ["1", "1", "0"]
+
+
+def test_a_bad_version_is_stopped_at_the_second_ring_and_rolled_back(shop: Rollout, good: str) -> None:
+    listed = shop.read(KUSTOMIZATION).replace("resources:\n", "resources:\n  - colour.yaml\n", 1)
+    bad = shop.release("v7.2.0", {KUSTOMIZATION: listed, "kustomize/colour.yaml": COLOUR})
+    shop.promoted("early", "v7.2.0", bad)
+    eventually(lambda: "colour" in shop.promote("broad", "v7.2.0").stderr, every=1)
+    refused = shop.promote("broad", "v7.2.0")
+    assert refused.returncode == 1
+    assert "the synthetic tenant early-001 fails" in refused.stderr
+    assert shop.runs("globex", good)
+
+    before = shop.others()
+    for _ in range(2):
+        assert shop.saas("rollback", "shop", "--ring", "early").returncode == 0
+    source = "kubernetes:source.toolkit.fluxcd.io/v1:GitRepository"
+    assert shop.stack.up() == [Step("update", source, "product-shop/early")]
+    eventually(lambda: not shop.saas("status").stdout.count("early-001"), every=1)
+    assert shop.runs("early-001", good)
+    assert shop.others() == before
+    assert "v7.2.0 was rolled back in early" in shop.promote("early", "v7.2.0", bad).stderr
+
+
+def test_a_tenant_in_another_ring_is_not_restarted(shop: Rollout, good: str) -> None:
+    before = shop.others()["globex"]
+    moved = ENTRIES | {"globex": {"ring": "early"}}
+    early = {**RINGS["early"], "ref": {"tag": "v7.1.0"}}
+    rings = RINGS | {"early": early, "broad": {**RINGS["broad"], "ref": {"tag": "v7.1.0"}}}
+    shop.stack.tenants(TENANTS, entries=moved, products={"shop": {"source": SHOP, "rings": rings}})
+    kind = "kubernetes:kustomize.toolkit.fluxcd.io/v1:Kustomization"
+    assert shop.stack.up() == [Step("update", kind, "globex/product-shop")]
+    observed = shop.kustomization("globex")["metadata"]["generation"]
+    eventually(lambda: shop.kustomization("globex")["status"]["observedGeneration"] == observed)
+    assert shop.runs("globex", good)
+    assert shop.others()["globex"][1] == before[1]
