@@ -406,7 +406,7 @@ def _finish(
     trailer: str = "",
 ) -> None:
     """Apply an edit in the way that the options say, and report it."""
-    url = None
+    url, message = None, f"{title}\n\n{trailer}".rstrip()
     if pr and not dry_run:
         body = f"By `./saas rollout`. The preview lists what changes.\n\n{trailer}".rstrip()
         proposal = pull_request.propose(file, edit, branch=f"saas/{branch}", title=title, body=body, trailer=trailer)
@@ -414,13 +414,14 @@ def _finish(
     else:
         change = tenants_file.change(file, edit, write=not dry_run)
     if as_json:
-        _print_json({"changed": change.changed, "dryRun": dry_run, "diff": change.diff, "pullRequest": url})
+        done = {"changed": change.changed, "dryRun": dry_run, "diff": change.diff, "pullRequest": url}
+        _print_json({**done, "message": message})
         return
     typer.echo(change.coloured_diff or "nothing to change.\n", nl=False)
     if url:
         typer.echo(f"Pull request: {url}")
     elif trailer and change.changed:
-        typer.echo(f"Commit it with this message:\n\n{title}\n\n{trailer}")
+        typer.echo(f"Commit it with this message:\n\n{message}")
 
 
 def _short(revision: str) -> str:

@@ -47,6 +47,10 @@ def isolation_objects(name: str) -> list[Manifest]:
     return [quota, closed_network(product_namespace(name), product_labels(name))]
 
 
+LONGEST_TAG = 60
+"""Of a tag in a name."""
+
+
 @dataclass(frozen=True)
 class Revision:
     """What some tenants of a product run, and with it a GitRepository of the product."""
@@ -64,10 +68,10 @@ def revision(name: str, product: Product, tenant: Tenant) -> Revision:
     if tenant.pin is None:
         return _ring_revision(name, product, tenant.ring or product.first_ring)
     tag = tenant.pin.tag
-    if not re.fullmatch(r"[a-z0-9]+([.-][a-z0-9]+)*", tag):
-        # Names of objects have fewer characters than tags: two tags may become the same.
+    if not re.fullmatch(r"[a-z0-9]+([.-][a-z0-9]+)*", tag) or len(tag) > LONGEST_TAG:
+        # Names of objects are shorter than tags and have fewer characters: two tags may become the same.
         digest = hashlib.sha256(tag.encode()).hexdigest()[:8]
-        tag = f"{re.sub(r'[^a-z0-9]+', '-', tag.lower()).strip('-')}-{digest}".lstrip("-")
+        tag = f"{re.sub(r'[^a-z0-9]+', '-', tag.lower())[:LONGEST_TAG].strip('-')}-{digest}".lstrip("-")
     return Revision(f"{name}-{PIN_PREFIX}{tag}", {"tag": tenant.pin.tag})
 
 

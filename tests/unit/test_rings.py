@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -43,8 +44,9 @@ def problems(*arguments: Any, **more: Any) -> list[str]:
 
 
 def test_each_ring_and_each_pinned_version_is_a_source() -> None:
-    other = {**PIN, "tag": "Release/1"}
-    listed = load(RINGS, {"pin": PIN}, {"ring": "broad", "pin": PIN}, {"ring": "early"}, {}, {"pin": other})
+    other, long = {**PIN, "tag": "Release/1"}, {**PIN, "tag": "v" * 200}
+    entries = ({"pin": PIN}, {"ring": "broad", "pin": PIN}, {"ring": "early"}, {}, {"pin": other}, {"pin": long})
+    listed = load(RINGS, *entries)
     shop = listed.products["shop"]
     found = {each.source: each.reference for each in products.revisions("shop", shop, listed.tenants)}
     assert found == {
@@ -53,8 +55,9 @@ def test_each_ring_and_each_pinned_version_is_a_source() -> None:
         "shop-broad": {"tag": "v1.4.2"},
         "shop-pin-release-1-971f5793": {"tag": "Release/1"},
         "shop-pin-v1.3.9": {"tag": "v1.3.9"},
+        f"shop-pin-{'v' * 60}-{sha256(b'v' * 200).hexdigest()[:8]}": {"tag": "v" * 200},
     }
-    used = [products.revision("shop", shop, tenant).source for tenant in listed.tenants]
+    used = [products.revision("shop", shop, tenant).source for tenant in listed.tenants][:5]
     pinned = "shop-pin-v1.3.9"
     assert used == [pinned, pinned, "shop-early", "shop-canary", "shop-pin-release-1-971f5793"]
     assert [each.source for each in products.fetched_revisions("shop", shop)] == ["shop-canary"]
