@@ -15,7 +15,7 @@ from model.config.departures import Date
 from model.config.errors import suggestion
 from model.config.names import LABEL_PATTERN
 from model.config.sources import REFERENCES, Commit, Reference, Semver
-from model.config.tiers import DURATION, seconds
+from model.config.tiers import DURATION, LONGEST_INTERVAL, seconds
 
 LONGEST_RING = 30
 PIN_PREFIX = "pin-"
@@ -40,6 +40,12 @@ def _ring_name(value: str) -> str:
 def _duration(value: str) -> str:
     if not re.fullmatch(DURATION, value):
         raise rule_error(f"{value!r} is not a duration", "Write numbers with units, such as 30m, 24h or 1h30m.")
+    return value
+
+
+def _soak(value: str) -> str:
+    if seconds(_duration(value)) > LONGEST_INTERVAL:
+        raise rule_error(f"{value!r} is longer than a year", "Write a shorter one, such as 72h.")
     return value
 
 
@@ -129,7 +135,7 @@ class Ring(Model):
         default=None, description="Its revision; the first ring's may be that of the product's source"
     )
     after: str | None = Field(default=None, description="The ring before it; only the first ring has none")
-    soak: Annotated[str, AfterValidator(_duration)] = Field(
+    soak: Annotated[str, AfterValidator(_soak)] = Field(
         default="0s", description="How long a version has to run in the ring before without a failure"
     )
     max_failed: Annotated[
@@ -206,6 +212,9 @@ def _revision_findings(name: str, ring: Ring) -> Iterator[Finding]:
     elif moving := [kind for kind in kinds if kind in ("branch", "semver")]:
         message = f"only the first ring may follow a {moving[0]}: it moves without the gate"
         yield ("rings", name, "ref", moving[0]), message, "Write the version that the ring runs: `tag: …`."
+    for place, window in enumerate(ring.windows):
+        if window in ring.windows[:place]:
+            yield ("rings", name, "windows", place), "the same window is listed twice", "Keep only one of them."
     if ring.ref and ring.ref.tag in ring.refused:
         remedy = f"Roll {name} back to another version, or remove it from `refused`."
         yield ("rings", name, "ref", "tag"), f"{ring.ref.tag} is refused in {name}", remedy

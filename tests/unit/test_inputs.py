@@ -116,6 +116,8 @@ DURATIONS = {
         for key in ("interval", "retryInterval", "timeout")
     },
     **{("Product", key): "3000000h" for key in ("interval", "timeout")},
+    ("Ring", "soak"): "3000000h",
+    ("Window", "for"): "25h",
     ("VpcSettings", "flowLogDays"): 10**12,
     ("ClusterSettings", "logDays"): 10**12,
     ("MonitoringSettings", "logDays"): 10**12,
@@ -125,8 +127,9 @@ DURATIONS = {
 
 
 def test_every_duration_of_the_inputs_has_an_upper_limit() -> None:
-    pattern = re.compile(r"interval|timeout|duration|days|hours|minutes|seconds|ttl", re.IGNORECASE)
-    durations = {(model.__name__, key): model for model, key, _ in FIELDS if pattern.search(key)}
+    pattern = re.compile(r"interval|timeout|duration|days|hours|minutes|seconds|ttl|soak|^for$", re.IGNORECASE)
+    single = [(model, key) for model, key, field in FIELDS if get_origin(field.annotation) is not list]
+    durations = {(model.__name__, key): model for model, key in single if pattern.search(key)}
     assert durations.keys() == DURATIONS.keys()
     for (name, key), model in durations.items():
         problem = refused(validate, model, {key: DURATIONS[name, key]}, YamlFile("x.yaml", {}, {}))
@@ -236,10 +239,13 @@ TWICE: dict[tuple[str, str], Any] = {
     ("RegistrySettings", "mutableTags"): "latest",
     ("RegistrySettings", "repositories"): "product",
     ("Product", "notify"): NOTIFICATION,
+    ("Ring", "refused"): "v1.5.0",
+    ("Ring", "windows"): {"from": "02:00", "for": "4h"},
     ("Settings", "fluxComponents"): "source-controller",
     ("Settings", "notifications"): NOTIFICATION,
     ("TenantsFile", "tenants"): ALPHA,
     ("TenantsFile", "departed"): {"name": "alpha", "since": "2026-11-26"},
+    ("Window", "days"): "mon",
     **{
         (tier, key): value
         for tier in ("Tier", "Tenant", "Defaults")
@@ -298,6 +304,11 @@ def test_an_entry_that_is_listed_twice_is_refused(place: tuple[str, str]) -> Non
         content = yaml.safe_dump({"tenants": [{"name": "alpha", "product": "shop", **both}], **shop})
         assert f"tenants[0].{key}[1]" in (problem := refused(listed, content))
         assert "twice" in problem
+    elif place == ("Ring", "windows"):
+        rings = {"canary": {}, "early": {"after": "canary", "ref": {"tag": "v1"}, **both}}
+        shop = {"source": ALPHA["source"], "rings": rings}
+        problem = refused(listed, yaml.safe_dump({"tenants": [], "products": {"shop": shop}}))
+        assert "products.shop.rings.early.windows[1]: the same window is listed twice" in problem
     elif place == ("MirrorsFile", "mirrors"):
         problem = refused(mirrors.parse, yaml_lines.parse(yaml.safe_dump(both), "mirrors.yaml"))
         assert "mirrors.yaml:4: mirrors[1].prefix: https://github.com/ has a mirror on line 2" in problem
