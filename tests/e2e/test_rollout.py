@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli import tenants_file
 from local.home import PROJECT
+from model import rollout
 from standins.github import git
 from standins.github.store import Store
 from tests.platform import PRIVATE, PUBLIC, SHOP, Platform, Stack, Step, eventually
@@ -82,13 +87,55 @@ class Rollout:
     def runs(self, tenant: str, commit: str) -> bool:
         return self.kustomization(tenant).get("status", {}).get("lastAppliedRevision", "").endswith(commit)
 
-    def others(self) -> dict[str, tuple[str, list[str]]]:
-        """Generation and pods of the tenants of other rings than early. A change in a pod replaces it."""
-        found: dict[str, tuple[str, list[str]]] = {}
+    def gate(self, ring: str, version: str, commit: str, now: datetime) -> list[str]:
+        """What the gate says of the cluster as it is, at another time."""
+        listed = tenants_file.load(self.platform.project / self.stack.tenants_file)
+        observed = rollout.observe(self.platform, "shop")
+        product = listed.products["shop"]
+        return [
+            *rollout.gate("shop", product, listed.tenants, observed, ring=ring, tag=version, commit=commit, now=now)
+        ]
+
+    def reconciled(self, tenant: str) -> str:
+        return self.kustomization(tenant)["status"]["history"][0]["lastReconciled"]
+
+    @contextmanager
+    def stopped(self, controller: str) -> Iterator[None]:
+        """While one of Flux's controllers does not run."""
+        name, path = f"deployment/{controller}", f"/apis/apps/v1/namespaces/flux-system/deployments/{controller}"
+
+        def scale(replicas: int) -> None:
+            self.platform.kubectl("scale", name, "--namespace", "flux-system", f"--replicas={replicas}")
+            eventually(lambda: (self.platform.get(path) or {})["status"].get("readyReplicas", 0) == replicas)
+
+        scale(0)
+        try:
+            yield
+        finally:
+            scale(1)
+
+    def pods(self, tenant: str) -> list[str]:
+        """The identities of a tenant's pods. A change in a pod replaces it."""
+        pods = (self.platform.get(f"/api/v1/namespaces/{tenant}/pods") or {})["items"]
+        return sorted(pod["metadata"]["uid"] for pod in pods)
+
+    def others(self) -> dict[str, Any]:
+        """ResourceVersions of the sources of other rings than early, and of what their tenants run.
+
+        Flux writes the time of each reconciliation into a Kustomization's status: of these only the generation.
+        """
+        sources = "/apis/source.toolkit.fluxcd.io/v1/namespaces/product-shop/gitrepositories"
+        lists = {sources: {"shop-canary", "shop-broad", "shop-pin-v7.0.0"}}
+        found: dict[str, Any] = {}
         for tenant in ("canary-001", "globex", "initech"):
-            pods = (self.platform.get(f"/api/v1/namespaces/{tenant}/pods") or {})["items"]
-            generation = self.kustomization(tenant)["metadata"]["generation"]
-            found[tenant] = generation, sorted(pod["metadata"]["uid"] for pod in pods)
+            found[tenant] = self.kustomization(tenant)["metadata"]["generation"], self.pods(tenant)
+            lists |= {f"/apis/apps/v1/namespaces/{tenant}/deployments": {"product"}}
+            lists |= {f"/api/v1/namespaces/{tenant}/services": {"product"}}
+        for path, names in lists.items():
+            items = [each["metadata"] for each in (self.platform.get(path) or {})["items"]]
+            own = {each["name"]: each["resourceVersion"] for each in items if each["name"] in names}
+            assert own.keys() == names, items
+            found[path] = own
         return found
 
 
@@ -126,8 +173,27 @@ def test_a_version_goes_through_three_rings_and_past_a_pinned_tenant(shop: Rollo
     assert lines[3][4:7] == ["1", "1", "0"]
 
 
+def test_a_status_without_a_controller_lets_nothing_go_on(shop: Rollout, good: str) -> None:
+    before = shop.reconciled("early-001")
+    eventually(lambda: shop.reconciled("early-001") > before)
+    with shop.stopped("kustomize-controller"):
+        commit = shop.release("v7.1.1", {"CHANGES": "7.1.1\n"})
+        eventually(lambda: "canary is to run" not in shop.promote("early", "v7.1.1", commit).stderr, every=1)
+        # The source offers it, and the Kustomization is still ready: with the version before.
+        stale = f"the synthetic tenant canary-001 fails: it runs main@sha1:{good}"
+        assert stale in shop.promote("early", "v7.1.1", commit).stderr
+        ready = [each["status"] for each in shop.kustomization("canary-001")["status"]["conditions"]]
+        assert "False" not in ready
+        # For the version that it runs, the status is worth as much as it is young.
+        now = datetime.now(UTC)
+        assert shop.gate("broad", "v7.1.0", good, now) == []
+        assert "is kustomize-controller running?" in shop.gate("broad", "v7.1.0", good, now + timedelta(minutes=5))[0]
+    eventually(lambda: shop.runs("canary-001", commit))
+
+
 def test_a_bad_version_is_stopped_at_the_second_ring_and_rolled_back(shop: Rollout, good: str) -> None:
-    listed = shop.read(KUSTOMIZATION).replace("resources:\n", "resources:\n  - colour.yaml\n", 1)
+    fine = shop.read(KUSTOMIZATION)
+    listed = fine.replace("resources:\n", "resources:\n  - colour.yaml\n", 1)
     bad = shop.release("v7.2.0", {KUSTOMIZATION: listed, "kustomize/colour.yaml": COLOUR})
     shop.promoted("early", "v7.2.0", bad)
     eventually(lambda: "colour" in shop.promote("broad", "v7.2.0").stderr, every=1)
@@ -145,10 +211,11 @@ def test_a_bad_version_is_stopped_at_the_second_ring_and_rolled_back(shop: Rollo
     assert shop.runs("early-001", good)
     assert shop.others() == before
     assert "v7.2.0 was rolled back in early" in shop.promote("early", "v7.2.0", bad).stderr
+    shop.release("v7.3.0", {KUSTOMIZATION: fine, "kustomize/colour.yaml": None})
 
 
 def test_a_tenant_in_another_ring_is_not_restarted(shop: Rollout, good: str) -> None:
-    before = shop.others()["globex"]
+    before = shop.pods("globex")
     moved = ENTRIES | {"globex": {"ring": "early"}}
     early = {**RINGS["early"], "ref": {"tag": "v7.1.0"}}
     rings = RINGS | {"early": early, "broad": {**RINGS["broad"], "ref": {"tag": "v7.1.0"}}}
@@ -158,4 +225,4 @@ def test_a_tenant_in_another_ring_is_not_restarted(shop: Rollout, good: str) -> 
     observed = shop.kustomization("globex")["metadata"]["generation"]
     eventually(lambda: shop.kustomization("globex")["status"]["observedGeneration"] == observed)
     assert shop.runs("globex", good)
-    assert shop.others()["globex"][1] == before[1]
+    assert shop.pods("globex") == before
