@@ -19,12 +19,12 @@ from cli.status import Kubectl
 from cli.tenants import CHECKOUT, DryRun, File, Json, Pr
 from cli.tenants_file import Edit
 from model import rollout as model
-from model.config import yaml_lines
+from model.config import tenants, yaml_lines
 from model.config.errors import InvalidConfigError, suggestion
 from model.config.images import VERSION
 from model.config.products import Product
 from model.config.rings import Ring
-from model.config.tenants import Tenant, TenantList
+from model.config.tenants import TenantList
 
 app = typer.Typer(no_args_is_help=True, help="Show what the rings of a product run, and move them to other versions.")
 
@@ -116,6 +116,7 @@ def promote(
         before = _raw_ring(text, file, product, ring).get("ref") or {}
         if before.get("tag") == to:
             return text
+        _check_data(own, before.get("tag"), to)
         text = _with_tag(text, product, ring, before, to)
         if "tag" in before:
             return yaml_edit.set_value(text, (*_place(product, ring), "previous"), before["tag"])
@@ -173,6 +174,7 @@ def rollback(
             raise CommandError(f"the version that {ring} had before is not known", "Name it with --to TAG.")
         if before.get("tag") == target:
             return text
+        _check_data(own, before.get("tag"), target)
         if "tag" in before and before["tag"] not in refused:
             text = yaml_edit.set_value(text, (*_place(product, ring), "refused"), [*refused, before["tag"]])
         text = _without(_with_tag(text, product, ring, before, target), file, product, ring, "previous")
@@ -275,6 +277,7 @@ def pin(
         found = entry.get("pin")
         if isinstance(found, dict) and {key: str(value) for key, value in found.items()} == wanted:
             return text
+        _check_tenants_data(text, file, name, tag)
         return yaml_edit.set_value(text, ("tenants", index, "pin"), wanted | {"until": _as_date(until)})
 
     _finish(f"tenants: pin {name} to {tag}", f"pin-{name}", edit, file, dry_run=dry_run, pr=pr, as_json=as_json)
@@ -296,7 +299,10 @@ def unpin(
 
     def edit(text: str) -> str:
         entry = (entries := _raw_tenants(text, file))[index := _index(entries, name)]
-        return yaml_edit.remove(text, ("tenants", index, "pin")) if "pin" in entry else text
+        if "pin" not in entry:
+            return text
+        _check_tenants_data(text, file, name, None)
+        return yaml_edit.remove(text, ("tenants", index, "pin"))
 
     _finish(f"tenants: unpin {name}", f"unpin-{name}", edit, file, dry_run=dry_run, pr=pr, as_json=as_json)
 
@@ -315,8 +321,7 @@ def _reasons(
         return
     observed = model.observe(Kubectl(kubeconfig), name)
     found = commit or model.known_commit(tag, observed) or _remote_commit(product.source.url, tag)
-    tenants: tuple[Tenant, ...] = listed.tenants
-    yield from model.gate(name, product, tenants, observed, ring=ring, tag=tag, commit=found, now=now)
+    yield from model.gate(name, product, listed.tenants, observed, ring=ring, tag=tag, commit=found, now=now)
 
 
 def _remote_commit(url: str, tag: str) -> str:
@@ -347,6 +352,23 @@ def _ring(listed: TenantList, product: str, name: str) -> Ring:
     if name not in rings:
         raise CommandError(f"{product} has no ring {name!r}", suggestion(name, rings))
     return rings[name]
+
+
+def _check_data(product: Product, current: str | None, tag: str) -> None:
+    """Refuses a version that cannot read the data of the current one, whatever the emergency."""
+    if reason := model.misfit(product, current, tag):
+        raise CommandError(reason, "Choose a later version, or restore older data and change `rollbackTo` first.")
+
+
+def _check_tenants_data(text: str, file: Path, name: str, pinned: str | None) -> None:
+    """The same for a tenant that is pinned to a version, or to none."""
+    listed = tenants.parse(yaml_lines.parse(text, file.name))
+    tenant = next(tenant for tenant in listed.tenants if tenant.name == name)
+    if product := listed.products.get(tenant.product or ""):
+        rings = product.reference(tenant.ring or product.first_ring).get("tag")
+        current, wanted = tenant.pin.tag if tenant.pin else rings, pinned or rings
+        if wanted and wanted != current:
+            _check_data(product, current, wanted)
 
 
 def _place(product: str, ring: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from model.config.names import product_namespace
 from model.config.products import Product
-from model.config.rings import closed
+from model.config.rings import closed, precedence
 from model.config.tenants import Tenant
 from model.config.tiers import seconds
 from model.kubernetes.products import Revision, revision, revisions
@@ -124,6 +124,17 @@ def closed_to(product: Product, ring: str, tag: str, now: datetime) -> Iterator[
             yield f"{tag} was rolled back in {name}, which refuses it"
     if windows := closed(own.windows, now):
         yield f"{ring} is open on {windows}"
+
+
+def misfit(product: Product, current: str | None, tag: str) -> str:
+    """Why data may not fit a version, where `current` runs: a tag, or None for a branch. Empty if it fits."""
+    oldest = precedence(product.rollback_to) if product.rollback_to else None
+    runs, wanted = precedence(current) if current else None, precedence(tag)
+    if oldest is None or (runs and runs < oldest):
+        return ""  # in the second case no version has changed the data yet
+    if wanted is None:
+        return f"{tag} is not a version, so it may be older than {product.rollback_to}, which data needs"
+    return f"data needs {product.rollback_to} or later, so {tag} cannot read it" if wanted < oldest else ""
 
 
 def gate(

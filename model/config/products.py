@@ -12,7 +12,7 @@ from model.config.base import Finding, Model, rule_error
 from model.config.images import Automation, ImageKey, ProductImage
 from model.config.names import DEFAULT_SHARD, LABEL_PATTERN, MAXIMUM_PRODUCT
 from model.config.notifications import Notification
-from model.config.rings import Ring, RingName, first_ring, ordered, ring_findings
+from model.config.rings import Ring, RingName, Version, first_ring, ordered, ring_findings
 from model.config.sources import Source
 from model.config.tiers import TIMEOUT, Interval, Shard, Timeout
 from model.config.webhooks import OidcWebhook, ProductWebhook, WebhookSettings
@@ -58,6 +58,11 @@ class Product(Model):
     )
     rings: dict[RingName, Ring] = Field(
         default={}, description="Groups of tenants that a version reaches one after the other; none: all at once"
+    )
+    rollback_to: Version | None = Field(
+        default=None,
+        alias="rollbackTo",
+        description="The oldest version that data fits once a newer one has used it; older ones are refused then",
     )
 
     def written_by(self, cluster: str) -> bool:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from model.config.base import Finding, Model, rule_error
 from model.config.departures import Date
 from model.config.errors import suggestion
+from model.config.images import VERSION
 from model.config.names import LABEL_PATTERN
 from model.config.sources import REFERENCES, Commit, Reference, Semver
 from model.config.tiers import DURATION, LONGEST_INTERVAL, seconds
@@ -86,6 +87,13 @@ def _zone(value: str) -> str:
     return value
 
 
+def _version(value: str) -> str:
+    if precedence(value) is None:
+        raise rule_error(f"{value!r} is not a version", "Write a tag such as v1.4.0.")
+    return value
+
+
+Version = Annotated[str, AfterValidator(_version)]
 RingName = Annotated[str, AfterValidator(_ring_name)]
 
 
@@ -167,6 +175,15 @@ class Pin(Model):
     def last_day(self) -> date:
         """The last day on which it holds."""
         return date.fromisoformat(self.until)
+
+
+def precedence(tag: str) -> tuple[Any, ...] | None:
+    """A key that sorts tags as semantic versions; None if a tag is no version."""
+    if not VERSION.fullmatch(tag):
+        return None
+    numbers, _, pre = tag.removeprefix("v").partition("-")
+    parts = [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in pre.split(".")]
+    return (*map(int, numbers.split(".")), parts if pre else [(2, 0, "")])
 
 
 def first_ring(rings: Mapping[str, Ring]) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import yaml
 
 from model.config import tenants
 from model.config.errors import InvalidConfigError
-from model.config.rings import Window
+from model.config.rings import Window, precedence
 from model.config.tenants import TenantList
 from model.config.yaml_lines import parse
 from model.kubernetes import products
@@ -130,6 +131,15 @@ def test_a_mistake_in_rings_has_a_remedy(rings: Any, entry: dict[str, Any], part
     found = problems(rings, entry)
     assert any(part in problem for problem in found), found
     assert all(problem.startswith("tenants.yaml:") for problem in found)
+
+
+def test_tags_sort_as_semantic_versions() -> None:
+    ordered = ["v1.4.0-rc.2", "1.4.0-rc.10", "v1.4.0-rc.x", "v1.4.0", "v1.4.10", "1.10.0", "v2.0.0"]
+    keys = [key for tag in ordered if (key := precedence(tag))]
+    assert len(keys) == len(ordered)
+    assert all(older < newer for older, newer in pairwise(keys))
+    assert precedence("1.4.0") == precedence("v1.4.0")
+    assert [precedence(tag) for tag in ("main", "v1.4", "release-1.4.0")] == [None] * 3
 
 
 def test_a_ring_is_only_for_tenants_of_shared_products() -> None:

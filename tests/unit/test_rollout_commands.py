@@ -192,6 +192,27 @@ def test_a_pin_is_written_once_and_removed_without_a_trace(saas: Saas, refused: 
     assert "there is no tenant 'acmee'\n    Did you mean acme?" in refused("unpin", "acmee")
 
 
+def test_no_command_goes_back_to_a_version_that_cannot_read_the_data(saas: Saas, refused: Saas, file: Path) -> None:
+    text = TEXT.replace("    rings:\n", "    rollbackTo: v1.4.1\n    rings:\n")
+    file.write_text(text)
+    why = "data needs v1.4.1 or later, so v1.4.0 cannot read it\n    Choose a later version"
+    assert why in refused(*BACK, "--to", "v1.4.0")
+    assert why in refused("rollback", "shop", "--ring", "canary", "--to", "v1.4.0")
+    assert why in refused("promote", "shop", "--ring", "early", "--to", "v1.4.0", "--break-glass", "now")
+    pin = ("pin", "acme", "--until", "2027-01-31", "--reason", "contract 4711", "--tag")
+    assert why in refused(*pin, "v1.4.0")
+    assert "old is not a version, so it may be older than v1.4.1" in refused(*pin, "old")
+    saas(*pin, "v1.5.0")
+    file.write_text(file.read_text().replace("ref: {tag: v1.4.2}", "ref: {tag: v1.4.0}"))
+    assert why in refused("unpin", "acme")
+    file.write_text(text)
+    saas(*BACK, "--to", "v1.4.1")
+    assert "ref: {tag: v1.4.1}" in file.read_text()
+    # What never ran a version that changed the data goes back as far as it likes.
+    file.write_text(text.replace("ref: {tag: v1.4.2}", "ref: {tag: v1.4.0}"))
+    saas(*BACK, "--to", "v1.3.0")
+
+
 def test_the_status_has_a_row_for_each_ring(saas: Saas) -> None:
     shown = [line.split() for line in saas("status").splitlines()]
     assert shown[1] == ["shop", "canary", "main", "main@aaaaaaaa", "1", "0", "0", "2026-11-25", "06:00", "UTC"]
