@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import effective, pull_request, tenants_file, yaml_edit
+from cli import effective, prometheus, pull_request, tenants_file, yaml_edit
 from cli.errors import CommandError
 from cli.status import Kubectl
 from cli.tenants import CHECKOUT, DryRun, File, Json, Pr
@@ -91,6 +91,10 @@ def promote(
         str | None, typer.Option(help="The tag's commit; default: asked of the cluster, else of the repository.")
     ] = None,
     break_glass: BreakGlass = None,
+    prometheus_url: Annotated[
+        str | None,
+        typer.Option("--prometheus", envvar="PROMETHEUS_URL", help="Prometheus, for rings with `metrics`."),
+    ] = None,
     file: File = CHECKOUT / "tenants.yaml",
     kubeconfig: Kubeconfig = None,
     dry_run: DryRun = False,
@@ -106,7 +110,7 @@ def promote(
     listed = tenants_file.load(file)
     own, current = _product(listed, product), _ring(listed, product, ring)
     if (current.ref is None or current.ref.tag != to) and break_glass is None:
-        reasons = list(_reasons(listed, product, own, ring, to, commit, kubeconfig))
+        reasons = list(_reasons(listed, product, own, ring, to, commit, kubeconfig, prometheus_url))
         if reasons:
             refusal = "".join(f"\n  - {reason}" for reason in reasons)
             remedy = "Wait, or write --break-glass REASON if it is worse not to."
@@ -312,16 +316,29 @@ def _now() -> datetime:
 
 
 def _reasons(
-    listed: TenantList, name: str, product: Product, ring: str, tag: str, commit: str | None, kubeconfig: Path | None
+    listed: TenantList,
+    name: str,
+    product: Product,
+    ring: str,
+    tag: str,
+    commit: str | None,
+    kubeconfig: Path | None,
+    url: str | None,
 ) -> Iterator[str]:
     """Why a version may not reach a ring now."""
     now = _now()
     yield from model.closed_to(product, ring, tag, now)
     if product.rings[ring].after is None:
         return
+    measured: Mapping[str, float] = {}
+    if metrics := product.rings[ring].metrics:
+        if url is None:
+            raise CommandError(f"{ring} has metrics, which Prometheus answers", prometheus.REMEDY)
+        measured = prometheus.query(url, metrics.about(model.judged(name, product, listed.tenants, ring)))
     observed = model.observe(Kubectl(kubeconfig), name)
     found = commit or model.known_commit(tag, observed) or _remote_commit(product.source.url, tag)
-    yield from model.gate(name, product, listed.tenants, observed, ring=ring, tag=tag, commit=found, now=now)
+    asked = {"ring": ring, "tag": tag, "commit": found}
+    yield from model.gate(name, product, listed.tenants, observed, **asked, now=now, measured=measured)
 
 
 def _remote_commit(url: str, tag: str) -> str:

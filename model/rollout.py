@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from model.config.names import product_namespace
 from model.config.products import Product
-from model.config.rings import closed, precedence
+from model.config.rings import Metrics, closed, precedence
 from model.config.tenants import Tenant
 from model.config.tiers import seconds
 from model.kubernetes.products import Revision, revision, revisions
@@ -137,6 +137,12 @@ def misfit(product: Product, current: str | None, tag: str) -> str:
     return f"data needs {product.rollback_to} or later, so {tag} cannot read it" if wanted < oldest else ""
 
 
+def judged(name: str, product: Product, tenants: Sequence[Tenant], ring: str) -> list[str]:
+    """The tenants that decide whether a version goes on to a ring: those of the ring before, without pinned ones."""
+    before = next(each for each in revisions(name, product, ()) if each.ring == product.rings[ring].after)
+    return [tenant.name for tenant in _members(name, product, tenants, before) if tenant.pin is None]
+
+
 def gate(
     name: str,
     product: Product,
@@ -147,8 +153,12 @@ def gate(
     tag: str,
     commit: str,
     now: datetime,
+    measured: Mapping[str, float] | None = None,
 ) -> Iterator[str]:
-    """Why a version may not go on to a ring: what the ring before it lacks. Nothing for the first ring."""
+    """Why a version may not go on to a ring: what the ring before it lacks. Nothing for the first ring.
+
+    `measured` is the answer to the ring's query, by tenant; "" is about the whole ring.
+    """
     own = product.rings[ring]
     if own.after is None:
         return
@@ -157,6 +167,9 @@ def gate(
     if _commit(offered) != commit:
         yield f"{own.after} is to run {offered or 'nothing yet'}, not {tag} ({commit[:8]})"
     states = _tenant_states(name, product, tenants, before, commit, observed, now)
+    if own.metrics:
+        yield from _unmeasured(own.after, own.metrics, states, measured or {})
+        states = [_judged(state, own.metrics, measured or {}) for state in states]
     soak = timedelta(seconds=seconds(own.soak))
     young = [state for state in states if not state.failure and (not state.since or state.since > now - soak)]
     failed = [state for state in states if state.failure]
@@ -174,6 +187,22 @@ def gate(
         yield f"{own.after} has to run it for {own.soak}, which is over at {until:%Y-%m-%d %H:%M} UTC"
     if states and len(failed) == len(states):
         yield f"no tenant of {own.after} runs {tag}"
+
+
+def _unmeasured(
+    ring: str, metrics: Metrics, states: Sequence[TenantState], measured: Mapping[str, float]
+) -> Iterator[str]:
+    if not measured.keys() & {"", *(state.name for state in states)}:
+        yield f"the query has no sample of {ring}, so nothing shows that its tenants are well"
+    if measured.get("", metrics.most) > metrics.most:
+        yield f"the query's value for {ring} is {measured['']:g}, and {metrics.most:g} may be"
+
+
+def _judged(state: TenantState, metrics: Metrics, measured: Mapping[str, float]) -> TenantState:
+    value = measured.get(state.name, metrics.most)
+    if state.failure or value <= metrics.most:
+        return state
+    return replace(state, failure=f"the query's value is {value:g}, and {metrics.most:g} may be")
 
 
 def _shown(states: Sequence[TenantState]) -> str:

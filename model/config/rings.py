@@ -136,6 +136,19 @@ class Window(Model):
         return f"{', '.join(self.days)} from {self.start} for {self.length}, {self.zone}"
 
 
+class Metrics(Model):
+    """What Prometheus has to say of the ring before."""
+
+    query: str = Field(
+        min_length=1, max_length=4000, description="PromQL; $tenants is a regular expression for the ring's namespaces"
+    )
+    most: float = Field(alias="max", allow_inf_nan=False, description="The highest value that lets a version go on")
+
+    def about(self, tenants: Iterable[str]) -> str:
+        """The query for these tenants."""
+        return self.query.replace("$tenants", "|".join(sorted(tenants)))
+
+
 class Ring(Model):
     """A group of tenants that run the same revision of a product."""
 
@@ -152,6 +165,9 @@ class Ring(Model):
         default="5%",
         alias="maxFailed",
         description="How many customers of the ring before may have failed: a number or a share, rounded down",
+    )
+    metrics: Metrics | None = Field(
+        default=None, description="A query to Prometheus: a tenant of the ring before with a higher value has failed"
     )
     windows: list[Window] = Field(default=[], description="When a version may reach it; empty: at any time")
     hold: str | None = Field(default=None, min_length=1, description="Why no version is promoted to it")
@@ -219,7 +235,7 @@ def _revision_findings(name: str, ring: Ring) -> Iterator[Finding]:
         found = " and ".join(kinds) or "none"
         yield ("rings", name, "ref"), f"a ring has one revision, found {found}", "Write one, such as `tag: v1.4.2`."
     if ring.after is None:
-        for key in sorted({"soak", "max_failed", "windows"} & ring.model_fields_set):
+        for key in sorted({"soak", "max_failed", "metrics", "windows"} & ring.model_fields_set):
             shown = "maxFailed" if key == "max_failed" else key
             message = f"{shown} is about the ring before, and {name} has none"
             yield ("rings", name, shown), message, "Remove it, or write `after:`."

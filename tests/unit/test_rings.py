@@ -112,6 +112,8 @@ def changed(ring: str, **values: Any) -> dict[str, Any]:
         (changed("early", ref=None), {}, "early has no revision\n    Write `ref: {tag: …}`"),
         (changed("canary", soak="1h"), {}, "rings.canary.soak: soak is about the ring before, and canary has none"),
         (changed("canary", maxFailed=1), {}, "rings.canary.maxFailed: maxFailed is about the ring before"),
+        (changed("canary", metrics={"query": "up", "max": 1}), {}, "metrics is about the ring before"),
+        (changed("early", metrics={"query": "up", "max": float("nan")}), {}, "rings.early.metrics.max: "),
         (changed("early", soak="1d"), {}, "'1d' is not a duration\n    Write numbers with units"),
         (changed("early", maxFailed="120%"), {}, "'120%' is not a number of tenants"),
         (changed("early", refused=["v1.5.0"]), {}, "rings.early.ref.tag: v1.5.0 is refused in early"),

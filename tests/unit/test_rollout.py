@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -192,6 +193,31 @@ def test_a_ring_that_moved_on_is_empty_or_only_fails_lets_nothing_go_on() -> Non
     for item in observed.kustomizations:
         item["spec"]["suspend"] = True
     assert gate(lenient, observed) == ["no tenant of canary runs v1.5.0"]
+
+
+def test_a_metric_that_is_too_high_is_a_failure_of_its_tenant() -> None:
+    of = listed(customers=3, maxFailed=1, metrics={"query": 'x{namespace=~"$tenants"}', "max": 0.01})
+    shop = of.products["shop"]
+    names = rollout.judged("shop", shop, of.tenants, "early")
+    assert names == ["canary-0", "customer-0", "customer-1", "customer-2"]
+    metrics = shop.rings["early"].metrics
+    assert metrics
+    assert metrics.about(names) == 'x{namespace=~"canary-0|customer-0|customer-1|customer-2"}'
+
+    def asked(measured: dict[str, float] | None) -> list[str]:
+        version: Any = {"ring": "early", "tag": "v1.5.0", "commit": COMMIT, "now": NOW}
+        return [*rollout.gate("shop", shop, of.tenants, healthy(of), **version, measured=measured)]
+
+    assert asked({"canary-0": 0.01, "customer-0": 0, "another": 1}) == []
+    # Customers cannot hold up others with metrics of their own either.
+    assert asked({"canary-0": 0, "customer-0": 1}) == []
+    (reason,) = asked({"canary-0": 0, "customer-0": 1, "customer-2": math.inf})
+    assert "2 customers of canary fail, and 1 may: customer-0: the query's value is 1, and 0.01 may be" in reason
+    (reason,) = asked({"canary-0": 0.02})
+    assert reason == "the synthetic tenant canary-0 fails: the query's value is 0.02, and 0.01 may be"
+    assert asked({"": 0.5}) == ["the query's value for canary is 0.5, and 0.01 may be"]
+    nothing = ["the query has no sample of canary, so nothing shows that its tenants are well"]
+    assert [asked(None), asked({}), asked({"another": 0})] == [nothing] * 3
 
 
 def test_hold_refusals_and_windows_close_a_ring() -> None:

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import __main__ as command_line
-from cli import pull_request, rollout
+from cli import prometheus, pull_request, rollout
 from cli.pull_request import Proposal
 from cli.tenants_file import Change
 from tests.unit.test_rollout import COMMIT, NOW, OLD, deployment, kustomization, source
@@ -166,6 +166,30 @@ def test_the_gate_refuses_and_breaking_the_glass_is_recorded(
     assert titles[0]["branch"] == "saas/promote-shop-early"
     assert "\nshop: early to v1.5.0\n\nBreak-glass: orders are lost\n" in saas(*EARLY[:-1], OLD, *glass)
     assert file.read_text() == PROMOTED
+
+
+def test_a_ring_with_metrics_asks_prometheus(
+    saas: Saas, refused: Saas, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = 'errors{namespace=~"$tenants"}'
+    metrics = f"        soak: 24h\n        metrics: {{query: '{query}', max: 0.01}}\n"
+    file.write_text(TEXT.replace("        soak: 24h\n", metrics))
+    asked: list[tuple[str, str]] = []
+    answer = {"canary-001": 0.5}
+
+    def ask(url: str, text: str) -> dict[str, float]:
+        asked.append((url, text))
+        return answer
+
+    monkeypatch.setattr(prometheus, "query", ask)
+    monkeypatch.delenv("PROMETHEUS_URL", raising=False)
+    assert "early has metrics, which Prometheus answers\n    Name it with --prometheus URL" in refused(*EARLY)
+    monkeypatch.setenv("PROMETHEUS_URL", "http://metrics")
+    assert "canary-001 fails: the query's value is 0.5, and 0.01 may be" in refused(*EARLY)
+    assert asked == [("http://metrics", 'errors{namespace=~"canary-001"}')]
+    answer["canary-001"] = 0
+    saas(*EARLY, "--prometheus", "http://other")
+    assert asked[-1][0] == "http://other"
 
 
 def test_a_held_ring_gets_no_version_until_it_is_released(saas: Saas, refused: Saas, file: Path) -> None:
