@@ -90,6 +90,9 @@ def auto_mode() -> dict[str, Any]:
 PRODUCTS = """\
 products:
   shop: {source: {url: "ssh://git@github.com/acme/shop", branch: main, private: true}}
+  market:
+    source: {url: "https://github.com/acme/market", branch: main}
+    rings: {canary: {}, early: {ref: {tag: v1.4.2}, after: canary}}
 tenants: []
 """
 
