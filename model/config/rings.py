@@ -140,7 +140,9 @@ class Metrics(Model):
     """What Prometheus has to say of the ring before."""
 
     query: str = Field(
-        min_length=1, max_length=4000, description="PromQL; $tenants is a regular expression for the ring's namespaces"
+        min_length=1,
+        max_length=4000,
+        description="PromQL; $tenants is a regular expression for the names of the ring's tenants",
     )
     most: float = Field(alias="max", allow_inf_nan=False, description="The highest value that lets a version go on")
 
