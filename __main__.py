@@ -41,10 +41,11 @@ flux = components.FluxInstallation(
     components.FluxInstallationArgs(
         manifest=configuration.flux,
         provider=cluster.provider,
+        key_generation=settings.key_generation,
         depends_on=[*cluster.ready, *storage_classes, *(registry.ready if registry else ())],
     ),
 )
-components.FluxSync(
+sync = components.FluxSync(
     "flux-system",
     components.FluxSyncArgs(
         configuration=configuration, installation=flux, repository=repository, provider=cluster.provider
@@ -64,9 +65,7 @@ guardrails = components.Guardrails(
 products = components.create_products(configuration, cluster, flux, guardrails.ready, github)
 
 # A push to a product calls Flux, which otherwise asks the repository at its interval
-product_webhooks = components.create_product_webhooks(
-    webhooks, products, settings.cluster, flux, cluster.provider, github
-)
+product_webhooks = components.create_product_webhooks(webhooks, products, settings, flux, cluster.provider, github)
 
 # Image automation: Flux commits new versions of a product's images to its repository, from one stack only
 automations = components.create_image_automations(configuration, cluster, flux, products, registry, github)
@@ -102,3 +101,4 @@ components.export_platform(
     backup=backup,
 )
 components.export_products_and_tenants(products, automations, spaces, webhooks, product_webhooks)
+components.export_keys(sync, products, automations, spaces)

@@ -33,7 +33,7 @@ from components.flux.github_checks import check_github
 from components.flux.installation import FluxInstallation, FluxInstallationArgs, FluxSync, FluxSyncArgs
 from components.flux.repository import InfraRepository, InfraRepositoryArgs, github_providers
 from components.notifications import create_notifications
-from components.outputs import export_platform, export_products_and_tenants
+from components.outputs import export_keys, export_platform, export_products_and_tenants
 from components.preflight import Preflight
 from components.product.image_automation import create_image_automations
 from components.product.space import create_products
@@ -79,6 +79,7 @@ __all__ = [
     "create_tenant_users",
     "create_user_pool",
     "create_webhooks",
+    "export_keys",
     "export_platform",
     "export_products_and_tenants",
     "github_providers",

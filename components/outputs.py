@@ -14,6 +14,7 @@ from components.aws.registry import Registry
 from components.aws.users import UserPool
 from components.cluster import Cluster
 from components.configuration import Configuration
+from components.flux.installation import FluxSync
 from components.flux.repository import InfraRepository
 from components.product.image_automation import ImageAutomation
 from components.product.space import ProductSpace
@@ -60,7 +61,7 @@ def export_products_and_tenants(
     webhooks: Webhooks | None,
     product_webhooks: Mapping[str, ProductWebhook],
 ) -> None:
-    """Where products and tenants are, and what their owners have to register by hand."""
+    """Where products and tenants are, and how to reach them."""
     pulumi.export("products", {name: space.summary for name, space in products.items()})
     pulumi.export("tenants", {name: space.summary for name, space in spaces.items()})
     if webhooks:
@@ -68,6 +69,19 @@ def export_products_and_tenants(
         pulumi.export("webhooks", {"url": webhooks.url, "jobs": jobs})
     if automations:
         pulumi.export("imageSigningKeys", {name: each.signing_key for name, each in automations.items()})
+
+
+def export_keys(
+    sync: FluxSync,
+    products: Mapping[str, ProductSpace],
+    automations: Mapping[str, ImageAutomation],
+    spaces: Mapping[str, TenantSpace],
+) -> None:
+    """The deploy keys, and those that owners of repositories have to register by hand."""
+    keys = {"flux-system": sync.key, **{name: space.key for name, space in spaces.items()}}
+    keys |= {f"product-{name}": space.key for name, space in products.items()}
+    keys |= {f"product-{name}, with write access": each.key for name, each in automations.items()}
+    pulumi.export("deployKeys", {name: key.summary for name, key in keys.items() if key})
     by_hand = {f"product-{name}": space.public_key for name, space in products.items()}
     by_hand |= {f"product-{name}, with write access": each.public_key for name, each in automations.items()}
     by_hand |= {name: space.public_key for name, space in spaces.items()}

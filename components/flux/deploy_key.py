@@ -1,4 +1,9 @@
-"""Deploy key for one repository: read-only, except for the image automation's."""
+"""Deploy key for one repository: read-only, except for the image automation's.
+
+A higher generation makes a new key pair. Its registration on GitHub replaces the old one, which the engine deletes at
+the end of the update, and not if anything has failed that depended on it: `--continue-on-error` would delete a resource
+that left the program even then. So at each moment a key is registered that the Secret has.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,7 @@ import pulumi_kubernetes as kubernetes
 import pulumi_tls as tls
 
 from components.objects import KubernetesObject
+from model.config.keys import Generations, Holder, fingerprint, generations, numbered
 from model.config.mirrors import Location
 from model.config.names import tenant_key_title
 from model.config.sources import Source
@@ -23,15 +29,16 @@ class DeployKeyArgs:
     """The repository, and the Secret that gets the private key."""
 
     title: str
-    """Title shown on GitHub."""
+    """Title shown on GitHub, without the key's generation."""
+    generations: Generations
     secret: str
     namespace: str
     known_hosts: str
     kubernetes_provider: kubernetes.Provider
     repository: pulumi.Input[str] | None = None
     """The repository on GitHub; None for a source elsewhere, whose owner registers the key by hand."""
-    owner: str | None = None
-    """The repository's owner on GitHub."""
+    full_name: str | None = None
+    """The repository on GitHub as OWNER/NAME."""
     github_provider: github.Provider | None = None
     """The owner's provider."""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -46,30 +53,44 @@ class DeployKey(pulumi.ComponentResource):
     public_key: pulumi.Output[str]
     ready: pulumi.Resource
     """The Secret, for `depends_on`. It follows the key on GitHub, so Flux never has a key that GitHub does not know."""
+    summary: Mapping[str, pulumi.Input[str | int]]
+    """What the stack's output `deployKeys` says about it. Nothing of it is secret."""
 
     def __init__(self, name: str, args: DeployKeyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:repository:DeployKey", name, None, opts)
         # A repository's owner is in the provider only, so the engine would see no change if a repository of the same
         # name had another one. The key pair follows: GitHub refuses a key that another repository still has.
-        own = f"{name}/{args.owner}" if args.owner else name
-        formerly = [pulumi.Alias(name=name)] if args.owner else None
-        key = tls.PrivateKey(
-            own,
-            algorithm="ECDSA",
-            ecdsa_curve="P384",
-            opts=pulumi.ResourceOptions(parent=self, aliases=formerly),
-        )
-        self.public_key = key.public_key_openssh.apply(str.strip)
+        own = f"{name}/{args.full_name.partition('/')[0]}" if args.full_name else name
+        formerly = [pulumi.Alias(name=name)] if args.full_name else None
+        used, newest = args.generations.used, args.generations.newest
+        title = numbered(args.title, used)
+        key = self._key_pair(own, used, args, title, formerly)
+        offered = key if newest == used else self._key_pair(own, newest, args, title, formerly)
+        self.public_key = offered.public_key_openssh.apply(str.strip)
+        self.summary = {
+            "secret": f"{args.namespace}/{args.secret}",
+            "access": "read" if args.read_only else "write",
+            "generation": used,
+            "fingerprint": key.public_key_openssh.apply(fingerprint),
+            **({"title": title} if args.full_name else {"toRegister": newest}),
+        }
         depends_on = list(args.depends_on)
         if args.repository is not None:
             depends_on.append(
                 github.RepositoryDeployKey(
                     own,
                     repository=args.repository,
-                    title=args.title,
+                    title=title,
                     key=self.public_key,
                     read_only=args.read_only,
-                    opts=pulumi.ResourceOptions(parent=self, provider=args.github_provider, aliases=formerly),
+                    opts=pulumi.ResourceOptions(
+                        parent=self,
+                        provider=args.github_provider,
+                        aliases=formerly,
+                        # The provider would delete the old one first. The first generation's key pair may stay the same
+                        # when its registration is replaced, and GitHub refuses a key that it still has.
+                        delete_before_replace=None if used == 1 else False,
+                    ),
                 )
             )
         secret = manifests.source_secret(
@@ -87,12 +108,30 @@ class DeployKey(pulumi.ComponentResource):
         )
         self.register_outputs({"publicKey": self.public_key})
 
+    def _key_pair(
+        self, own: str, number: int, args: DeployKeyArgs, title: str, formerly: Sequence[pulumi.Alias] | None
+    ) -> tls.PrivateKey:
+        name = own
+        if number > 1:
+            # With all that its registration is replaced for: the new one is created first, so its key has to be new.
+            name = numbered(f"{own}/{args.full_name.partition('/')[2]}/{args.title}" if args.full_name else own, number)
+        # A later generation is not the one that earlier releases made.
+        aliases = formerly if number == 1 else None
+        return tls.PrivateKey(
+            name,
+            algorithm="ECDSA",
+            ecdsa_curve="P384",
+            opts=pulumi.ResourceOptions(parent=self, aliases=aliases),
+        )
+
 
 @dataclass(frozen=True)
 class SourceKeyArgs:
     """The source of a product, and the namespace from which Flux reads it."""
 
     source: Source
+    holder: Holder
+    """The product or tenant, which has the numbers of the key's generation."""
     location: Location
     settings: Settings
     namespace: str
@@ -109,18 +148,20 @@ def source_key(name: str, args: SourceKeyArgs, opts: pulumi.ResourceOptions) -> 
     """The deploy key of a private source; None for a public one."""
     if not args.source.private:
         return None
+    full_name = "/".join(args.source.github_repository or ()) or None
     owner, repository = args.source.github_repository or (None, None)
     title = tenant_key_title(args.settings.cluster, args.namespace)
     return DeployKey(
         name,
         DeployKeyArgs(
             title=title if args.read_only else f"{title}-write",
+            generations=generations(args.settings.key_generation, args.holder, args.source),
             secret=args.secret,
             namespace=args.namespace,
             known_hosts=args.location.known_hosts,
             kubernetes_provider=args.kubernetes_provider,
             repository=repository,
-            owner=owner,
+            full_name=full_name,
             github_provider=args.github_providers[owner] if owner else None,
             labels=args.labels,
             depends_on=args.depends_on,

@@ -13,6 +13,7 @@ from components.configuration import Configuration
 from components.flux.deploy_key import DeployKey, DeployKeyArgs
 from components.flux.repository import InfraRepository
 from components.objects import KubernetesObject, children
+from model.config.keys import Generations, numbered
 from model.config.mirrors import Location, locate
 from model.config.names import DEFAULT_SHARD, FLUX_NAMESPACE, cluster_path, deploy_key_title, secret_name
 from model.config.stack import GITHUB_APP_KEY, GithubAppSettings
@@ -28,6 +29,8 @@ class FluxInstallationArgs:
 
     manifest: FluxManifest
     provider: kubernetes.Provider
+    key_generation: int = 1
+    """A higher number gives the artifacts another secret host name, with which the controllers restart."""
     depends_on: Sequence[pulumi.Resource] = ()
     """Needed by the controllers: nodes, and the image scanner's AWS role."""
 
@@ -57,7 +60,8 @@ class FluxInstallation(pulumi.ComponentResource):
             )
         )
         own = pulumi.ResourceOptions(parent=self)
-        key = tls.PrivateKey("artifacts", algorithm="ED25519", opts=own) if manifest.lockdown else None
+        secret = numbered("artifacts", args.key_generation)
+        key = tls.PrivateKey(secret, algorithm="ED25519", opts=own) if manifest.lockdown else None
         by_shard: dict[str, list[Manifest]] = {}
         for deployment in manifest.deployments:
             controller, shard = parts(deployment["metadata"]["name"])
@@ -110,6 +114,9 @@ class FluxSyncArgs:
 class FluxSync(pulumi.ComponentResource):
     """The cluster's folder in the infra repository, the deploy key, and the objects by which Flux watches it."""
 
+    key: DeployKey | None = None
+    """None if Flux reads as a GitHub App."""
+
     def __init__(self, name: str, args: FluxSyncArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:flux:FluxSync", name, None, opts)
         settings = args.configuration.settings
@@ -128,22 +135,23 @@ class FluxSync(pulumi.ComponentResource):
 
     def _deploy_key(self, name: str, args: FluxSyncArgs, location: Location) -> pulumi.Resource:
         settings = args.configuration.settings
-        key = DeployKey(
+        self.key = DeployKey(
             name,
             DeployKeyArgs(
                 title=deploy_key_title(settings.branch, cluster_path(settings.cluster)),
+                generations=Generations(settings.key_generation, settings.key_generation),
                 secret=FLUX_NAMESPACE,
                 namespace=FLUX_NAMESPACE,
                 known_hosts=location.known_hosts or settings.github_known_hosts,
                 kubernetes_provider=args.provider,
                 repository=args.repository.repository_name,
-                owner=settings.owner,
+                full_name=f"{settings.owner}/{settings.repository}",
                 github_provider=args.repository.provider,
                 depends_on=[args.installation.namespace],
             ),
             pulumi.ResourceOptions(parent=self),
         )
-        return key.ready
+        return self.key.ready
 
     def _app_key(self, args: FluxSyncArgs, app: GithubAppSettings) -> pulumi.Resource:
         private_key = pulumi.Config().require_secret(GITHUB_APP_KEY)

@@ -13,11 +13,12 @@ import pulumi_tls as tls
 from components.aws.registry import Registry
 from components.cluster import Cluster
 from components.configuration import Configuration
-from components.flux.deploy_key import SourceKeyArgs, source_key
+from components.flux.deploy_key import DeployKey, SourceKeyArgs, source_key
 from components.flux.installation import FluxInstallation
 from components.objects import KubernetesObject
 from components.product.space import ProductSpace
 from model.config.images import Automation, ProductImage
+from model.config.keys import by_hand, generation, numbered
 from model.config.mirrors import Mirror, locate_image
 from model.config.names import IMAGE_SCANNER, IMAGE_WRITER, product_namespace
 from model.config.sources import location
@@ -52,6 +53,7 @@ class ImageAutomation(pulumi.ComponentResource):
     """The public part of the key that signs the commits, for who verifies them."""
     public_key: pulumi.Output[str] | None
     """Deploy key with write access that the owner of a repository elsewhere than on GitHub has to register."""
+    key: DeployKey | None
 
     def __init__(
         self, name: str, automation: Automation, args: ImageAutomationArgs, opts: pulumi.ResourceOptions | None = None
@@ -60,10 +62,11 @@ class ImageAutomation(pulumi.ComponentResource):
         own, product = args.space.name, args.space.product
         before = [args.space.namespace, args.controllers[IMAGE_SCANNER], args.controllers[IMAGE_WRITER]]
         source_location = location(product.source, args.mirrors, args.settings.github_known_hosts)
-        key = source_key(
+        key = self.key = source_key(
             f"{name}/write",
             SourceKeyArgs(
                 source=product.source,
+                holder=product,
                 location=source_location,
                 settings=args.settings,
                 namespace=product_namespace(own),
@@ -77,7 +80,10 @@ class ImageAutomation(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self),
         )
         signing = tls.PrivateKey(
-            f"{name}/signing", algorithm="ECDSA", ecdsa_curve="P384", opts=pulumi.ResourceOptions(parent=self)
+            numbered(f"{name}/signing", generation(args.settings.key_generation, product)),
+            algorithm="ECDSA",
+            ecdsa_curve="P384",
+            opts=pulumi.ResourceOptions(parent=self),
         )
         self.signing_key = signing.public_key_openssh.apply(str.strip)
 
@@ -102,7 +108,7 @@ class ImageAutomation(pulumi.ComponentResource):
             # After the automation: another version must not be written by the settings before, such as to their branch.
             policy = objects.image_policy(own, image_key, image, automation.hold)
             child(f"{name}/{image_key}", policy, [scanned, update])
-        self.public_key = key.public_key if key and product.source.github_repository is None else None
+        self.public_key = key.public_key if key and by_hand(product.source) else None
         self.register_outputs({"signingKey": self.signing_key})
 
 

@@ -12,9 +12,10 @@ import pulumi_kubernetes as kubernetes
 
 from components.cluster import Cluster
 from components.configuration import Configuration
-from components.flux.deploy_key import SourceKeyArgs, source_key
+from components.flux.deploy_key import DeployKey, SourceKeyArgs, source_key
 from components.flux.installation import FluxInstallation
 from components.objects import KubernetesObject
+from model.config.keys import by_hand
 from model.config.mirrors import Mirror
 from model.config.names import product_namespace
 from model.config.products import Product
@@ -53,6 +54,8 @@ class ProductSpace(pulumi.ComponentResource):
     """Its GitRepositories by name, for `depends_on`: tenants are created after theirs and removed before it."""
     public_key: pulumi.Output[str] | None
     """Deploy key of a private source that its owner has to register by hand."""
+    key: DeployKey | None
+    """The deploy key of a private source."""
     summary: Mapping[str, Any]
     """Namespace, source and what its rings run, for the stack's outputs."""
 
@@ -79,10 +82,11 @@ class ProductSpace(pulumi.ComponentResource):
             child(manifest, depends_on=[self.namespace], deleted_with=self.namespace)
             for manifest in products.isolation_objects(args.name)
         ]
-        key = source_key(
+        key = self.key = source_key(
             name,
             SourceKeyArgs(
                 source=product.source,
+                holder=product,
                 location=source_location,
                 settings=args.settings,
                 namespace=product_namespace(args.name),
@@ -104,8 +108,7 @@ class ProductSpace(pulumi.ComponentResource):
             )
             for revision in products.revisions(args.name, product, args.tenants)
         }
-        by_hand = key is not None and product.source.github_repository is None
-        self.public_key = key.public_key if key and by_hand else None
+        self.public_key = key.public_key if key and by_hand(product.source) else None
         self.summary = {
             "namespace": product_namespace(args.name),
             "source": product.source.url,

@@ -14,7 +14,9 @@ from components.flux.installation import FluxInstallation
 from components.objects import KubernetesObject
 from components.product.space import ProductSpace
 from components.webhooks import Webhooks
+from model.config.keys import generation, numbered
 from model.config.names import secret_name
+from model.config.stack import Settings
 from model.config.webhooks import OidcWebhook
 from model.kubernetes import receivers
 from model.kubernetes.flux import NOTIFIER
@@ -31,6 +33,7 @@ class ProductWebhookArgs:
     webhooks: Webhooks
     notifier: pulumi.Resource
     """notification-controller, which has to finalize the Receivers, also if it goes in the same update."""
+    settings: Settings
     provider: kubernetes.Provider
     github_providers: Mapping[str, github.Provider]
 
@@ -53,14 +56,17 @@ class ProductWebhook(pulumi.ComponentResource):
 
     def _github(self, owner: str, repository: str) -> None:
         args, product = self._args, self._args.space.name
-        key = tls.PrivateKey(f"{self._name}-webhook", algorithm="ED25519", opts=pulumi.ResourceOptions(parent=self))
+        number = generation(args.settings.key_generation, args.space.product)
+        name = numbered(f"{self._name}-webhook", number)
+        key = tls.PrivateKey(name, algorithm="ED25519", opts=pulumi.ResourceOptions(parent=self))
         token = pulumi.Output.secret(key.private_key_pem).apply(lambda pem: secret_name("webhook", pem))
-        secret = self._child("webhook", receivers.token_secret(product, token), args.space.namespace)
+        # Another token gives both objects another name: they are replaced, the new ones first. The hook then changes
+        # its address and signature in one step, and the old Receiver answers until that has succeeded.
+        secret = self._child("webhook", receivers.token_secret(product, token, number), args.space.namespace)
         fetched = self._fetched()
-        receiver = self._child(
-            "webhook", receivers.receiver(product, fetched), secret, *fetched.values(), args.notifier
-        )
-        path = token.apply(lambda token: receivers.hook_path(product, token))
+        manifest = receivers.receiver(product, fetched, number)
+        receiver = self._child("webhook", manifest, secret, *fetched.values(), args.notifier)
+        path = token.apply(lambda token: receivers.hook_path(product, token, number))
         github.RepositoryWebhook(
             # The owner is in the provider only: another one is another hook.
             f"{self._name}/{owner}",
@@ -100,7 +106,7 @@ class ProductWebhook(pulumi.ComponentResource):
 def create_product_webhooks(
     webhooks: Webhooks | None,
     products: Mapping[str, ProductSpace],
-    cluster: str,
+    settings: Settings,
     flux: FluxInstallation,
     provider: kubernetes.Provider,
     github_providers: Mapping[str, github.Provider],
@@ -111,9 +117,10 @@ def create_product_webhooks(
             f"product-{name}",
             ProductWebhookArgs(
                 space=space,
-                scanned=list(space.product.images) if space.product.written_by(cluster) else [],
+                scanned=list(space.product.images) if space.product.written_by(settings.cluster) else [],
                 webhooks=webhooks,
                 notifier=flux.controllers[NOTIFIER],
+                settings=settings,
                 provider=provider,
                 github_providers=github_providers,
             ),

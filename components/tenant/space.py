@@ -17,6 +17,7 @@ from components.flux.installation import FluxInstallation
 from components.objects import KubernetesObject
 from components.product.space import ProductSpace
 from components.tenant.aws_role import TenantRole
+from model.config.keys import by_hand
 from model.config.mirrors import Mirror
 from model.config.names import product_namespace
 from model.config.sources import location
@@ -57,6 +58,8 @@ class TenantSpace(pulumi.ComponentResource):
     namespace: KubernetesObject
     public_key: pulumi.Output[str] | None
     """Deploy key of a private source that its owner has to register by hand."""
+    key: DeployKey | None = None
+    """The deploy key of a private source of its own."""
     summary: Mapping[str, str]
     """Namespace and source or product, for the stack's outputs."""
 
@@ -113,9 +116,8 @@ class TenantSpace(pulumi.ComponentResource):
             self.summary = {"namespace": tenant.name, "product": args.product.name}
             self._apply_product(tenant, args.product, child, ready)
         else:
-            source, key = tenant.own_source, self._own_source(args, child, namespace, ready)
-            by_hand = key is not None and source.github_repository is None
-            self.public_key = key.public_key if key and by_hand else None
+            source, self.key = tenant.own_source, self._own_source(args, child, namespace, ready)
+            self.public_key = self.key.public_key if self.key and by_hand(source) else None
             self.summary = {"namespace": tenant.name, "source": source.url, **source.reference}
         self.register_outputs({"namespace": tenant.name})
 
@@ -133,6 +135,7 @@ class TenantSpace(pulumi.ComponentResource):
             tenant.name,
             SourceKeyArgs(
                 source=tenant.own_source,
+                holder=tenant,
                 location=source_location,
                 settings=settings,
                 namespace=tenant.name,

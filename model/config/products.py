@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 
 from model.config.base import Finding, Model, rule_error
 from model.config.images import Automation, ImageKey, ProductImage
+from model.config.keys import Generation
 from model.config.names import DEFAULT_SHARD, LABEL_PATTERN, MAXIMUM_PRODUCT
 from model.config.notifications import Notification
 from model.config.rings import Ring, RingName, Version, first_ring, ordered, ring_findings
@@ -63,6 +64,14 @@ class Product(Model):
         default=None,
         alias="rollbackTo",
         description="The oldest version that data fits once a newer one has used it; older ones are refused then",
+    )
+    key_generation: Generation = Field(
+        default=1, alias="keyGeneration", description="A higher number makes new keys and withdraws the old ones"
+    )
+    key_confirmed: Generation = Field(
+        default=1,
+        alias="keyConfirmed",
+        description="The generation that is registered with a server other than GitHub, so that Flux reads with it",
     )
 
     def written_by(self, cluster: str) -> bool:

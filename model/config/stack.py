@@ -14,6 +14,7 @@ from model.config.aws import AwsSettings, gateway_subnet, public_subnet, service
 from model.config.base import Model, rule_error, validate
 from model.config.errors import Problem, raise_if_any, suggestion
 from model.config.git import known_hosts_error
+from model.config.keys import Generation
 from model.config.names import CONTROLLERS, LABEL_PATTERN
 from model.config.network import NODE_LOCAL_DNS, ClusterAddresses, NetworkSettings
 from model.config.notifications import Notification
@@ -127,6 +128,7 @@ class Settings(Model):
     known_hosts: str = Field(alias="knownHosts")
     deploy_keys: Annotated[str, AfterValidator(_deploy_keys)] = Field(alias="deployKeys")
     github_app: Annotated[GithubAppSettings | None, EMPTY] = Field(alias="githubApp")
+    key_generation: Generation = Field(alias="keyGeneration")
     flux_manifest: str = Field(alias="fluxManifest", min_length=1)
     flux_manifest_sha256: Annotated[str, AfterValidator(_sha256)] = Field(alias="fluxManifestSha256")
     flux_components: Annotated[list[Annotated[str, AfterValidator(_controller)]], AfterValidator(_components)] = Field(

@@ -18,7 +18,8 @@ from model.config.departures import Departed, departed_findings
 from model.config.errors import Problem, raise_if_any, suggestion
 from model.config.images import automation_findings
 from model.config.inheritance import Inheritance, source_path
-from model.config.names import LABEL_PATTERN, tenant_name_problem
+from model.config.keys import Generation, by_hand, key_findings, unconfirmed, unused_generation
+from model.config.names import LABEL_PATTERN, product_namespace, tenant_name_problem
 from model.config.notifications import Notification
 from model.config.overrides import ImageOverride, Patch, image_findings, patch_findings
 from model.config.products import Product, ProductName, product_rules
@@ -66,6 +67,14 @@ class Tenant(Tier):
     pin: Pin | None = Field(default=None, description="A version of its product that it keeps whatever its ring runs")
     synthetic: bool = Field(
         default=False, description="The platform's own test of its product: one that fails stops a rollout"
+    )
+    key_generation: Generation = Field(
+        default=1, alias="keyGeneration", description="A higher number makes new keys and withdraws the old ones"
+    )
+    key_confirmed: Generation = Field(
+        default=1,
+        alias="keyConfirmed",
+        description="The generation that is registered with a server other than GitHub, so that Flux reads with it",
     )
 
     @model_validator(mode="after")
@@ -189,6 +198,8 @@ def broken_rules(listed: TenantList) -> Iterator[Problem]:
             yield listed.problem(index, path, message, remedy)
         for path, message, remedy in notifications.broken_rules(tenant.notify):
             yield listed.problem(index, ("notify", *path), message, remedy)
+        for path, message, remedy in (*unused_generation(tenant, tenant.source), *key_findings(tenant, tenant.source)):
+            yield listed.problem(index, path, message, remedy)
         layers = listed.inheritance.tenant_layers(index)
         for paths, message, remedy in contradictions(tenant):
             yield listed.inheritance.file.problem(source_path(layers, paths), message, remedy)
@@ -197,7 +208,7 @@ def broken_rules(listed: TenantList) -> Iterator[Problem]:
             yield listed.source_problem(placed, path, message, remedy)
     for name, product in listed.products.items():
         found = automation_findings(product.images, product.automation, product.source)
-        for path, message, remedy in (*found, *product_rules(product)):
+        for path, message, remedy in (*found, *product_rules(product), *key_findings(product, product.source)):
             yield listed.inheritance.file.problem(("products", name, *path), message, remedy)
     yield from _duplicate_names(listed)
     yield from _departed(listed)
@@ -220,6 +231,16 @@ def expired_pins(listed: TenantList, today: date) -> Iterator[Problem]:
     for index, tenant in enumerate(listed.tenants):
         if tenant.pin and (error := expired(tenant.pin, today)):
             yield listed.problem(index, ("pin", "until"), *error)
+
+
+def unconfirmed_keys(listed: TenantList, earlier: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+    """Confirmed generations of keys that nobody can have registered, by the output `deployKeys` of the last update."""
+    holders = {("tenants", index): (tenant.name, tenant) for index, tenant in enumerate(listed.tenants)}
+    products = {("products", name): (product_namespace(name), product) for name, product in listed.products.items()}
+    for place, (key, holder) in (holders | products).items():
+        if holder.source and by_hand(holder.source) and (finding := unconfirmed(holder, earlier.get(key, {}))):
+            path, message, remedy = finding
+            yield listed.inheritance.file.problem((*place, *path), message, remedy)
 
 
 def _rules_of_tiers_and_defaults(listed: TenantList) -> Iterator[Problem]:

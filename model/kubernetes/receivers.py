@@ -39,13 +39,15 @@ def receiver_ingress(host: str, ingress_class: str | None) -> Manifest:
     }
 
 
-def receiver(product: str, sources: Iterable[str]) -> Manifest:
+def receiver(product: str, sources: Iterable[str], generation: int = 1) -> Manifest:
     """Receiver of GitHub's pushes: it makes source-controller fetch these sources of a product, and nothing else.
 
-    A ring is one source, so one request of GitHub's is one patch, however many tenants follow.
+    A ring is one source, so one request of GitHub's is one patch, however many tenants follow. Each generation's
+    token has a Receiver of its own: the last one answers until the webhook has the new token.
     """
-    spec = {"type": "github", "events": ["ping", "push"], "secretRef": {"name": token_name(product)}}
-    return _receiver(product, product, spec, sources)
+    token = {"name": token_name(product, generation)}
+    spec = {"type": "github", "events": ["ping", "push"], "secretRef": token}
+    return _receiver(product, _suffixed(product, generation), spec, sources)
 
 
 def oidc_receiver(product: str, webhook: OidcWebhook, sources: Iterable[str], images: Iterable[str] = ()) -> Manifest:
@@ -75,13 +77,13 @@ def _receiver(product: str, name: str, spec: Manifest, sources: Iterable[str], i
     }
 
 
-def token_secret(product: str, token: Any) -> Manifest:
+def token_secret(product: str, token: Any, generation: int = 1) -> Manifest:
     """Secret by which GitHub signs and Flux checks; the token may be an output."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
-            "name": token_name(product),
+            "name": token_name(product, generation),
             "namespace": product_namespace(product),
             # A new token is noticed at once, and with it the Receiver's new path.
             "labels": {**product_labels(product), "reconcile.fluxcd.io/watch": "Enabled"},
@@ -90,9 +92,13 @@ def token_secret(product: str, token: Any) -> Manifest:
     }
 
 
-def token_name(product: str) -> str:
+def token_name(product: str, generation: int = 1) -> str:
     """The name of the token's Secret."""
-    return f"{product}-webhook"
+    return _suffixed(f"{product}-webhook", generation)
+
+
+def _suffixed(name: str, generation: int) -> str:
+    return name if generation == 1 else f"{name}-{generation}"
 
 
 def oidc_name(product: str) -> str:
@@ -100,9 +106,9 @@ def oidc_name(product: str) -> str:
     return f"{product}-oidc"
 
 
-def hook_path(product: str, token: str) -> str:
+def hook_path(product: str, token: str, generation: int = 1) -> str:
     """The path of a product's Receiver, as Flux derives it."""
-    return _path(product, product, token)
+    return _path(product, _suffixed(product, generation), token)
 
 
 def oidc_hook_path(product: str) -> str:

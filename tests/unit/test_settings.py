@@ -23,7 +23,7 @@ def parse(**changes: Any) -> stack.Settings:
 
 def test_every_key_is_declared_once_in_pulumi_yaml() -> None:
     declared = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["config"]
-    kinds = {str: "string", bool: "boolean", list: "array", dict: "object"}
+    kinds = {str: "string", int: "integer", bool: "boolean", list: "array", dict: "object"}
     assert {key: entry["type"] for key, entry in declared.items()} == {
         key: kinds[kind] for key, kind in stack.keys().items()
     }
