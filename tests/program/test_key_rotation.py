@@ -135,6 +135,14 @@ def test_the_stacks_number_leaves_keys_alone_that_are_registered_by_hand(run: Ru
     assert {name for name in keys(recording) if name.startswith("alpha")} == {"alpha"}
 
 
+def test_all_host_keys_of_a_server_reach_flux(run: Run) -> None:
+    both = f"{KNOWN}\n{KNOWN.replace('AAAAAAAA', 'BBBBBBBB', 1)}\n"
+    assert both.count("git.example.com ssh-ed25519") == 2
+    source = {"url": "ssh://git@git.example.com/a/b", "branch": "main", "private": True, "knownHosts": both}
+    recording = run(yaml.safe_dump({"tenants": [{"name": "alpha", "source": source}]}))
+    assert recording.resource(SECRET, "alpha").inputs["stringData"]["known_hosts"] == both
+
+
 def earlier(key: dict[str, Any]) -> dict[str, Any]:
     return {"deployKeys": {"alpha": key}}
 

@@ -515,6 +515,9 @@ def test_missing_host_keys_are_asked_for_at_the_right_port(address: str, command
         ("git.example.com:7999", f"[git.example.com]:7999 {KEY}"),
         ("git.example.com:7999", f"# git.example.com:7999 SSH-2.0\n\n[git.example.com]:7999 {KEY} a comment\n"),
         ("git.example.com:7999", f"other {KEY}\n10.0.0.7,[git.example.com]:7999 {host_key('ssh-rsa', b'e', b'n')}"),
+        # While a server changes its key: both, of the same type.
+        ("git.example.com", f"git.example.com {KEY}\ngit.example.com {host_key('ssh-ed25519', 32 * b'n')}\n"),
+        ("git.example.com", f"git.example.com {KEY}\n@revoked git.example.com {host_key('ssh-rsa', b'e', b'n')}\n"),
         ("git.example.com:7999", f"{HASHED} {KEY}"),
         ("git.example.com", f"*.example.com,!no.example.com {KEY}"),
         ("git.example.com", f"@cert-authority *.example.com {KEY}"),
