@@ -38,6 +38,16 @@ NEVER_REPLACED = PROTECTED | {
     "kubernetes:kustomize.toolkit.fluxcd.io/v1:Kustomization",
 }
 
+PRIVATE_KEY = "tls:index/privateKey:PrivateKey"
+ROTATED = frozenset(
+    {
+        "github:index/repositoryDeployKey:RepositoryDeployKey",
+        "kubernetes:core/v1:Secret",
+        "kubernetes:notification.toolkit.fluxcd.io/v1:Receiver",
+    }
+)
+"""What is replaced with a key, the new one first. A stack with a thousand tenants rotates as many at once."""
+
 COMMENT_LIMIT = 60_000
 """Characters; GitHub refuses more than 65,536."""
 OPERATIONS = ("delete", "replace", "update", "create")
@@ -67,6 +77,10 @@ class Change:
     properties: Sequence[str]
     retained: bool
     """Whether a deletion only removes it from the state (retainOnDelete)."""
+    parent: str = ""
+    """The URN of the component that it is in."""
+    created_first: bool = False
+    """Whether a replacement deletes the old one last."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +99,16 @@ class Preview:
         """The number of resources: the engine's, where it counted more than it listed."""
         listed = sum(change.operation == operation for change in self.changes)
         return max(listed, self.totals.get(operation, 0))
+
+    def rotated(self, operation: str) -> int:
+        """The number of deletions or replacements that a new key of the same component succeeds."""
+        renewed = {each.parent for each in self.changes if (each.operation, each.type) == ("create", PRIVATE_KEY)}
+        return sum(
+            change.operation == operation
+            and change.parent in renewed
+            and (change.type == PRIVATE_KEY or (change.type in ROTATED and change.created_first))
+            for change in self.changes
+        )
 
 
 @dataclass(frozen=True)
@@ -108,11 +132,14 @@ def read(text: str) -> Preview:
     except ValueError as error:
         return Preview([], False, [f"Not a preview: {error}. Look for the error of `pulumi preview` above."], {})
     changes: dict[str, Change] = {}
+    first: dict[str, str] = {}
     for step in document.get("steps") or []:
         urn, op = step["urn"], step["op"]
         operation = "replace" if op in REPLACEMENT_STEPS else "create" if op == "import" else op
+        first.setdefault(urn, op)
         if operation in OPERATIONS and (operation == "replace" or urn not in changes):
-            changes[urn] = _change(urn, operation, step)
+            # The engine lists the steps in their order.
+            changes[urn] = _change(urn, operation, step, created_first=first[urn] == "create-replacement")
     # The engine counts the three steps of a replacement apart; "replace" alone counts replacements.
     summary = document.get("changeSummary") or {}
     totals = {operation: summary[operation] for operation in OPERATIONS if operation in summary}
@@ -121,12 +148,21 @@ def read(text: str) -> Preview:
     return Preview(list(changes.values()), bool(summary) and not errors, errors, totals)
 
 
-def _change(urn: str, operation: str, step: Mapping[str, Any]) -> Change:
+def _change(urn: str, operation: str, step: Mapping[str, Any], *, created_first: bool) -> Change:
     _, _, types, name = urn.split("::", 3)
     reasons = step.get("replaceReasons") if operation == "replace" else None
     # When the engine deletes a resource, it goes by the options in its state.
     retained = operation == "delete" and (step.get("oldState") or {}).get("retainOnDelete") is True
-    return Change(operation, types.rpartition("$")[2], name, sorted(reasons or step.get("diffReasons") or ()), retained)
+    state = step.get("oldState" if operation == "delete" else "newState") or {}
+    return Change(
+        operation,
+        types.rpartition("$")[2],
+        name,
+        sorted(reasons or step.get("diffReasons") or ()),
+        retained,
+        state.get("parent") or "",
+        created_first,
+    )
 
 
 def objections(preview: Preview, limits: Limits) -> Sequence[str]:
@@ -138,7 +174,7 @@ def objections(preview: Preview, limits: Limits) -> Sequence[str]:
             what = f"{change.operation} {_code(change.type)} {_code(change.name)}"
             found.append(f"It would {what}. No deployment may do that; docs/aws.md says how to do it by hand.")
     for operation, limit in (("delete", limits.deletes), ("replace", limits.replaces)):
-        if (number := preview.count(operation)) > limit:
+        if (number := preview.count(operation) - preview.rotated(operation)) > limit:
             found.append(
                 f"It would {operation} {number} resources; {limit} are allowed. If that is intended, add the label "
                 "`large-change` to the pull request; docs/aws.md says how to raise the limit of a deployment."

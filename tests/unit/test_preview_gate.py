@@ -75,6 +75,37 @@ def test_replacements_are_counted_once_however_the_engine_lists_them() -> None:
         assert "replace 1 resources; 0 are allowed" in refusal
 
 
+KEY, REGISTERED = "tls:index/privateKey:PrivateKey", "github:index/repositoryDeployKey:RepositoryDeployKey"
+CREATED_FIRST = ("create-replacement", "replace", "delete-replaced")
+
+
+def rotation(tenant: str, *steps: str, old: str = KEY, replaced: str = REGISTERED) -> list[Mapping[str, Any]]:
+    keys = [inside(tenant, "create", KEY, f"{tenant}#2"), inside(tenant, "delete", old, tenant)]
+    return [*keys, *(inside(tenant, op, replaced, tenant) for op in steps)]
+
+
+def test_a_rotation_of_keys_has_no_limit() -> None:
+    steps = [step for number in range(600) for step in rotation(f"tenant-{number}", *CREATED_FIRST)]
+    assert refusals(digest(*steps), NOTHING) == []
+    # What else goes is counted as ever.
+    assert len(refusals(digest(*steps, *removed("gone"), inside("x", "replace", SECRET, "x")), NOTHING)) == 2
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        # The old registration would go first; a key without a successor; another key's successor; other resources.
+        rotation("alpha", *reversed(CREATED_FIRST)),
+        rotation("alpha")[1:],
+        [rotation("alpha")[1], rotation("beta")[0]],
+        rotation("alpha", old=NAMESPACE),
+        rotation("alpha", *CREATED_FIRST, replaced="kubernetes:core/v1:PersistentVolumeClaim"),
+    ],
+)
+def test_what_only_looks_like_a_rotation_is_counted(steps: list[Mapping[str, Any]]) -> None:
+    assert len(refusals(digest(*steps), NOTHING)) == 1
+
+
 def test_steps_that_change_only_the_state_are_not_listed() -> None:
     steps = [step(op, SECRET, "flux") for op in ("same", "read", "refresh", "remove-pending-replace")]
     assert preview_gate.read(digest(*steps)).changes == []
