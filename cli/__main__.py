@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import typer
 
-from cli import rollout, status, tenants
+from cli import keys, rollout, status, tenants
 from cli.errors import CommandError
 from cli.yaml_edit import EditError
 from model.config.errors import InvalidConfigError
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(tenants.app, name="tenant")
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(keys.app, name="keys")
 app.command()(status.status)
 
 

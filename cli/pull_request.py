@@ -1,4 +1,4 @@
-"""A change of tenants.yaml as a pull request: pushed to a branch of its own, opened with GitHub's `gh`.
+"""A change of tenants.yaml or a stack's file as a pull request: pushed to its own branch, opened with GitHub's `gh`.
 
 The commit is made from Git's objects, so the working tree stays as it is, and with it a person's unfinished work. A
 branch of the same name that has an open pull request gets a commit more; without a change it gets none.
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.errors import CommandError
-from cli.tenants_file import Change, Edit, edited
+from cli.tenants_file import Change, Check, Edit, edited
+from model.config import tenants
 
 REMOTE = "origin"
 ATTEMPTS = 5
@@ -29,7 +30,9 @@ class Proposal:
     url: str | None
 
 
-def propose(path: Path, edit: Edit, *, branch: str, title: str, body: str, trailer: str = "") -> Proposal:
+def propose(
+    path: Path, edit: Edit, *, branch: str, title: str, body: str, trailer: str = "", check: Check = tenants.parse
+) -> Proposal:
     """Push the edit of a file to a branch and open a pull request. Both are reused if they exist.
 
     The commit's message is the title, and the trailer below it.
@@ -44,8 +47,8 @@ def propose(path: Path, edit: Edit, *, branch: str, title: str, body: str, trail
         tips = _fetched(folder, base, branch)
         start = tips[branch] if url and branch in tips else tips[base]
         name = f"{_git(folder, 'rev-parse', '--show-prefix')}{path.name}"
-        proposed = _edited(folder, tips[base], name, edit)
-        change = _edited(folder, start, name, edit)
+        proposed = _edited(folder, tips[base], name, edit, check)
+        change = _edited(folder, start, name, edit, check)
         if url is None and not proposed.changed:
             return Proposal(proposed, None)
         if change.changed:
@@ -61,11 +64,11 @@ def propose(path: Path, edit: Edit, *, branch: str, title: str, body: str, trail
     raise CommandError(f"others push to {branch} all the time", "Try again in a minute.")
 
 
-def _edited(folder: Path, commit: str, name: str, edit: Edit) -> Change:
+def _edited(folder: Path, commit: str, name: str, edit: Edit, check: Check) -> Change:
     shown = _run(folder, "git", "show", f"{commit}:{name}")
     if shown.returncode != 0:
         raise CommandError(f"the main branch has no {name}", "Commit and push the file first.")
-    return edited(name.rpartition("/")[2], shown.stdout, edit)
+    return edited(name.rpartition("/")[2], shown.stdout, edit, check)
 
 
 def _default_branch(folder: Path) -> str:

@@ -38,15 +38,29 @@ class Kubectl:
             return json.loads(done.stdout)
         if "(NotFound)" in done.stderr:
             return None
+        raise self._unanswered(done)
+
+    def annotate(self, kind: str, namespace: str, name: str, key: str, value: str) -> None:
+        """Set an annotation of an object."""
+        change = ["annotate", kind, name, "--namespace", namespace, "--overwrite", f"{key}={value}"]
+        done = subprocess.run([*self._command, *change], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise self._unanswered(done)
+
+    @staticmethod
+    def _unanswered(done: subprocess.CompletedProcess[str]) -> CommandError:
         said = done.stderr.strip().splitlines() or ["kubectl said nothing"]
         remedy = "Name its kubeconfig with --kubeconfig; for the embedded platform run `make up` first."
-        raise CommandError(f"the cluster does not answer: {said[-1]}", remedy)
+        return CommandError(f"the cluster does not answer: {said[-1]}", remedy)
+
+
+Kubeconfig = Annotated[
+    Path | None, typer.Option(help="Default: $KUBECONFIG, the embedded platform's, or kubectl's own.")
+]
 
 
 def status(
-    kubeconfig: Annotated[
-        Path | None, typer.Option(help="Default: $KUBECONFIG, the embedded platform's, or kubectl's own.")
-    ] = None,
+    kubeconfig: Kubeconfig = None,
     as_json: Json = False,
 ) -> None:
     """Show which tenants are ready, what they run, and why others are not ready. Exits with 1 if any is not.

@@ -25,7 +25,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 app = typer.Typer(no_args_is_help=True, help="Add tenants, change them, and show what they get.")
 
 
-def _names(context: typer.Context, incomplete: str) -> list[str]:
+def names_of_tenants(context: typer.Context, incomplete: str) -> list[str]:
     """The tenants' names, for the shell's completion."""
     try:
         listed = tenants_file.load(Path(context.params.get("file") or CHECKOUT / "tenants.yaml"))
@@ -36,7 +36,7 @@ def _names(context: typer.Context, incomplete: str) -> list[str]:
 
 File = Annotated[Path, typer.Option(help="The file to read or edit.", show_default="tenants.yaml")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-Known = Annotated[str, typer.Argument(metavar="NAME", autocompletion=_names)]
+Known = Annotated[str, typer.Argument(metavar="NAME", autocompletion=names_of_tenants)]
 Tier = Annotated[str | None, typer.Option(help="basic, premium or a tier of the file.")]
 Product = Annotated[str | None, typer.Option(help="A product of the file, instead of --url.")]
 Url = Annotated[str | None, typer.Option(help="The product's Git repository: https://… or ssh://…")]

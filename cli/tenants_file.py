@@ -17,9 +17,12 @@ from cli.errors import CommandError
 from model.config import tenants, yaml_lines
 from model.config.errors import InvalidConfigError
 from model.config.tenants import TenantList
+from model.config.yaml_lines import YamlFile
 
 Edit = Callable[[str], str]
-"""From the text of tenants.yaml to its new text; the same text if nothing is to be changed."""
+"""From the text of a file to its new text; the same text if nothing is to be changed."""
+Check = Callable[[YamlFile], object]
+"""Raises InvalidConfigError for an invalid file."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def load(path: Path) -> TenantList:
     return tenants.parse(yaml_lines.read(path.parent, path.name))
 
 
-def change(path: Path, edit: Edit, *, write: bool) -> Change:
+def change(path: Path, edit: Edit, *, write: bool, check: Check = tenants.parse) -> Change:
     """Edit the file, one process after the other. It has its old or its new text, whenever the process is killed.
 
     Raises InvalidConfigError with all problems of the text before or after the edit; the file stays as it is.
@@ -71,18 +74,18 @@ def change(path: Path, edit: Edit, *, write: bool) -> Change:
             raise CommandError(f"{path} does not exist", "Name another file with --file.") from None
         except UnicodeDecodeError:
             raise CommandError(f"{path} is not a UTF-8 file", "Save it as UTF-8.") from None
-        done = edited(path.name, before, edit)
+        done = edited(path.name, before, edit, check)
         if write and done.changed:
             _replace(path, done.after)
     return done
 
 
-def edited(name: str, before: str, edit: Edit) -> Change:
+def edited(name: str, before: str, edit: Edit, check: Check = tenants.parse) -> Change:
     """The change that an edit makes to a valid text. Raises InvalidConfigError unless the new text is valid, too."""
-    tenants.parse(yaml_lines.parse(before, name))
+    check(yaml_lines.parse(before, name))
     done = Change(name, before, edit(before))
     try:
-        tenants.parse(yaml_lines.parse(done.after, name))
+        check(yaml_lines.parse(done.after, name))
     except InvalidConfigError:
         # The problems have the line numbers of this text.
         typer.echo(done.coloured_diff, err=True)
