@@ -49,7 +49,7 @@ EVERY_JOB = pytest.mark.parametrize("job", list(jobs()))
 
 
 def test_the_workflows_are_these() -> None:
-    assert set(WORKFLOWS) == {"check", "preview", "drift", "deploy"}
+    assert set(WORKFLOWS) == {"check", "preview", "drift", "deploy", "rotate-keys"}
 
 
 def test_actionlint_finds_nothing_here_and_would_find_something(tmp_path: Path) -> None:
@@ -73,12 +73,16 @@ def test_a_workflow_has_no_permissions_of_its_own_only_its_jobs_have(name: str) 
     assert parse(WORKFLOWS[name])["permissions"] == {}
 
 
+PROPOSES = {"contents", "pull-requests"}
+"""Rights of a job that pushes a branch and opens a pull request for it."""
+
+
 @EVERY_JOB
 def test_a_job_with_an_aws_role_may_write_nothing_on_github(job: Workflow) -> None:
     rights = job["permissions"]
     assert isinstance(rights, dict)
     writes = {right for right, level in rights.items() if level == "write"}
-    assert writes in (set(), {"id-token"}, {"pull-requests"}, {"issues"})
+    assert writes in (set(), {"id-token"}, {"pull-requests"}, {"issues"}, PROPOSES)
     assert bool(steps(job, "aws-actions/configure-aws-credentials")) == ("id-token" in writes)
     # An environment says who may run it; the roles trust nothing else.
     assert ("id-token" in writes) == ("environment" in job)
@@ -125,9 +129,21 @@ def test_only_a_preview_runs_unmerged_code() -> None:
         assert "pull_request_target" not in triggers
         assert "workflow_run" not in triggers
         if "pull_request" not in triggers:
-            (acting,) = [job for job in parse(path)["jobs"].values() if "environment" in job]
+            (acting,) = [
+                job
+                for job in parse(path)["jobs"].values()
+                if "environment" in job or job["permissions"].get("contents") == "write"
+            ]
             assert "github.ref == 'refs/heads/main'" in acting["if"], name
     assert "github.event.pull_request.head.repo.full_name == github.repository" in PREVIEW["if"]
+
+
+def test_only_main_proposes_a_rotation_and_installs_before_it_has_the_token() -> None:
+    (job,) = parse(WORKFLOWS["rotate-keys"])["jobs"].values()
+    assert {right for right, level in job["permissions"].items() if level == "write"} == PROPOSES
+    assert "pull_request" not in parse(WORKFLOWS["rotate-keys"])["on"]
+    assert place(job, "make .venv/installed") < place(job, "./saas keys rotate --all")
+    assert [bool(step.get("env")) for step in job["steps"]] == [False, False, False, True]
 
 
 @pytest.mark.parametrize("name", ["preview", "drift", "deploy"])
@@ -197,6 +213,7 @@ def test_only_the_deploy_workflow_runs_pulumi_up() -> None:
         "preview": ["preview", "preview"],
         "drift": ["preview"],
         "deploy": ["preview", "up"],
+        "rotate-keys": [],
     }
     assert "--refresh --expect-no-changes" in WORKFLOWS["drift"].read_text()
 
