@@ -92,7 +92,7 @@ def load(folder: Path) -> Configuration:
     problems += tenants.expired_pins(tenant_list, datetime.now(UTC).date())
     problems += checks.notification_rules(settings, file, tenant_list, _secret)
     problems += tenants.vanished(tenant_list, earlier.get("tenants", {}))
-    problems += tenants.unconfirmed_keys(tenant_list, earlier.get("deployKeys", {}))
+    problems += checks.key_generations(settings, file, tenant_list, earlier.get("deployKeys", {}))
     problems += checks.broken_rules(settings, file, tenant_list, mirror_list, pulumi.get_project(), pulumi.get_stack())
     if settings.aws is None and not (folder / Path(settings.kubeconfig).expanduser()).is_file():
         remedy = "Name the kubeconfig of the cluster; for the embedded platform run `make up`."

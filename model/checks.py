@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,8 +14,9 @@ from model.config.aws_access import OWN, PLACEHOLDER, AwsAccess, AwsStatement
 from model.config.base import Finding
 from model.config.errors import Problem
 from model.config.git import GITHUB, RSA_REMEDY, keyscan, rsa_message, rsa_only, ssh_address
+from model.config.keys import unreachable
 from model.config.mirrors import Mirror, locate
-from model.config.names import IMAGE_SCANNER, IMAGE_WRITER
+from model.config.names import FLUX_NAMESPACE, IMAGE_SCANNER, IMAGE_WRITER, product_namespace
 from model.config.network import PUBLIC_SUBNETS, ClusterAddresses, NetworkRules, NetworkSettings, cluster_reaching
 from model.config.notifications import Notification, secret_error
 from model.config.quantities import amount
@@ -57,6 +58,23 @@ def broken_rules(
     yield from unknown_public_subnets(tenants, settings.cluster_addresses)
     yield from aws_access(tenants, settings.aws.account if settings.aws else None)
     yield from unknown_images(tenants, settings)
+
+
+def key_generations(
+    settings: Settings, stack_file: YamlFile, tenants: TenantList, earlier: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Problem]:
+    """Generations of keys that the last update's make impossible; `earlier` is its output `deployKeys`."""
+    number, before = settings.key_generation, int(earlier.get(FLUX_NAMESPACE, {}).get("generation", 1))
+    if number < before:
+        message = f"generation {number} of the stack's keys is lower than the last update's, {before}"
+        yield stack_file.problem(("keyGeneration",), message, f"Write {before} or more: a generation is used once.")
+        return
+    holders = {("tenants", index): (tenant.name, tenant) for index, tenant in enumerate(tenants.tenants)}
+    products = {("products", name): (product_namespace(name), product) for name, product in tenants.products.items()}
+    for place, (key, holder) in (holders | products).items():
+        if holder.source and (finding := unreachable(number, holder, holder.source, earlier.get(key, {}))):
+            path, message, remedy = finding
+            yield tenants.inheritance.file.problem((*place, *path), message, remedy)
 
 
 def flux_components(settings: Settings, tenants: TenantList) -> tuple[str, ...]:

@@ -81,13 +81,25 @@ def key_findings(holder: Holder, source: Source | None) -> Iterator[Finding]:
         yield ("keyConfirmed",), message, f"Write at most keyGeneration, which is {holder.key_generation}."
 
 
-def unconfirmed(holder: Holder, earlier: Mapping[str, Any]) -> Finding | None:
-    """A confirmed generation that nobody can have registered, by the output `deployKeys` of the last update.
+def unreachable(stack: int, holder: Holder, source: Source, earlier: Mapping[str, Any]) -> Finding | None:
+    """A generation that would leave Flux without a key, by what the output `deployKeys` said after the last update.
 
-    A number that goes back is one, too: the old key is gone, and its name would get another key.
+    One that goes back would have the name of a key that is no more, and another key under it.
     """
-    if "toRegister" not in earlier or holder.key_confirmed in (earlier["generation"], earlier["toRegister"]):
+    # The engine keeps numbers as floats.
+    before = int(earlier.get("generation", 1))
+    if by_hand(source):
+        if "toRegister" not in earlier or holder.key_confirmed in (before, int(earlier["toRegister"])):
+            return None
+        message = f"the key of generation {holder.key_confirmed} cannot be registered yet: it does not exist"
+        remedy = "Raise keyGeneration first, and confirm it once its key is registered."
+        return ("keyConfirmed",), message, f"Write `keyConfirmed: {before}`, which is in use. {remedy}"
+    number = generation(stack, holder)
+    if number >= before:
         return None
-    message = f"the key of generation {holder.key_confirmed} cannot be registered yet: it does not exist"
-    used, remedy = earlier["generation"], "Raise keyGeneration first, and confirm it once its key is registered."
-    return ("keyConfirmed",), message, f"Write `keyConfirmed: {used}`, which is in use. {remedy}"
+    message = f"generation {number} of the key is lower than the last update's, {before}"
+    return (
+        ("keyGeneration",),
+        message,
+        f"Write `keyGeneration: {before - stack + 1}` or more: a generation is used once.",
+    )

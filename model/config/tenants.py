@@ -18,8 +18,8 @@ from model.config.departures import Departed, departed_findings
 from model.config.errors import Problem, raise_if_any, suggestion
 from model.config.images import automation_findings
 from model.config.inheritance import Inheritance, source_path
-from model.config.keys import Generation, by_hand, key_findings, unconfirmed, unused_generation
-from model.config.names import LABEL_PATTERN, product_namespace, tenant_name_problem
+from model.config.keys import Generation, key_findings, unused_generation
+from model.config.names import LABEL_PATTERN, tenant_name_problem
 from model.config.notifications import Notification
 from model.config.overrides import ImageOverride, Patch, image_findings, patch_findings
 from model.config.products import Product, ProductName, product_rules
@@ -231,16 +231,6 @@ def expired_pins(listed: TenantList, today: date) -> Iterator[Problem]:
     for index, tenant in enumerate(listed.tenants):
         if tenant.pin and (error := expired(tenant.pin, today)):
             yield listed.problem(index, ("pin", "until"), *error)
-
-
-def unconfirmed_keys(listed: TenantList, earlier: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
-    """Confirmed generations of keys that nobody can have registered, by the output `deployKeys` of the last update."""
-    holders = {("tenants", index): (tenant.name, tenant) for index, tenant in enumerate(listed.tenants)}
-    products = {("products", name): (product_namespace(name), product) for name, product in listed.products.items()}
-    for place, (key, holder) in (holders | products).items():
-        if holder.source and by_hand(holder.source) and (finding := unconfirmed(holder, earlier.get(key, {}))):
-            path, message, remedy = finding
-            yield listed.inheritance.file.problem((*place, *path), message, remedy)
 
 
 def _rules_of_tiers_and_defaults(listed: TenantList) -> Iterator[Problem]:

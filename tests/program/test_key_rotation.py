@@ -163,5 +163,23 @@ def test_a_generation_that_nobody_can_have_registered_is_refused(
         run(by_hand(**numbers), earlier=earlier(before))
 
 
+@pytest.mark.parametrize(
+    ("before", "config", "problem"),
+    [
+        ({"alpha": {"generation": 3}}, {}, "tenants[0].keyGeneration: generation 2 of the key is lower than"),
+        ({"alpha": {"generation": 4}}, {"keyGeneration": "2"}, "Write `keyGeneration: 3` or more"),
+        ({"flux-system": {"generation": 2}}, {}, "keyGeneration: generation 1 of the stack's keys is lower than"),
+    ],
+)
+def test_a_generation_never_goes_back(run: Run, before: dict[str, Any], config: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ProgramError) as refused:
+        run(ALPHA_TWO, config=config, earlier={"deployKeys": before})
+    assert problem in str(refused.value)
+
+
+def test_a_key_of_the_last_updates_generation_stays(run: Run) -> None:
+    assert NEW in keys(run(ALPHA_TWO, earlier={"deployKeys": {"alpha": {"generation": 2}}}))
+
+
 def test_no_private_key_is_in_the_outputs(run: Run) -> None:
     assert "PRIVATE" not in json.dumps(run(ALPHA_TWO).outputs, default=str)
