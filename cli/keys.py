@@ -167,7 +167,7 @@ def verify(
     # Flux never reads with the image automation's keys, whose sources are suspended.
     readers = {name: key for name, key in _deployed(stack).items() if key["access"] == "read"}
     chosen = {_known("key", name, [*readers]): readers[name] for name in names} if names else readers
-    found = _verified(Kubectl(kubeconfig), chosen, timeout)
+    found = unproven(Kubectl(kubeconfig), chosen, timeout)
     if as_json:
         typer.echo(json.dumps({name: {"verified": not why, "reason": why} for name, why in found.items()}, indent=2))
     else:
@@ -177,7 +177,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def _verified(api: Kubectl, keys: Mapping[str, Mapping[str, Any]], timeout: float) -> Mapping[str, str]:
+def unproven(api: Kubectl, keys: Mapping[str, Mapping[str, Any]], timeout: float) -> Mapping[str, str]:
     """Why Flux has not read with each key; empty if it has."""
     token = datetime.now(UTC).isoformat()
     found = {name: _requested(api, key, token) for name, key in keys.items()}
