@@ -101,4 +101,4 @@ components.export_platform(
     backup=backup,
 )
 components.export_products_and_tenants(products, automations, spaces, webhooks, product_webhooks)
-components.export_keys(sync, products, automations, spaces)
+components.export_keys(configuration, sync, products, automations, spaces)

@@ -14,6 +14,7 @@ from components.aws.registry import Registry
 from components.aws.users import UserPool
 from components.cluster import Cluster
 from components.configuration import Configuration
+from components.flux.deploy_key import deployed_keys
 from components.flux.installation import FluxSync
 from components.flux.repository import InfraRepository
 from components.product.image_automation import ImageAutomation
@@ -72,6 +73,7 @@ def export_products_and_tenants(
 
 
 def export_keys(
+    configuration: Configuration,
     sync: FluxSync,
     products: Mapping[str, ProductSpace],
     automations: Mapping[str, ImageAutomation],
@@ -81,7 +83,7 @@ def export_keys(
     keys = {"flux-system": sync.key, **{name: space.key for name, space in spaces.items()}}
     keys |= {f"product-{name}": space.key for name, space in products.items()}
     keys |= {f"product-{name}, with write access": each.key for name, each in automations.items()}
-    pulumi.export("deployKeys", {name: key.summary for name, key in keys.items() if key})
+    pulumi.export("deployKeys", deployed_keys(keys, configuration.earlier.get("deployKeys", {})))
     by_hand = {f"product-{name}": space.public_key for name, space in products.items()}
     by_hand |= {f"product-{name}, with write access": each.public_key for name, each in automations.items()}
     by_hand |= {name: space.public_key for name, space in spaces.items()}

@@ -2,13 +2,16 @@
 
 A higher generation makes a new key pair. Its registration on GitHub replaces the old one, which the engine deletes at
 the end of the update, and not if anything has failed that depended on it: `--continue-on-error` would delete a resource
-that left the program even then. So at each moment a key is registered that the Secret has.
+that left the program even then. So at each moment a key is registered that the Secret has. Flux reads the Secret some
+moments before GitHub sees the key, so the update waits that long before it deletes.
 """
 
 from __future__ import annotations
 
+from asyncio import sleep
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 import pulumi_github as github
@@ -22,6 +25,10 @@ from model.config.names import tenant_key_title
 from model.config.sources import Source
 from model.config.stack import Settings
 from model.kubernetes import manifests
+
+Summary = Mapping[str, pulumi.Input[str | int]]
+GRACE = 10
+"""Seconds from a Secret's new key to the withdrawal of the old one."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class DeployKey(pulumi.ComponentResource):
     public_key: pulumi.Output[str]
     ready: pulumi.Resource
     """The Secret, for `depends_on`. It follows the key on GitHub, so Flux never has a key that GitHub does not know."""
-    summary: Mapping[str, pulumi.Input[str | int]]
+    summary: Summary
     """What the stack's output `deployKeys` says about it. Nothing of it is secret."""
 
     def __init__(self, name: str, args: DeployKeyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -123,6 +130,30 @@ class DeployKey(pulumi.ComponentResource):
             ecdsa_curve="P384",
             opts=pulumi.ResourceOptions(parent=self, aliases=aliases),
         )
+
+
+def deployed_keys(
+    keys: Mapping[str, DeployKey | None], earlier: Mapping[str, Mapping[str, Any]]
+) -> Mapping[str, pulumi.Input[Summary]]:
+    """The stack's output `deployKeys`; `earlier` is that of its last update.
+
+    What has been rotated is known some time after the Secret has its new key. The engine deletes nothing before: it
+    waits for the outputs.
+    """
+    return {name: _after_grace(key, earlier.get(name, {})) for name, key in keys.items() if key}
+
+
+def _after_grace(key: DeployKey, earlier: Mapping[str, Any]) -> pulumi.Input[Summary]:
+    by_hand = "title" not in key.summary  # withdrawn by its owner
+    same = earlier.get("generation") in (None, key.summary["generation"])
+    if by_hand or same or pulumi.runtime.is_dry_run():
+        return key.summary
+
+    async def wait(resolved: Sequence[Any]) -> Summary:
+        await sleep(GRACE)
+        return resolved[0]
+
+    return pulumi.Output.all(key.summary, key.ready.urn).apply(wait)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.flux import deploy_key
 from model.config.keys import fingerprint
 from tests.program.conftest import TENANTS, Run
 from tests.program.recorder import ProgramError, Recording, Registration
@@ -179,6 +180,30 @@ def test_a_generation_never_goes_back(run: Run, before: dict[str, Any], config: 
 
 def test_a_key_of_the_last_updates_generation_stays(run: Run) -> None:
     assert NEW in keys(run(ALPHA_TWO, earlier={"deployKeys": {"alpha": {"generation": 2}}}))
+
+
+@pytest.mark.parametrize(
+    ("before", "preview", "waits"),
+    [
+        ({"alpha": {"generation": 1}, "beta": {"generation": 1}}, False, [deploy_key.GRACE]),
+        ({"alpha": {"generation": 1}}, True, []),
+        ({"alpha": {"generation": 2.0}}, False, []),
+        ({}, False, []),
+    ],
+    ids=["rotated", "preview", "rotated before", "new"],
+)
+def test_an_update_that_rotates_a_key_waits_before_it_ends(
+    run: Run, monkeypatch: pytest.MonkeyPatch, before: dict[str, Any], preview: bool, waits: list[int]
+) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(deploy_key, "sleep", sleep)
+    recording = run(ALPHA_TWO, earlier={"deployKeys": before}, preview=preview)
+    assert slept == waits
+    assert recording.outputs["deployKeys"]["alpha"]["generation"] == 2
 
 
 def test_no_private_key_is_in_the_outputs(run: Run) -> None:
