@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from tests.platform import PRIVATE, PUBLIC, Platform, Stack, Step, running_platform
+
+CONFIGURATION: dict[str, Any] = {
+    "fluxManifest": ".local/flux-install.yaml",
+    "kubeconfig": ".local/kubeconfig",
+    "fluxLockdown": True,
+    "webhooks": {},
+}
+"""The first one, of the keys that tests change."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +47,7 @@ def stack(brought_up: BroughtUp) -> Stack:
     """The same stack, reset to its two tenants and its first configuration."""
     stack = brought_up.stack
     stack.tenants({"alpha": PRIVATE, "beta": PUBLIC})
-    stack.configure(
-        fluxManifest=".local/flux-install.yaml", kubeconfig=".local/kubeconfig", fluxLockdown=True, webhooks={}
-    )
+    stack.configure(**CONFIGURATION)
     if stack.changed:
         stack.up()
     return stack
