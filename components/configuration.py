@@ -24,6 +24,7 @@ from model.config.tenants import Tenant, TenantList
 from model.config.yaml_lines import YamlFile, YamlPath
 from model.kubernetes import flux
 from model.kubernetes.flux import FluxManifest
+from model.kubernetes.flux_size import with_size
 from model.kubernetes.shards import shards, with_shards
 from model.kubernetes.watchdog import Watchdog, with_watchdog
 
@@ -111,7 +112,7 @@ def load(folder: Path) -> Configuration:
     if problems or manifest is None:
         raise refusal(problems)
     needed = checks.flux_components(settings, tenant_list)
-    sharded = with_shards(manifest, shards(tenant_list, needed))
+    sharded = with_shards(with_size(manifest, settings.flux_size), shards(tenant_list, needed))
     watchdog = Watchdog(PROGRAM.read_text(), settings.watchdog_image, int(settings.watchdog_deadline.removesuffix("s")))
     complete = with_watchdog(sharded, watchdog)
     return Configuration(settings, file, tenant_list, mirror_list, complete, needed, earlier)

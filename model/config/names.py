@@ -18,6 +18,8 @@ CONTROLLERS = (
     IMAGE_SCANNER,
     IMAGE_WRITER,
 )
+FLUX_SIZES = ("small", "medium", "large")
+"""Of Flux's controllers; `small` is as released."""
 """Flux's controllers, as `flux install` names them."""
 
 TENANT_LABEL = "toolkit.fluxcd.io/tenant"

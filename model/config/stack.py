@@ -15,7 +15,7 @@ from model.config.base import Model, rule_error, validate
 from model.config.errors import Problem, raise_if_any, suggestion
 from model.config.git import known_hosts_error
 from model.config.keys import Generation
-from model.config.names import CONTROLLERS, LABEL_PATTERN
+from model.config.names import CONTROLLERS, FLUX_SIZES, LABEL_PATTERN
 from model.config.network import NODE_LOCAL_DNS, ClusterAddresses, NetworkSettings
 from model.config.notifications import Notification
 from model.config.sources import reference
@@ -95,6 +95,12 @@ def _components(value: list[str]) -> list[str]:
     return value
 
 
+def _flux_size(value: str) -> str:
+    if value not in FLUX_SIZES:
+        raise rule_error(f"{value!r} is not a size of Flux's controllers", suggestion(value, FLUX_SIZES))
+    return value
+
+
 def _deploy_keys(value: str) -> str:
     if value not in ("keys", "app"):
         raise rule_error(f"{value!r} is not a way to read private repositories", suggestion(value, ("keys", "app")))
@@ -135,6 +141,7 @@ class Settings(Model):
         alias="fluxComponents"
     )
     flux_lockdown: bool = Field(alias="fluxLockdown")
+    flux_size: Annotated[str, AfterValidator(_flux_size)] = Field(alias="fluxSize")
     watchdog_image: Annotated[str, AfterValidator(_image)] = Field(alias="watchdogImage")
     watchdog_deadline: Annotated[str, AfterValidator(_deadline)] = Field(alias="watchdogDeadline")
     notifications: list[Notification]

@@ -151,7 +151,7 @@ def parse(
         raise InvalidConfigError(
             [Problem(name, 0, "", message, "Take it out of fluxComponents, or use a release's install.yaml.")]
         )
-    objects = [_with_bounded_disk(_with_arguments(manifest, ALWAYS)) for manifest in objects]
+    objects = [_with_bounded_disk(with_arguments(manifest, ALWAYS)) for manifest in objects]
     if lockdown:
         allowed = network or NetworkSettings()
         images = [controller for controller in (IMAGE_SCANNER, IMAGE_WRITER) if controller in components]
@@ -169,7 +169,7 @@ def parse(
             IMAGE_WRITER: [],
             NOTIFIER: notified,
         }
-        objects = [_block_egress(_with_arguments(manifest, LOCKDOWN), reachable) for manifest in closed]
+        objects = [_block_egress(with_arguments(manifest, LOCKDOWN), reachable) for manifest in closed]
         objects += [_ours(policy) for policy in image_policies(images, image_ports)]
     return FluxManifest(
         version=next(_versions(objects), ""),
@@ -215,7 +215,8 @@ def _without_tokens(manifest: Manifest) -> Manifest:
     return {**manifest, "rules": rules}
 
 
-def _with_arguments(manifest: Manifest, by_controller: Mapping[str, Sequence[str]]) -> Manifest:
+def with_arguments(manifest: Manifest, by_controller: Mapping[str, Sequence[str]]) -> Manifest:
+    """The Deployment with its controller's arguments, in place of others of the same flag."""
     arguments = by_controller.get(manifest["metadata"]["name"], ())
     if manifest["kind"] != "Deployment" or not arguments:
         return manifest

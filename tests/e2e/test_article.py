@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import yaml
 
 from local import agent, pulumi
@@ -210,18 +211,30 @@ def test_only_the_lockdown_protects_a_neighbours_source(article: Stack, platform
     try:
         assert eventually(answer) == "AccessDenied"
         before = controllers(platform)
-        article.configure(fluxLockdown=False)
+        # The largest size as well: real controllers accept its arguments.
+        article.configure(fluxLockdown=False, fluxSize="large")
         article.up()  # rolls the controllers over: the defence is needed, and taken from the Deployment's arguments
         eventually(lambda: answer() == "ReconciliationSucceeded")
         eventually(lambda: not before & controllers(platform))
-        article.configure(fluxLockdown=True)
+        assert workers(platform) == {"source-controller": 10, "kustomize-controller": 20, "helm-controller": 20}
+        article.configure(fluxLockdown=True, fluxSize="small")
         article.up()
         eventually(lambda: answer() == "AccessDenied")
     finally:
         platform.kubectl("-n", "gamma", "delete", "kustomizations.kustomize.toolkit.fluxcd.io", "borrowed")
-        article.configure(fluxLockdown=True)
+        article.configure(fluxLockdown=True, fluxSize="small")
         if article.changed:
             article.up()
+
+
+def workers(platform: Platform) -> dict[str, int]:
+    """The number of workers in the command lines of Flux's running controllers, of every shard alike."""
+    found: dict[str, set[int]] = {}
+    for pod, pid in agent.programs(platform.home).items():
+        for argument in psutil.Process(pid).cmdline():
+            if argument.startswith("--concurrent="):
+                found.setdefault(pod.partition("-controller")[0], set()).add(int(argument.partition("=")[2]))
+    return {f"{name}-controller": number for name, (number,) in found.items()}
 
 
 def controllers(platform: Platform) -> set[str]:

@@ -241,6 +241,24 @@ def test_the_artifact_host_is_a_secret_outside_of_dns(run: Run, controller: str)
     assert len(hosts) == 2, "each shard has a secret of its own"
 
 
+def test_every_shard_has_the_size_and_a_secret_host_of_its_own(run: Run) -> None:
+    small, large = run(CUSTOMERS), run(CUSTOMERS, config={"fluxSize": "large"})
+    assert small.registrations.keys() == large.registrations.keys()
+    shards = ("", "-customers", "-platform")
+    readers = [f"kustomize-controller{shard}" for shard in shards]
+    for name in (*readers, *(f"source-controller{shard}" for shard in shards)):
+        found, before = large.resource(DEPLOYMENT, name), small.resource(DEPLOYMENT, name)
+        assert f"--concurrent={10 if name.startswith('source') else 20}" in _arguments(found)
+        assert _arguments(before) <= _arguments(found)
+        assert _environment(found) == _environment(before)
+    assert len({_environment(large.resource(DEPLOYMENT, name))[ARTIFACT_HOST] for name in readers}) == 3
+    unchanged = [urn for urn, one in small.registrations.items() if one.inputs == large.registrations[urn].inputs]
+    sized = {*readers, *(f"{kind}-controller{shard}" for kind in ("source", "helm") for shard in shards[:2])}
+    sized |= {"source-controller-platform"}
+    changed = {one.name for urn, one in large.registrations.items() if urn not in unchanged}
+    assert changed == {*sized, "clusters/eu/flux-system/gotk-components.yaml"}
+
+
 def test_each_shard_has_controllers_for_its_objects_only(run: Run) -> None:
     recording = run(CUSTOMERS)
     selectors = {

@@ -51,6 +51,7 @@ def test_the_defaults_are_valid() -> None:
         ({"githubApp": {"id": "1", "installation": "2"}}, "no effect without deployKeys: app"),
         ({"watchdogImage": "python:3.13"}, "does not pin an image"),
         ({"watchdogDeadline": "20"}, "20s is usual"),
+        ({"fluxSize": "larg"}, "'larg' is not a size of Flux's controllers.*\n.*Did you mean large?"),
         ({"watchdogDeadline": "1s"}, "from 5s to 600s"),
     ],
 )
