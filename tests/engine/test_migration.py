@@ -85,7 +85,7 @@ def test_the_update_changes_in_place_what_the_preview_shows(migration: Migration
 def test_no_resource_is_lost_and_the_second_update_changes_nothing(migration: Migration) -> None:
     after = {re.sub(r"/(reconciler/[\w-]+|acme)$", "", urn) for urn in _urns(migration.stack)}
     assert after >= migration.urns, "only role bindings and keys have another name, which an alias connects"
-    migration.stack.run("preview", "--expect-no-changes")
+    migration.stack.run("preview", "--expect-no-changes", "--diff")
 
 
 def test_no_object_is_replaced_and_no_pod_of_a_tenant_restarted(migration: Migration) -> None:
