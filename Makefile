@@ -4,6 +4,8 @@
 .PHONY: bench lock tools format
 
 PYTHON ?= python3
+# Some machines set this, so that each start of Python compiles all that it imports: half of the tests' time.
+export PYTHONDONTWRITEBYTECODE :=
 VENV := .venv
 RUN := $(VENV)/bin/python
 SOURCES := __main__.py conftest.py components model pipeline cli local standins watchdog tests bench
