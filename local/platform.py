@@ -34,6 +34,7 @@ def start(home: Home, console: Console) -> None:
 
 def stop(home: Home) -> None:
     """Stop everything that `start` started, and nothing else. Data stays."""
+    pulumi.stop_preloading(home)
     agent.stop(home)
     registry.stop(home)
     processes.stop(home, "gitserver")

@@ -17,9 +17,11 @@ from typing import Any
 
 import psutil
 
+from local import processes
 from local.files import write_atomically
 from local.home import PROJECT, Home
 from local.toolchain import LANGUAGE_HOST
+from standins import fork_server
 
 PASSPHRASE = "local"  # noqa: S105 - well known, see environment()
 
@@ -97,6 +99,38 @@ def _language_folder(home: Home) -> Path:
     return home.pulumi_home / "plugins" / f"language-python-v{metadata.version('pulumi')}"
 
 
+_PRELOADED = (
+    "components",
+    "standins.python.language_host",
+    *(f"standins.{plugin}.__main__" for plugin in ("github", "aws", "eks")),
+    "standins.tls",
+)
+"""Modules whose packages the Python programs of a `pulumi` command import."""
+
+
+def preload(home: Home) -> None:
+    """From now on, fork the Python programs of `pulumi` from a process that has imported their packages.
+
+    For platforms that run many commands; stop_preloading() ends it.
+    """
+    socket_path = _fork_server(home)
+    if len(os.fsencode(socket_path)) <= fork_server.LONGEST_ADDRESS:
+        socket_path.unlink(missing_ok=True)
+        argv = [sys.executable, "-m", "standins.fork_server", "serve", socket_path, *_PRELOADED]
+        # Until it serves, programs are started as usual.
+        processes.start(home, "fork-server", argv, ready=lambda: True, timeout=10)
+
+
+def stop_preloading(home: Home) -> None:
+    """End the process of preload()."""
+    _fork_server(home).unlink(missing_ok=True)
+    processes.stop(home, "fork-server")
+
+
+def _fork_server(home: Home) -> Path:
+    return home.path / "run" / "python.sock"
+
+
 def environment(home: Home) -> dict[str, str]:
     """The environment for commands on this platform: the caller's, with this backend, kubeconfig and Git server.
 
@@ -106,6 +140,8 @@ def environment(home: Home) -> dict[str, str]:
     variables = {key: value for key, value in os.environ.items() if key not in _UNSET}
     variables |= _variables(home)
     variables["PATH"] = f"{home.bin}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    if _fork_server(home).exists():
+        variables[fork_server.ADDRESS] = str(_fork_server(home))
     return variables
 
 
@@ -309,6 +345,8 @@ def script(path: Path, module: str, environment: Mapping[str, str] | None = None
         f"import sys, runpy; sys.path.insert(0, {str(PROJECT)!r}); "
         f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
     )
-    command = f'exec {shlex.quote(sys.executable)} -P -c {shlex.quote(start)} "$@"'
+    python, program = shlex.quote(sys.executable), f'{shlex.quote(start)} "$@"'
+    client = f"exec {python} -IS {shlex.quote(fork_server.__file__)} run {program}"
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in (environment or {}).items())
-    write_atomically(path, f"#!/bin/sh\n{_MARK}\n{exports}{command}\n", mode=0o755)
+    preloaded = f'[ ! -S "${fork_server.ADDRESS}" ] || {client}'
+    write_atomically(path, f"#!/bin/sh\n{_MARK}\n{exports}{preloaded}\nexec {python} -P -c {program}\n", mode=0o755)

@@ -59,6 +59,7 @@ class Platform:
         self.project = folder / "project"
 
     def start(self) -> None:
+        pulumi.preload(self.home.create())
         platform.start(self.home, Console(quiet=True))
         self.project.mkdir(exist_ok=True)
         for name in ("__main__.py", "Pulumi.yaml", "pyproject.toml"):

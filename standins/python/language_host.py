@@ -23,7 +23,7 @@ import grpc
 from google.protobuf import empty_pb2, json_format
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
-from standins import protocol
+from standins import fork_server, protocol
 
 PROGRAM = Path(__file__).with_name("run_program.py")
 POLICY_PACK = Path(__file__).with_name("run_policy_pack.py")
@@ -63,7 +63,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     def __init__(self, address: str) -> None:
         self.address = address
         self.engine = protocol.Engine(address)
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.processes: list[subprocess.Popen[bytes] | fork_server.Forked] = []
 
     def Handshake(self, request, context):  # noqa: N802
         return language_pb2.LanguageHandshakeResponse()
@@ -92,9 +92,8 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             "PULUMI_CONFIG": json.dumps(dict(request.config)),
             "PULUMI_CONFIG_SECRET_KEYS": json.dumps(list(request.configSecretKeys)),
         }
-        # -P: the script's own folder is not a place to import from.
-        command = [python, "-P", PROGRAM, json.dumps(settings), request.info.entry_point or ".", *request.args]
-        code = self._start(command, request.pwd, {**os.environ, **config}, context).wait()
+        arguments = [json.dumps(settings), request.info.entry_point or ".", *request.args]
+        code = self._run(python, arguments, request.pwd, {**os.environ, **config}, context)
         if code == ERROR_SHOWN:
             return language_pb2.RunResponse(bail=True)
         return language_pb2.RunResponse(error=f"program exited with non-zero exit code: {code}" if code else "")
@@ -121,6 +120,18 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         for process in self.processes:
             process.terminate()
 
+    def _run(
+        self, python: Path, arguments: list[str], folder: str, variables: dict[str, str], context: grpc.ServicerContext
+    ) -> int:
+        """Run the program; by the fork server, if that has the same packages. Returns the exit code."""
+        if fork_server.ADDRESS in variables and python.parent.parent.resolve() == Path(sys.prefix).resolve():
+            code = f"import runpy; runpy.run_path({str(PROGRAM)!r}, run_name='__main__')"
+            program = fork_server.Forked(code, arguments, folder, variables)
+            self._ends_with_call(program, context)
+            return program.wait()
+        # -P: the script's own folder is not a place to import from.
+        return self._start([python, "-P", PROGRAM, *arguments], folder, variables, context).wait()
+
     def _start(
         self,
         command: list[Any],
@@ -131,10 +142,15 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     ) -> subprocess.Popen[bytes]:
         """Start a process that ends when the engine hangs up. Its outputs are this process's own, unless redirected."""
         process = subprocess.Popen(command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=stdout)
+        self._ends_with_call(process, context)
+        return process
+
+    def _ends_with_call(
+        self, process: subprocess.Popen[bytes] | fork_server.Forked, context: grpc.ServicerContext
+    ) -> None:
         self.processes.append(process)
         if not context.add_callback(process.terminate):  # the engine hung up already
             process.terminate()
-        return process
 
     def _python(self, info: language_pb2.ProgramInfo, context: grpc.ServicerContext) -> Path:
         try:
