@@ -51,8 +51,12 @@ class Forked:
         """Ask the program to end."""
         self.signal(signal.SIGTERM)
 
-    def wait(self) -> int:
-        """The program's exit code, once it has ended; as subprocess has it for a program that was killed."""
+    def wait(self, timeout: float | None = None) -> int:
+        """The program's exit code, once it has ended; as subprocess has it for a program that was killed.
+
+        Raises TimeoutError.
+        """
+        self._connection.settimeout(timeout)
         with contextlib.suppress(ConnectionError):
             if code := self._connection.recv(1):
                 return code[0]
@@ -60,11 +64,15 @@ class Forked:
 
 
 def run(code: str, arguments: list[str]) -> int:
-    """Run a program with this process's streams, and pass signals on."""
+    """Run a program with this process's streams, and pass signals on. It ends with this process's parent."""
+    parent = os.getppid()
     program = Forked(code, arguments, os.getcwd(), dict(os.environ))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: program.signal(number))
-    return program.wait()
+    while os.getppid() == parent:  # an engine that was killed sends no signal
+        with contextlib.suppress(TimeoutError):
+            return program.wait(timeout=1)
+    return -signal.SIGKILL
 
 
 def serve(address: str, modules: list[str]) -> None:

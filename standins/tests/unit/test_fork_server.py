@@ -65,10 +65,18 @@ def test_a_signal_reaches_the_program(environment: dict[str, str]) -> None:
     assert program.wait(60) == 9
 
 
-def test_a_program_ends_with_the_process_that_asked_for_it(environment: dict[str, str]) -> None:
-    program = start(WAIT, environment=environment)
+@pytest.mark.parametrize("in_between", [False, True], ids=["itself", "its parent"])
+def test_a_program_ends_with_the_process_that_asked_for_it(environment: dict[str, str], in_between: bool) -> None:
+    """Or with its parent: an engine starts plugins in process groups of their own."""
+    if in_between:
+        command = [sys.executable, "-IS", fork_server.__file__, "run", WAIT]
+        code = f"import subprocess; subprocess.run({command!r})"
+        program = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+    else:
+        program = start(WAIT, environment=environment)
     assert program.stdout
     assert program.stdout.readline() == "runs\n"
     program.kill()
+    program.wait()
     # The end of the output: the program, which has the other end of this pipe, is gone.
     assert program.stdout.read() == ""
