@@ -106,9 +106,14 @@ _PRELOADED = (
     "standins.tls",
 )
 """Modules whose packages the Python programs of a `pulumi` command import."""
+_PRELOADED_FOR_AWS = tuple(
+    f"pulumi_aws.{service}"
+    for service in "apigatewayv2 backup cloudwatch cognito ec2 ecr eks iam kms lb sns ssm vpc".split()
+)
+"""The SDK imports a service when the program uses it."""
 
 
-def preload(home: Home) -> None:
+def preload(home: Home, *, aws: bool = False) -> None:
     """From now on, fork the Python programs of `pulumi` from a process that has imported their packages.
 
     For platforms that run many commands; stop_preloading() ends it.
@@ -116,7 +121,15 @@ def preload(home: Home) -> None:
     socket_path = _fork_server(home)
     if len(os.fsencode(socket_path)) <= fork_server.LONGEST_ADDRESS:
         socket_path.unlink(missing_ok=True)
-        argv = [sys.executable, "-m", "standins.fork_server", "serve", socket_path, *_PRELOADED]
+        argv = [
+            sys.executable,
+            "-m",
+            "standins.fork_server",
+            "serve",
+            socket_path,
+            *_PRELOADED,
+            *(_PRELOADED_FOR_AWS if aws else ()),
+        ]
         # Until it serves, programs are started as usual.
         processes.start(home, "fork-server", argv, ready=lambda: True, timeout=10)
 

@@ -82,7 +82,7 @@ class Rehearsal:
         """Start the platform and the AWS emulator, and create the stack."""
         shutil.rmtree(self.home.path, ignore_errors=True)
         self.home.create()
-        pulumi.preload(self.home)
+        pulumi.preload(self.home, aws=True)
         platform.start(self.home, console)
         aws.start(self.home)
         self.extra = {**aws.environment(self.home), "SAAS_LOCAL_HOME": str(self.home.path)}

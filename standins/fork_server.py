@@ -83,7 +83,7 @@ def serve(address: str, modules: list[str]) -> None:
     child = Child()
     atexit.register(child.end)  # before the modules register functions of theirs, so that it is called last
     for name in modules:
-        importlib.import_module(name)
+        getattr(importlib.import_module(name), "__all__", None)  # lazy modules are imported when they are used
     _forget_checkout()
     gc.collect()
     gc.freeze()  # the memory that is shared
