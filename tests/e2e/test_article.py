@@ -247,7 +247,8 @@ def test_the_next_update_continues_an_update_that_was_killed(article: Stack, pla
     article.tenants({"alpha": PRIVATE, "beta": PRIVATE, "gamma": PUBLIC, **late})
     neighbour = objects_of(platform, "alpha")
     kill_update(article, lambda: sum(f"flux-prod-eu-{name}" in deploy_keys(platform, "product") for name in late) >= 2)
-    kill_update(article, lambda: len(platform.kubectl("get", "gitrepositories", "-A", "-o", "name").split()) >= 6)
+    sources = "/apis/source.toolkit.fluxcd.io/v1/gitrepositories"
+    kill_update(article, lambda: len((platform.get(sources) or {"items": []})["items"]) >= 6)
     article.up()
     article.run("preview", "--expect-no-changes")
     for tenant in late:
@@ -308,11 +309,18 @@ def push_product(platform: Platform, files: dict[str, str | None], folder: Path)
     resources = [name for name in content["resources"] if name not in files]
     content["resources"] = resources + [name for name, text in files.items() if text is not None]
     changed = {f"kustomize/{name}": text for name, text in files.items()}
-    return platform.push("acme/product", {**changed, "kustomize/kustomization.yaml": yaml.safe_dump(content)}, folder)
+    commit = platform.push("acme/product", {**changed, "kustomize/kustomization.yaml": yaml.safe_dump(content)}, folder)
+    sources = ("gitrepositories.source.toolkit.fluxcd.io", "--all", "--all-namespaces")
+    platform.kubectl("annotate", "--overwrite", *sources, requested_now(), "--field-manager=flux-client")
+    return commit
 
 
 def reconcile(platform: Platform, name: str) -> None:
     """Ask Flux to reconcile now, as `flux reconcile` does; it polls the infra repository once a minute."""
-    stamp = f"reconcile.fluxcd.io/requestedAt={time.time_ns()}"
     for kind in ("gitrepositories.source.toolkit.fluxcd.io", "kustomizations.kustomize.toolkit.fluxcd.io"):
-        platform.kubectl("-n", name, "annotate", "--overwrite", f"{kind}/{name}", stamp, "--field-manager=flux-client")
+        annotate = ("-n", name, "annotate", "--overwrite", f"{kind}/{name}", "--field-manager=flux-client")
+        platform.kubectl(*annotate, requested_now())
+
+
+def requested_now() -> str:
+    return f"reconcile.fluxcd.io/requestedAt={time.time_ns()}"

@@ -78,8 +78,8 @@ def notified(article: Stack, platform: Platform, recorder: Recorder) -> Iterator
     ]
     (platform.project / "mirrors.yaml").write_text(yaml.safe_dump(mirrors))
     article.configure(mirrorsFile="mirrors.yaml", notifications=PLATFORM)
-    for key, value in SECRETS.items():
-        article.run("config", "set", "--secret", key, value)
+    article.run("config", "set-all", *(f"--secret={key}={value}" for key, value in SECRETS.items()))
+    usual, article.interval = article.interval, "2s"  # Flux tries often what fails
     entries = {"alpha": {"notify": ALPHA}, "beta": {"notify": BETA}, "gamma": {"notify": GAMMA}}
     article.tenants(SOURCES, entries=entries)
     file = platform.project / article.tenants_file
@@ -92,6 +92,7 @@ def notified(article: Stack, platform: Platform, recorder: Recorder) -> Iterator
     article.up()
     yield article
     article.configure(mirrorsFile=".local/mirrors.yaml", notifications=[])
+    article.interval = usual
     article.tenants(SOURCES)
     article.up()
 

@@ -75,6 +75,8 @@ class HostilePlatform:
     """The web server's address."""
     idle: dict[str, queue.Queue[str]] = field(default_factory=dict[str, "queue.Queue[str]"])
     """Hostile tenants without an attack at the moment, by their kinds."""
+    branches: set[str] = field(default_factory=set[str])
+    """Branches that have a commit."""
     calm: Mapping[str, str] = field(default_factory=dict[str, str])
     """The neighbour as it was before any attack."""
     _actors: threading.local = field(default_factory=threading.local)
@@ -105,40 +107,28 @@ class HostilePlatform:
 
         Returns the commit.
         """
-        clone = self.folder / branch
         bare = self.platform.home.git / "acme" / f"{REPOSITORY}.git"
-        if not clone.exists():
-            self._git(self.folder, "clone", "--quiet", "--no-local", str(bare), str(clone))
-            self._git(clone, "switch", "--quiet", "--orphan", branch)
-        self._git(clone, "rm", "-rfq", "--ignore-unmatch", ".")
-        for name, content in files.items():
-            path = clone / (name[1:] if name.startswith("/") else f"kustomize/{name}")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(content, Link):
-                path.symlink_to(content.target)
-            elif isinstance(content, Submodule):
-                self._add_submodule(clone, path.relative_to(clone), content)
-            elif isinstance(content, int):
-                with path.open("wb") as file:
-                    file.truncate(content)
+        # Two processes; a clone, a commit and a push are a dozen.
+        stream = [f"commit refs/heads/{branch}\nmark :1\ncommitter Test <test@example.com> {time.time():.0f} +0000\n"]
+        stream += [
+            "data 8\nA change\n",
+            f"from refs/heads/{branch}^0\n" if branch in self.branches else "",
+            "deleteall\n",
+        ]
+        content = ["".join(stream).encode()]
+        for name, file in files.items():
+            path = name[1:] if name.startswith("/") else f"kustomize/{name}"
+            if isinstance(file, Submodule):
+                modules = f'[submodule "more"]\n\tpath = {path}\n\turl = {file.url}\n'
+                content.append(f"M 160000 {git.branch_tip(bare, file.branch)} {path}\n".encode())
+                content += _entry("100644", ".gitmodules", modules.encode())
+            elif isinstance(file, Link):
+                content += _entry("120000", path, file.target.encode())
             else:
-                path.write_text(content)
-        self._git(clone, "add", "--all")
-        self._git(clone, "commit", "--quiet", "--allow-empty", "--message", "A change")
-        self._git(clone, "push", "--quiet", "--force", "origin", f"HEAD:{branch}")
-        return self._git(clone, "rev-parse", "HEAD").strip()
-
-    def _add_submodule(self, clone: Path, path: Path, module: Submodule) -> None:
-        (clone / path).mkdir()
-        (clone / ".gitmodules").write_text(f'[submodule "more"]\n\tpath = {path}\n\turl = {module.url}\n')
-        self._git(clone, "fetch", "--quiet", "origin", module.branch)
-        commit = self._git(clone, "rev-parse", "FETCH_HEAD").strip()
-        self._git(clone, "update-index", "--add", "--cacheinfo", f"160000,{commit},{path}")
-
-    def _git(self, folder: Path, *arguments: str) -> str:
-        done = self.platform.git(*arguments, folder=folder)
-        assert done.returncode == 0, f"git {' '.join(arguments)}: {done.stderr}"
-        return done.stdout
+                content += _entry("100644", path, bytes(file) if isinstance(file, int) else file.encode())
+        made = git.run(bare, "fast-import", "--quiet", stdin=b"".join([*content, b"get-mark :1\n"]))
+        self.branches.add(branch)
+        return made.decode().strip()
 
     # Flux
 
@@ -254,6 +244,11 @@ class HostilePlatform:
         news, deployment = (self.get(path.format(tenant)) or {} for path in paths)
         uids = [item.get("metadata", {}).get("uid", "") for item in (news, deployment)]
         return news.get("data", {}).get("news", ""), uids
+
+
+def _entry(mode: str, path: str, content: bytes) -> list[bytes]:
+    """A file or link for `git fast-import`."""
+    return [f"M {mode} inline {path}\ndata {len(content)}\n".encode(), content, b"\n"]
 
 
 def _essence(found: Mapping[str, Any]) -> str:
