@@ -45,13 +45,22 @@ class Arena(Protocol):
         ...
 
 
-def run(arena: Arena, attacks: Sequence[Attack], selected: Callable[[Attack, bool], bool]) -> Outcomes:
-    """Carry out the selected attacks, with their defences (True) and without (False), stage by stage."""
+def run(
+    arena: Arena,
+    attacks: Sequence[Attack],
+    selected: Callable[[Attack, bool], bool],
+    together: frozenset[str] = frozenset(),
+) -> Outcomes:
+    """Carry out the selected attacks, with their defences (True) and without (False), stage by stage.
+
+    Of the defences `together`, all are removed for an attack without one of them: the arena tells from the answer which
+    of them would have refused it, and that these are those that the attack names.
+    """
     outcomes: Outcomes = {}
-    for stage in stages(attacks):
+    for stage in stages(attacks, together):
         refused = [attack for attack in attacks if attack.despite == stage and selected(attack, True)]
         through = [
-            attack for attack in attacks if attack.without and attack.without == stage and selected(attack, False)
+            attack for attack in attacks if stage and _removed(attack, together) == stage and selected(attack, False)
         ]
         if refused or through:
             arena.defences.only_without(stage)
@@ -64,9 +73,13 @@ def run(arena: Arena, attacks: Sequence[Attack], selected: Callable[[Attack, boo
     return outcomes
 
 
-def stages(attacks: Sequence[Attack]) -> list[frozenset[str]]:
+def _removed(attack: Attack, together: frozenset[str]) -> frozenset[str]:
+    return attack.without | together if attack.without & together else attack.without
+
+
+def stages(attacks: Sequence[Attack], together: frozenset[str] = frozenset()) -> list[frozenset[str]]:
     """The sets of defences to be removed, in an order in which few have to be removed and restored."""
-    left = {attack.despite for attack in attacks} | {attack.without for attack in attacks}
+    left = {attack.despite for attack in attacks} | {_removed(attack, together) for attack in attacks}
     ordered: list[frozenset[str]] = [frozenset()]
     while left := left - {ordered[-1]}:
         last = ordered[-1]

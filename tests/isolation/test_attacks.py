@@ -18,7 +18,7 @@ from tests.isolation.attack import BASIC, NEIGHBOUR, OWN, PRODUCT, Attack
 from tests.isolation.attacks import COMMITS, REQUESTS, references
 from tests.isolation.commit_trial import Commits
 from tests.isolation.control_plane import Cluster
-from tests.isolation.defences import POLICIES
+from tests.isolation.defences import ADMISSION, POLICIES
 from tests.isolation.flux_platform import HostilePlatform
 from tests.isolation.runner import Outcome, Outcomes, Record, attempt, run
 from tests.platform import eventually
@@ -35,7 +35,7 @@ def before(cluster: Cluster) -> Mapping[str, str]:
 @pytest.fixture(scope="module")
 def requests(cluster: Cluster, before: Mapping[str, str]) -> Outcomes:
     """The outcomes of all attacks by requests."""
-    return run(cluster, REQUESTS, lambda attack, defended: True)
+    return run(cluster, REQUESTS, lambda attack, defended: True, together=ADMISSION)
 
 
 @pytest.fixture(scope="module")

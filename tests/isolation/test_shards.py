@@ -14,6 +14,7 @@ from local import agent, controlplane, status
 from model.kubernetes.admission.shards import HELM_CONTROLLER, WATCHDOGS_USER
 from model.kubernetes.manifests import SHARD_LABEL, Manifest
 from tests.isolation import objects as of
+from tests.isolation.api import Answer
 from tests.isolation.attack import OWN, product_of
 from tests.isolation.attacks import helm
 from tests.isolation.attacks.shards import labelled, with_chart_labels
@@ -74,7 +75,12 @@ def test_the_watchdog_changes_nothing_but_suspend(
     made["spec"] = {"interval": "1h", "prune": True, "sourceRef": source, "targetNamespace": namespace}
     cluster.administrator.apply(made, WATCHDOGS_RIGHTS)
     change = {"metadata": {"annotations": {"saas-in-eks.io/holds": "1 0"}}, "spec": spec}
-    answer = cluster.administrator.send("merge", made, body=change, as_user=WATCHDOGS_USER, dry_run=True)
+
+    def permitted() -> Answer | None:
+        answer = cluster.administrator.send("merge", made, body=change, as_user=WATCHDOGS_USER, dry_run=True)
+        return None if "cannot patch resource" in answer.message else answer
+
+    answer = eventually(permitted)  # the API server needs a moment to know the binding
     assert answer.ok == allowed, answer.message
     assert allowed or "the watchdog" in answer.message
 
