@@ -208,9 +208,9 @@ def running(folder: Path) -> Iterator[Cluster]:
         administrator.apply(*guardrails(installed.definitions))
         listed = tenants.parse(parse(TENANTS, "tenants.yaml"))
         administrator.apply(products.namespace(SHOP, "isolation"), *products.isolation_objects(SHOP))
-        administrator.apply(
-            products.git_repository(SHOP, listed.products[SHOP], Location("https://github.com/x/y", ""), "10m0s")
-        )
+        shop, location = listed.products[SHOP], Location("https://github.com/x/y", "")
+        sources = products.revisions(SHOP, shop, listed.tenants)
+        administrator.apply(*(products.git_repository(SHOP, shop, each, location, "10m0s") for each in sources))
         for tenant in listed.tenants:
             administrator.apply(*objects_of(tenant), *objects_of_product(tenant, listed.products[SHOP]))
         for attack in REQUESTS:
