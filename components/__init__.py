@@ -12,7 +12,9 @@ product/        space (a product that several tenants run: its namespace, source
 webhooks        the way of webhooks to Flux
 notifications   Flux's alerts: chats, pagers, webhooks and statuses of commits
 tenant/         guardrails (roles and admission policies), space (a namespace with everything in it), aws_role, warnings
+platform        what tenants need of the platform: parts of the stack, or in that of a shard outputs of the platform's
 outputs         the stack's outputs
+stack_file      the stack's configuration, for a shard with that of its platform
 objects         Kubernetes objects from plain manifests
 
 `create_...` functions return None, or an empty mapping, for parts that the settings leave out.
@@ -32,13 +34,14 @@ from components.configuration import Configuration, load
 from components.flux.github_checks import check_github
 from components.flux.installation import FluxInstallation, FluxInstallationArgs, FluxSync, FluxSyncArgs
 from components.flux.repository import InfraRepository, InfraRepositoryArgs, github_providers
-from components.notifications import create_notifications
-from components.outputs import export_keys, export_platform, export_products_and_tenants
+from components.notifications import create_notifications, create_tenant_notifications
+from components.outputs import export_platform, export_products, export_tenants, keys_by_hand, platform_keys
+from components.platform import Platform, reference_platform
 from components.preflight import Preflight
 from components.product.image_automation import create_image_automations
 from components.product.space import create_products
 from components.product.webhook import create_product_webhooks
-from components.tenant.aws_role import create_tenant_roles
+from components.tenant.aws_role import create_tenant_boundary, create_tenant_roles
 from components.tenant.guardrails import Guardrails, GuardrailsArgs
 from components.tenant.space import create_tenant_spaces
 from components.tenant.warnings import log_warnings
@@ -58,6 +61,7 @@ __all__ = [
     "GuardrailsArgs",
     "InfraRepository",
     "InfraRepositoryArgs",
+    "Platform",
     "Preflight",
     "check_addon_versions",
     "check_github",
@@ -73,16 +77,21 @@ __all__ = [
     "create_products",
     "create_registry",
     "create_storage_classes",
+    "create_tenant_boundary",
     "create_tenant_log_groups",
+    "create_tenant_notifications",
     "create_tenant_roles",
     "create_tenant_spaces",
     "create_tenant_users",
     "create_user_pool",
     "create_webhooks",
-    "export_keys",
     "export_platform",
-    "export_products_and_tenants",
+    "export_products",
+    "export_tenants",
     "github_providers",
+    "keys_by_hand",
     "load",
     "log_warnings",
+    "platform_keys",
+    "reference_platform",
 ]

@@ -13,15 +13,16 @@ from typing import Any, TypeVar
 
 import pulumi
 
+from components.stack_file import read_stack_file
 from model import checks
-from model.config import images, mirrors, notifications, stack, tenants, yaml_lines
+from model.config import images, mirrors, notifications, stack, stack_shards, tenants, yaml_lines
 from model.config.base import validate
 from model.config.errors import InvalidConfigError, Problem
 from model.config.mirrors import Mirror
 from model.config.products import Product
 from model.config.stack import Settings
 from model.config.tenants import Tenant, TenantList
-from model.config.yaml_lines import YamlFile, YamlPath
+from model.config.yaml_lines import YamlFile
 from model.kubernetes import flux
 from model.kubernetes.flux import FluxManifest
 from model.kubernetes.flux_size import with_size
@@ -39,7 +40,10 @@ class Configuration:
     settings: Settings
     stack_file: YamlFile
     tenant_list: TenantList
-    """The tenants with their lines in the file; so has `stack_file`. For problems that only a provider knows of."""
+    """The tenants of this stack with their lines in the file; so has `stack_file`. For problems that only a provider
+    knows of. The stack of a shard has no products."""
+    everyone: TenantList
+    """The tenants of all shards, and the products."""
     mirrors: tuple[Mirror, ...]
     flux: FluxManifest
     flux_components: tuple[str, ...]
@@ -47,15 +51,17 @@ class Configuration:
     earlier: Mapping[str, Any]
     """The stack's outputs of its last update; empty before the first one. For identities that are in a provider, such
     as a region or a repository's owner, so that the engine sees no change."""
+    platform: Mapping[str, Any]
+    """The outputs of the platform's stack: in a stack that is no shard, its own."""
 
     @property
     def tenants(self) -> tuple[Tenant, ...]:
-        """The tenants, complete with all inherited values."""
+        """The tenants of this stack, complete with all inherited values."""
         return self.tenant_list.tenants
 
     @property
     def products(self) -> Mapping[str, Product]:
-        """The products that tenants share, by name."""
+        """The products that this stack has, by name."""
         return self.tenant_list.products
 
 
@@ -69,7 +75,10 @@ def load(folder: Path) -> Configuration:
 
     Raises pulumi.RunError with every problem of a round: first the shapes of all inputs, then the rules.
     """
-    file = _stack_file(folder)
+    try:
+        file = read_stack_file(folder)
+    except InvalidConfigError as error:
+        raise refusal(error.problems) from None
     problems: list[Problem] = []
 
     def collect(step: Callable[[], T]) -> T | None:
@@ -88,13 +97,21 @@ def load(folder: Path) -> Configuration:
         raise refusal(problems)
 
     problems += stack.broken_rules(settings, file)
-    earlier = _earlier_outputs()
+    here, itself = stack_shards.tenants_of(tenant_list, settings.shard), pulumi.get_stack()
+    outputs = _outputs(settings)
+    earlier, platform = outputs[itself], settings.platform or itself
     problems += tenants.broken_rules(tenant_list)
     problems += tenants.expired_pins(tenant_list, datetime.now(UTC).date())
-    problems += checks.notification_rules(settings, file, tenant_list, _secret)
+    problems += checks.notification_rules(settings, file, here, _secret)
     problems += tenants.vanished(tenant_list, earlier.get("tenants", {}))
-    problems += checks.key_generations(settings, file, tenant_list, earlier.get("deployKeys", {}))
-    problems += checks.broken_rules(settings, file, tenant_list, mirror_list, pulumi.get_project(), pulumi.get_stack())
+    problems += checks.key_generations(settings, file, here, earlier.get("deployKeys", {}))
+    problems += stack_shards.written_shards(tenant_list, settings.shard)
+    problems += stack_shards.displaced(tenant_list, here, settings.shard, itself, platform, outputs)
+    if settings.is_shard:
+        problems += stack_shards.outdated_platform(file, settings.shard, platform, outputs[platform])
+    else:
+        problems += stack_shards.products_in_use(tenant_list, outputs)
+    problems += checks.broken_rules(settings, file, tenant_list, mirror_list, pulumi.get_project(), platform)
     if settings.aws is None and not (folder / Path(settings.kubeconfig).expanduser()).is_file():
         remedy = "Name the kubeconfig of the cluster; for the embedded platform run `make up`."
         problems.append(file.problem(("kubeconfig",), f"the file {settings.kubeconfig} does not exist", remedy))
@@ -112,16 +129,44 @@ def load(folder: Path) -> Configuration:
     if problems or manifest is None:
         raise refusal(problems)
     needed = checks.flux_components(settings, tenant_list)
-    sharded = with_shards(with_size(manifest, settings.flux_size), shards(tenant_list, needed))
+    wanted = shards(tenant_list, needed, stack_shards.flux_shards_until_now(outputs))
+    sharded = with_shards(with_size(manifest, settings.flux_size), wanted)
     watchdog = Watchdog(PROGRAM.read_text(), settings.watchdog_image, int(settings.watchdog_deadline.removesuffix("s")))
     complete = with_watchdog(sharded, watchdog)
-    return Configuration(settings, file, tenant_list, mirror_list, complete, needed, earlier)
+    return Configuration(
+        settings, file, here, tenant_list, mirror_list, complete, needed, earlier, outputs.get(platform, {})
+    )
 
 
-def _earlier_outputs() -> Mapping[str, Any]:
-    itself = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+def stack_path(stack_name: str) -> str:
+    """The full name of a stack of this project."""
+    return f"{pulumi.get_organization()}/{pulumi.get_project()}/{stack_name}"
+
+
+def _outputs(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
+    """The outputs of this stack's last update, and those of its platform and of all shards that have had one."""
+    itself = pulumi.get_stack()
+    found = {itself: _stack_outputs(itself)}
+    platform = settings.platform or itself
+    if settings.is_shard:
+        found[platform] = _stack_outputs(platform)
+    # Shards that the platform had until now, too: they may have tenants still.
+    count = max(settings.shard.count if settings.shard else 0, found[platform].get("shards", 0))
+    names = stack_shards.shard_names(platform, count)
+    return found | {name: _stack_outputs(name) for name in names if name != itself}
+
+
+def _stack_outputs(stack_name: str) -> Mapping[str, Any]:
+    """The outputs of a stack's last update; empty before the first one."""
     # Not a StackReference, whose outputs come too late to end the program before anything is registered.
-    return pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": itself}).value["outputs"]
+    try:
+        return pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": stack_path(stack_name)}).value[
+            "outputs"
+        ]
+    except Exception as error:  # the SDK has no narrower one
+        if "unknown stack" in str(error):
+            return {}
+        raise
 
 
 def _flux_manifest(
@@ -191,32 +236,3 @@ def _fetch(location: str, sha256: str, folder: Path, file: YamlFile) -> str:
         )
         raise stop(f"{location} is not the manifest that was pinned", remedy)
     return content.decode("utf-8", errors="replace")
-
-
-def _stack_file(folder: Path) -> YamlFile:
-    """The stack's configuration as the engine passes it, with the lines of the stack's file."""
-    config = pulumi.Config()
-    readers: dict[Any, Callable[[str], Any]] = {
-        bool: config.get_bool,
-        int: config.get_int,
-        list: config.get_object,
-        dict: config.get_object,
-        str: config.get,
-    }
-    name = f"Pulumi.{pulumi.get_stack()}.yaml"
-    lines: dict[YamlPath, int] = {}
-    if (folder / name).is_file():
-        prefix = f"{pulumi.get_project()}:"
-        for path, line in yaml_lines.read(folder, name).lines.items():
-            match path:
-                case ("config", str(key), *inner) if key.startswith(prefix):
-                    lines[(key.removeprefix(prefix), *inner)] = line
-                case _:
-                    pass
-    content = {key: readers[kind](key) for key, kind in stack.keys().items()}
-    for key, value in content.items():
-        if value is None and stack.keys()[key] is str:
-            content[key] = ""  # the engine drops empty text
-        elif value == {}:
-            content[key] = None
-    return YamlFile(name, content, lines)

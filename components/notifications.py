@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -13,7 +12,7 @@ from components.cluster import Cluster
 from components.configuration import Configuration
 from components.flux.installation import FluxInstallation
 from components.objects import KubernetesObject
-from components.product.space import ProductSpace
+from components.product.space import ProductSpace, SharedProduct
 from components.tenant.space import TenantSpace
 from model.config.mirrors import Mirror
 from model.config.notifications import Notification, secret_data
@@ -58,25 +57,46 @@ def create_notifications(
     cluster: Cluster,
     installation: FluxInstallation,
     products: Mapping[str, ProductSpace],
-    spaces: Mapping[str, TenantSpace],
 ) -> None:
-    """Notifications of the platform team, of products' teams and of tenants, as far as the settings name any."""
+    """Notifications of the platform team and of products' teams, as far as the settings name any."""
     settings = configuration.settings
-
-    def create(name: str, entries: Sequence[Notification], subject: Subject, **more: Any) -> None:
-        if entries:
-            args = NotificationsArgs(entries, subject, configuration.mirrors, cluster.provider, **more)
-            Notifications(name, args)
-
-    infra = (settings.owner, settings.repository)
-    subject = platform_subject(settings.cluster, infra)
-    create(subject.namespace, settings.notifications, subject, depends_on=[installation.ready])
+    subject = platform_subject(settings.cluster, (settings.owner, settings.repository))
+    _create(configuration, cluster, subject.namespace, settings.notifications, subject, [installation.ready])
     for name, product in configuration.products.items():
         subject, namespace = product_subject(name, product, settings.cluster), products[name].namespace
-        create(subject.namespace, product.notify, subject, depends_on=[namespace], namespace=namespace)
+        _create(configuration, cluster, subject.namespace, product.notify, subject, [namespace], namespace)
+
+
+def create_tenant_notifications(
+    configuration: Configuration,
+    cluster: Cluster,
+    products: Mapping[str, SharedProduct],
+    spaces: Mapping[str, TenantSpace],
+) -> None:
+    """Notifications of tenants, as far as their entries name any."""
     for tenant in configuration.tenants:
-        subject = tenant_subject(tenant, settings.cluster)
+        subject = tenant_subject(tenant, configuration.settings.cluster)
         namespace = (products[tenant.product] if tenant.product else spaces[tenant.name]).namespace
-        adopted = tenant.adopt and not tenant.product
-        more = {"depends_on": [namespace], "namespace": None if adopted else namespace, "adopted": adopted}
-        create(tenant.name, tenant.notify, subject, **more)
+        depends_on = [namespace] if namespace else []
+        if tenant.adopt and not tenant.product:
+            _create(configuration, cluster, tenant.name, tenant.notify, subject, depends_on, adopted=True)
+        else:
+            _create(configuration, cluster, tenant.name, tenant.notify, subject, depends_on, namespace)
+
+
+def _create(
+    configuration: Configuration,
+    cluster: Cluster,
+    name: str,
+    entries: Sequence[Notification],
+    subject: Subject,
+    depends_on: Sequence[pulumi.Resource],
+    namespace: pulumi.Resource | None = None,
+    *,
+    adopted: bool = False,
+) -> None:
+    if entries:
+        args = NotificationsArgs(
+            entries, subject, configuration.mirrors, cluster.provider, depends_on, namespace, adopted
+        )
+        Notifications(name, args)

@@ -41,9 +41,10 @@ def children(
     parent: pulumi.Resource,
     provider: kubernetes.Provider,
     depends_on: Sequence[pulumi.Resource] = (),
+    protect: bool = False,
 ) -> list[KubernetesObject]:
     """Objects of a component, each under its own name."""
-    opts = pulumi.ResourceOptions(parent=parent, provider=provider, depends_on=list(depends_on))
+    opts = pulumi.ResourceOptions(parent=parent, provider=provider, depends_on=list(depends_on), protect=protect)
     return [KubernetesObject(manifest["metadata"]["name"], manifest, opts) for manifest in manifests]
 
 

@@ -7,29 +7,28 @@ from collections.abc import Mapping
 import pulumi
 
 from components.aws.backup import Backup
-from components.aws.context import AwsContext
 from components.aws.monitoring import Alarms
 from components.aws.network import VpcNetwork
 from components.aws.registry import Registry
 from components.aws.users import UserPool
-from components.cluster import Cluster
 from components.configuration import Configuration
-from components.flux.deploy_key import deployed_keys
+from components.flux.deploy_key import DeployKey, deployed_keys
 from components.flux.installation import FluxSync
 from components.flux.repository import InfraRepository
+from components.platform import Platform, values_for_shards
 from components.product.image_automation import ImageAutomation
 from components.product.space import ProductSpace
 from components.product.webhook import ProductWebhook
 from components.tenant.space import TenantSpace
 from components.webhooks import Webhooks
+from model.kubernetes.shards import in_use
 
 
 def export_platform(
     configuration: Configuration,
-    cluster: Cluster,
+    platform: Platform,
     repository: InfraRepository,
     *,
-    aws: AwsContext | None,
     network: VpcNetwork | None,
     registry: Registry | None,
     users: UserPool | None,
@@ -37,12 +36,8 @@ def export_platform(
     backup: Backup | None,
 ) -> None:
     """Outputs of the platform; parts that the settings leave out have none."""
-    pulumi.export("cluster", {"name": cluster.cluster_name, "kubeconfig": cluster.kubeconfig, "uid": cluster.uid})
-    pulumi.export("kubernetesVersion", cluster.kubernetes_version)
     pulumi.export("fluxVersion", configuration.flux.version)
     pulumi.export("infraRepository", repository.html_url)
-    if aws:
-        pulumi.export("aws", {"account": aws.account, "region": aws.region})
     if network:
         pulumi.export("egressAddresses", network.egress_addresses)
     if registry:
@@ -53,18 +48,19 @@ def export_platform(
         pulumi.export("alarmTopic", alarms.topic_arn)
     if backup:
         pulumi.export("backupVault", backup.vault_name)
+    if configuration.settings.shard:
+        pulumi.export("shards", configuration.settings.shard.count)
+        pulumi.export("forShards", values_for_shards(platform))
 
 
-def export_products_and_tenants(
+def export_products(
     products: Mapping[str, ProductSpace],
     automations: Mapping[str, ImageAutomation],
-    spaces: Mapping[str, TenantSpace],
     webhooks: Webhooks | None,
     product_webhooks: Mapping[str, ProductWebhook],
 ) -> None:
-    """Where products and tenants are, and how to reach them."""
+    """Where products are, what calls Flux, and who signs commits."""
     pulumi.export("products", {name: space.summary for name, space in products.items()})
-    pulumi.export("tenants", {name: space.summary for name, space in spaces.items()})
     if webhooks:
         jobs = {name: webhook.oidc_url for name, webhook in product_webhooks.items() if webhook.oidc_url}
         pulumi.export("webhooks", {"url": webhooks.url, "jobs": jobs})
@@ -72,19 +68,34 @@ def export_products_and_tenants(
         pulumi.export("imageSigningKeys", {name: each.signing_key for name, each in automations.items()})
 
 
-def export_keys(
-    configuration: Configuration,
-    sync: FluxSync,
-    products: Mapping[str, ProductSpace],
-    automations: Mapping[str, ImageAutomation],
-    spaces: Mapping[str, TenantSpace],
-) -> None:
-    """The deploy keys, and those that owners of repositories have to register by hand."""
-    keys = {"flux-system": sync.key, **{name: space.key for name, space in spaces.items()}}
-    keys |= {f"product-{name}": space.key for name, space in products.items()}
-    keys |= {f"product-{name}, with write access": each.key for name, each in automations.items()}
+def export_tenants(configuration: Configuration, platform: Platform, spaces: Mapping[str, TenantSpace]) -> None:
+    """Where tenants are, what owners have to register by hand, and what every stack needs of its last update."""
+    cluster, aws, shard = platform.cluster, platform.aws, configuration.settings.shard
+    pulumi.export("cluster", {"name": cluster.cluster_name, "kubeconfig": cluster.kubeconfig, "uid": cluster.uid})
+    pulumi.export("kubernetesVersion", cluster.kubernetes_version)
+    if aws:
+        pulumi.export("aws", {"account": aws.account, "region": aws.region})
+    if shard and shard.index:
+        pulumi.export("shard", shard.index)
+        pulumi.export("fluxShards", in_use(configuration.tenants))
+    pulumi.export("tenants", {name: space.summary for name, space in spaces.items()})
+    keys = {**platform.keys, **{name: space.key for name, space in spaces.items()}}
     pulumi.export("deployKeys", deployed_keys(keys, configuration.earlier.get("deployKeys", {})))
-    by_hand = {f"product-{name}": space.public_key for name, space in products.items()}
-    by_hand |= {f"product-{name}, with write access": each.public_key for name, each in automations.items()}
-    by_hand |= {name: space.public_key for name, space in spaces.items()}
+    by_hand = {**platform.keys_by_hand, **{name: space.public_key for name, space in spaces.items()}}
     pulumi.export("deployKeysToRegister", {namespace: key for namespace, key in by_hand.items() if key})
+
+
+def platform_keys(
+    sync: FluxSync, products: Mapping[str, ProductSpace], automations: Mapping[str, ImageAutomation]
+) -> Mapping[str, DeployKey | None]:
+    """The deploy keys of the infra repository and of products, by what reads or writes with them."""
+    keys = {"flux-system": sync.key, **{f"product-{name}": space.key for name, space in products.items()}}
+    return keys | {f"product-{name}, with write access": each.key for name, each in automations.items()}
+
+
+def keys_by_hand(
+    products: Mapping[str, ProductSpace], automations: Mapping[str, ImageAutomation]
+) -> Mapping[str, pulumi.Output[str] | None]:
+    """Public keys of products whose owners have to register them by hand."""
+    keys = {f"product-{name}": space.public_key for name, space in products.items()}
+    return keys | {f"product-{name}, with write access": each.public_key for name, each in automations.items()}

@@ -32,8 +32,10 @@ class Preflight:
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
-        self.cluster_uid = str(configuration.earlier.get("cluster", {}).get("uid", ""))
-        """Of the namespace kube-system, which tells clusters apart: that of the last update until the check."""
+        known = configuration.earlier.get("cluster") or configuration.platform.get("cluster", {})
+        self.cluster_uid = str(known.get("uid", ""))
+        """Of the namespace kube-system, which tells clusters apart: that of the last update until the check. A new
+        shard has its platform's."""
 
     def __call__(self, kubeconfig: str) -> str:
         """The kubeconfig that is given. Raises pulumi.RunError with what has to be done first."""
@@ -63,9 +65,10 @@ def _problems(kubeconfig: str, namespaces: Mapping[str, Any], configuration: Con
     settings, tenants = configuration.settings, configuration.tenant_list
     stack_file = configuration.stack_file
     yield from ownership.namespace_problems(namespaces, settings, tenants, stack_file)
-    definitions = json.loads(kubectl(kubeconfig, "get", "--raw", DEFINITIONS)).get("items", [])
-    for problem in stored_version_problems(definitions, configuration.flux.definitions):
-        yield stack_file.problem(("fluxManifest",), *problem)
+    if not settings.is_shard:
+        definitions = json.loads(kubectl(kubeconfig, "get", "--raw", DEFINITIONS)).get("items", [])
+        for problem in stored_version_problems(definitions, configuration.flux.definitions):
+            yield stack_file.problem(("fluxManifest",), *problem)
     for index, tenant in enumerate(tenants.tenants):
         if tenant.adopt and tenant.name in namespaces:
             yield from ownership.object_problems(index, _others(kubeconfig, tenant.name), settings, tenants)

@@ -61,7 +61,9 @@ def create_aws_context(configuration: Configuration) -> AwsContext | None:
     if settings.aws is None:
         return None
     _refuse_to_move(configuration, {"account": settings.aws.account, "region": settings.aws.region})
-    project, stack = pulumi.get_project(), pulumi.get_stack()
+    # A shard has the names and tags of its platform: its deployment role may make no others, and a tenant that moves
+    # to another shard keeps its own.
+    project, stack = pulumi.get_project(), settings.platform or pulumi.get_stack()
     # Cost Explorer groups by these tags, and by `tenant`, once they are activated as cost allocation tags.
     tags = {"Project": project, "Stack": stack, "ManagedBy": "pulumi"}
     account, prefix = settings.aws.account, f"{project}-{stack}"

@@ -291,6 +291,36 @@ class AdoptedEksCluster(Cluster):
         self.register_outputs({"arn": self.arn, "kubernetesVersion": self.kubernetes_version})
 
 
+@dataclass(frozen=True)
+class PlatformEksClusterArgs:
+    """The cluster of the platform's stack, by its outputs."""
+
+    cluster_name: str
+    adopted: bool
+    """Whether the platform's stack has adopted it."""
+    arn: pulumi.Output[str]
+    kubernetes_version: pulumi.Output[str]
+    kubeconfig: pulumi.Output[str]
+    check: Callable[[str], str]
+
+
+class PlatformEksCluster(Cluster):
+    """EKS cluster of the platform's stack, in that of a shard."""
+
+    arn: pulumi.Output[str]
+
+    def __init__(self, name: str, args: PlatformEksClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        # The type in the platform's stack, so that the provider has the same URN there: tenants' state can be moved.
+        super().__init__(f"saas:cluster:{'AdoptedEksCluster' if args.adopted else 'EksCluster'}", name, None, opts)
+        self.cluster_name = args.cluster_name
+        self.arn = args.arn
+        self.kubernetes_version = args.kubernetes_version
+        self.kubeconfig = args.kubeconfig
+        self.provider = cluster_provider(name, args.cluster_name, args.kubeconfig.apply(args.check), self)
+        self.ready = [self.provider]
+        self.register_outputs({"arn": self.arn, "kubernetesVersion": self.kubernetes_version})
+
+
 def _supported(version: str) -> str:
     if problem := version_problem(version):
         raise pulumi.RunError(problem)

@@ -30,6 +30,8 @@ class ContainerLogsArgs:
     context: AwsContext
     cluster_name: str
     settings: MonitoringSettings
+    key_arn: pulumi.Input[str] | None = None
+    """The key of the platform's stack, in the stack of a shard: it has the log groups of its tenants only."""
 
 
 class ContainerLogs(pulumi.ComponentResource):
@@ -40,11 +42,22 @@ class ContainerLogs(pulumi.ComponentResource):
     ready: Sequence[pulumi.Resource]
     agent_values: Mapping[str, Any]
     """Configuration of the add-on that writes the logs."""
+    key_arn: pulumi.Output[str]
 
     def __init__(self, name: str, args: ContainerLogsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:monitoring:ContainerLogs", name, None, opts)
         self._args, self._context = args, args.context
-        self._key = EncryptionKey(
+        self.groups, self.ready, self.agent_values = {}, [], {}
+        if args.key_arn is None:
+            self.key_arn = self._create_key(name)
+            self._platform_groups(name)
+        else:
+            self.key_arn = pulumi.Output.from_input(args.key_arn)
+        self.register_outputs({})
+
+    def _create_key(self, name: str) -> pulumi.Output[str]:
+        args = self._args
+        key = EncryptionKey(
             f"{name}-container-logs",
             EncryptionKeyArgs(
                 context=args.context,
@@ -60,20 +73,22 @@ class ContainerLogs(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=self),
         )
-        cluster = args.cluster_name
+        return pulumi.Output.from_input(key.arn)
+
+    def _platform_groups(self, name: str) -> None:
+        cluster = self._args.cluster_name
         names = {part: container_logs.insights_group(cluster, part) for part in container_logs.METRICS_AND_NODES}
         names |= {part: container_logs.namespace_group(cluster, part) for part in container_logs.PLATFORM_NAMESPACES}
         self.groups = {part: self._group(f"{name}-{part}", group, {}) for part, group in names.items()}
         self.ready = list(self.groups.values())
-        self.agent_values = container_logs.observability_values(cluster, args.settings.log_days)
-        self.register_outputs({})
+        self.agent_values = container_logs.observability_values(cluster, self._args.settings.log_days)
 
     def _group(self, name: str, group: str, tags: Mapping[str, str]) -> aws.cloudwatch.LogGroup:
         return aws.cloudwatch.LogGroup(
             name,
             name=group,
             retention_in_days=self._args.settings.log_days,
-            kms_key_id=self._key.arn,
+            kms_key_id=self.key_arn,
             tags=dict(tags) or None,
             opts=self._context.child(self),
         )
@@ -213,13 +228,18 @@ class Alarms(pulumi.ComponentResource):
         )
 
 
-def create_container_logs(settings: Settings, context: AwsContext | None) -> ContainerLogs | None:
-    """The log groups of the stack's containers; None where the settings ask for no monitoring."""
+def create_container_logs(
+    settings: Settings, context: AwsContext | None, key_arn: pulumi.Input[str] | None = None
+) -> ContainerLogs | None:
+    """The log groups of the stack's containers; None where the settings ask for no monitoring.
+
+    With the platform's key, only tenants' groups are to follow.
+    """
     if not (settings.aws and settings.aws.monitoring and context):
         return None
     return ContainerLogs(
         settings.cluster,
-        ContainerLogsArgs(context=context, cluster_name=settings.cluster, settings=settings.aws.monitoring),
+        ContainerLogsArgs(context, settings.cluster, settings.aws.monitoring, key_arn),
     )
 
 

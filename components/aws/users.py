@@ -35,6 +35,86 @@ RETRY_SECONDS = 30
 
 
 @dataclass(frozen=True)
+class Pool:
+    """A user pool as its clients need it."""
+
+    context: AwsContext
+    settings: IdentitySettings
+    pool_id: pulumi.Output[str]
+    endpoints: Mapping[str, str]
+    server: pulumi.Resource | None
+    """With the scopes, for `depends_on`; None without any, and if another stack has it."""
+
+    @property
+    def issuer(self) -> pulumi.Output[str]:
+        """The issuer of the tokens."""
+        return self.pool_id.apply(lambda pool: issuer(self.context.region, pool))
+
+    @property
+    def jwks_url(self) -> pulumi.Output[str]:
+        """The keys that verify the tokens."""
+        return self.issuer.apply(jwks_url)
+
+    @property
+    def scopes(self) -> Sequence[str]:
+        """OAuth scopes that a client may request."""
+        return allowed_scopes(self.context.prefix, self.settings)
+
+    def client(
+        self, name: str, own_name: str, callbacks: Sequence[str], logouts: Sequence[str], parent: pulumi.Resource
+    ) -> aws.cognito.UserPoolClient:
+        """Application whose users sign in on Cognito's pages (authorization code flow with PKCE, no client secret)."""
+        rotates = self.settings.plan != "LITE"
+        # Cognito refuses a client whose scopes do not exist yet.
+        opts = self.context.child(parent, depends_on=[self.server] if self.server else [])
+        client = aws.cognito.UserPoolClient(
+            name,
+            name=own_name,
+            user_pool_id=self.pool_id,
+            # Every tenant's product and every browser would have it.
+            generate_secret=False,
+            allowed_oauth_flows_user_pool_client=True,
+            allowed_oauth_flows=["code"],
+            allowed_oauth_scopes=list(self.scopes),
+            supported_identity_providers=["COGNITO"],
+            callback_urls=list(callbacks),
+            logout_urls=list(logouts),
+            # Cognito refuses rotation together with REFRESH_TOKEN_AUTH; the plan LITE has no rotation.
+            explicit_auth_flows=["ALLOW_USER_SRP_AUTH", *([] if rotates else ["ALLOW_REFRESH_TOKEN_AUTH"])],
+            refresh_token_rotation={"feature": "ENABLED", "retry_grace_period_seconds": RETRY_SECONDS}
+            if rotates
+            else None,
+            access_token_validity=TOKEN_MINUTES,
+            id_token_validity=TOKEN_MINUTES,
+            refresh_token_validity=SESSION_DAYS,
+            token_validity_units={"access_token": "minutes", "id_token": "minutes", "refresh_token": "days"},
+            enable_token_revocation=True,
+            prevent_user_existence_errors="ENABLED",
+            read_attributes=["email", "email_verified", "name", f"custom:{TENANT_ATTRIBUTE}"],
+            write_attributes=["email", "name"],
+            opts=opts,
+        )
+        if self.settings.login_pages == "managed":
+            # Managed pages are blank for a client without a branding; classic ones need none.
+            aws.cognito.ManagedLoginBranding(
+                name,
+                user_pool_id=self.pool_id,
+                client_id=client.id,
+                use_cognito_provided_values=True,
+                opts=self.context.child(parent),
+            )
+        return client
+
+
+@dataclass(frozen=True)
+class SharedPool(Pool):
+    """The shared user pool as its tenants need it, whichever stack has it."""
+
+    client_id: pulumi.Output[str]
+    """Audience of the tokens: claim `client_id` of access tokens, `aud` of ID tokens."""
+
+
+@dataclass(frozen=True)
 class UserPoolArgs:
     """A user pool."""
 
@@ -53,11 +133,8 @@ class UserPool(pulumi.ComponentResource):
     issuer: pulumi.Output[str]
     jwks_url: pulumi.Output[str]
     client_id: pulumi.Output[str]
-    """Audience of the tokens: claim `client_id` of access tokens, `aud` of ID tokens."""
-    endpoints: Mapping[str, str]
-    scopes: Sequence[str]
-    """OAuth scopes that a client may request."""
-    pool_id: pulumi.Output[str]
+    shared: SharedPool
+    """The pool for its tenants."""
 
     def __init__(self, name: str, args: UserPoolArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:identity:Identity", name, None, opts)
@@ -69,7 +146,6 @@ class UserPool(pulumi.ComponentResource):
             callbacks = tenant_urls(settings.tenant_callback_urls, callbacks, tenant)
             logouts = tenant_urls(settings.tenant_logout_urls, logouts, tenant)
         pool = self._pool(name)
-        self.pool_id = pool.id
         aws.cognito.UserPoolDomain(
             name,
             domain=domain,
@@ -77,12 +153,11 @@ class UserPool(pulumi.ComponentResource):
             managed_login_version=2 if settings.login_pages == "managed" else 1,
             opts=context.child(self),
         )
-        self._server = self._resource_server(name) if settings.scopes else None
-        self.scopes = allowed_scopes(context.prefix, settings)
-        self.client_id = self.client(name, self._own_name, callbacks, logouts, self).id
-        self.issuer = pool.id.apply(lambda pool: issuer(context.region, pool))
-        self.jwks_url = self.issuer.apply(jwks_url)
-        self.endpoints = endpoints(context.region, domain)
+        server = self._resource_server(name, pool) if settings.scopes else None
+        known = Pool(context, settings, pool.id, endpoints(context.region, domain), server)
+        self.client_id = known.client(name, self._own_name, callbacks, logouts, self).id
+        self.shared = SharedPool(known.context, settings, pool.id, known.endpoints, server, self.client_id)
+        self.issuer, self.jwks_url = known.issuer, known.jwks_url
         self.register_outputs({"issuer": self.issuer, "jwksUrl": self.jwks_url, "clientId": self.client_id})
 
     @property
@@ -141,12 +216,12 @@ class UserPool(pulumi.ComponentResource):
             ),
         )
 
-    def _resource_server(self, name: str) -> aws.cognito.ResourceServer:
+    def _resource_server(self, name: str, pool: aws.cognito.UserPool) -> aws.cognito.ResourceServer:
         return aws.cognito.ResourceServer(
             name,
             identifier=self.args.context.prefix,
             name=self._own_name,
-            user_pool_id=self.pool_id,
+            user_pool_id=pool.id,
             scopes=[
                 {"scope_name": scope, "scope_description": description}
                 for scope, description in sorted(self.args.settings.scopes.items())
@@ -154,59 +229,13 @@ class UserPool(pulumi.ComponentResource):
             opts=self.args.context.child(self),
         )
 
-    def client(
-        self, name: str, own_name: str, callbacks: Sequence[str], logouts: Sequence[str], parent: pulumi.Resource
-    ) -> aws.cognito.UserPoolClient:
-        """Application whose users sign in on Cognito's pages (authorization code flow with PKCE, no client secret)."""
-        args = self.args
-        rotates = args.settings.plan != "LITE"
-        # Cognito refuses a client whose scopes do not exist yet.
-        opts = args.context.child(parent, depends_on=[self._server] if self._server else [])
-        client = aws.cognito.UserPoolClient(
-            name,
-            name=own_name,
-            user_pool_id=self.pool_id,
-            # Every tenant's product and every browser would have it.
-            generate_secret=False,
-            allowed_oauth_flows_user_pool_client=True,
-            allowed_oauth_flows=["code"],
-            allowed_oauth_scopes=list(self.scopes),
-            supported_identity_providers=["COGNITO"],
-            callback_urls=list(callbacks),
-            logout_urls=list(logouts),
-            # Cognito refuses rotation together with REFRESH_TOKEN_AUTH; the plan LITE has no rotation.
-            explicit_auth_flows=["ALLOW_USER_SRP_AUTH", *([] if rotates else ["ALLOW_REFRESH_TOKEN_AUTH"])],
-            refresh_token_rotation={"feature": "ENABLED", "retry_grace_period_seconds": RETRY_SECONDS}
-            if rotates
-            else None,
-            access_token_validity=TOKEN_MINUTES,
-            id_token_validity=TOKEN_MINUTES,
-            refresh_token_validity=SESSION_DAYS,
-            token_validity_units={"access_token": "minutes", "id_token": "minutes", "refresh_token": "days"},
-            enable_token_revocation=True,
-            prevent_user_existence_errors="ENABLED",
-            read_attributes=["email", "email_verified", "name", f"custom:{TENANT_ATTRIBUTE}"],
-            write_attributes=["email", "name"],
-            opts=opts,
-        )
-        if args.settings.login_pages == "managed":
-            # Managed pages are blank for a client without a branding; classic ones need none.
-            aws.cognito.ManagedLoginBranding(
-                name,
-                user_pool_id=self.pool_id,
-                client_id=client.id,
-                use_cognito_provided_values=True,
-                opts=args.context.child(parent),
-            )
-        return client
-
 
 @dataclass(frozen=True)
 class TenantUsersArgs:
     """A tenant, and the shared pool."""
 
     tenant: Tenant
-    shared: UserPool
+    shared: SharedPool
 
 
 class TenantUsers(pulumi.ComponentResource):
@@ -222,7 +251,7 @@ class TenantUsers(pulumi.ComponentResource):
     def __init__(self, name: str, args: TenantUsersArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:identity:TenantIdentity", name, None, opts)
         tenant, shared = args.tenant, args.shared
-        settings, context = shared.args.settings, shared.args.context
+        settings, context = shared.settings, shared.context
         self._group(name, tenant, shared, self)
         pool, client_id = shared, shared.client_id
         if tenant.identity == "client":
@@ -235,9 +264,9 @@ class TenantUsers(pulumi.ComponentResource):
             ).id
         elif tenant.identity == "pool":
             own = UserPoolArgs(context=context, settings=settings, tenant=tenant.name)
-            pool = UserPool(name, own, pulumi.ResourceOptions(parent=self))
-            client_id = pool.client_id
-            self._group(name, tenant, pool, pool)
+            component = UserPool(name, own, pulumi.ResourceOptions(parent=self))
+            pool, client_id = component.shared, component.client_id
+            self._group(name, tenant, pool, component)
         self.config_map_data = {
             "OIDC_ISSUER": pool.issuer,
             "OIDC_JWKS_URI": pool.jwks_url,
@@ -250,13 +279,13 @@ class TenantUsers(pulumi.ComponentResource):
         }
         self.register_outputs({"issuer": pool.issuer, "clientId": client_id})
 
-    def _group(self, name: str, tenant: Tenant, pool: UserPool, parent: pulumi.Resource) -> None:
+    def _group(self, name: str, tenant: Tenant, pool: Pool, parent: pulumi.Resource) -> None:
         aws.cognito.UserGroup(
             name,
             name=tenant.name,
             description=f"Users of the tenant {tenant.name}",
             user_pool_id=pool.pool_id,
-            opts=pool.args.context.child(parent),
+            opts=pool.context.child(parent),
         )
 
 
@@ -267,7 +296,7 @@ def create_user_pool(settings: Settings, context: AwsContext | None) -> UserPool
     return UserPool(settings.cluster, UserPoolArgs(context=context, settings=settings.aws.identity))
 
 
-def create_tenant_users(shared: UserPool | None, tenants: Sequence[Tenant]) -> Mapping[str, TenantUsers]:
+def create_tenant_users(shared: SharedPool | None, tenants: Sequence[Tenant]) -> Mapping[str, TenantUsers]:
     """Each tenant's part of the user pool, by the tenants' names; empty without a pool."""
     if shared is None:
         return {}

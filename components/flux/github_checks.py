@@ -28,7 +28,7 @@ def check_github(configuration: Configuration, providers: Mapping[str, github.Pr
     deployed = _deployed_sources(configuration.earlier)
     closed = {owner for owner, provider in providers.items() if _deploy_keys_are_off(owner, provider)}
     problems: list[Problem] = []
-    if settings.owner in closed and settings.deploy_keys == "keys":
+    if settings.owner in closed and settings.deploy_keys == "keys" and not settings.is_shard:
         message, remedy = _switched_off(settings.owner)
         problem = configuration.stack_file.problem(("owner",), message, f"{remedy} Or write deployKeys: app.")
         _report(problem, problems if deployed is None else None)

@@ -33,6 +33,8 @@ class FluxInstallationArgs:
     """A higher number gives the artifacts another secret host name, with which the controllers restart."""
     depends_on: Sequence[pulumi.Resource] = ()
     """Needed by the controllers: nodes, and the image scanner's AWS role."""
+    protected: bool = False
+    """Whether Flux refuses to be deleted, because other stacks have objects that only it can finalize."""
 
 
 class FluxInstallation(pulumi.ComponentResource):
@@ -49,7 +51,7 @@ class FluxInstallation(pulumi.ComponentResource):
     def __init__(self, name: str, args: FluxInstallationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:flux:FluxInstallation", name, None, opts)
         manifest, provider = args.manifest, args.provider
-        definitions = children(manifest.definitions, parent=self, provider=provider)
+        definitions = children(manifest.definitions, parent=self, provider=provider, protect=args.protected)
         permissions = children(manifest.permissions, parent=self, provider=provider, depends_on=definitions)
         depends_on = [*permissions, *args.depends_on]
         services = dict(

@@ -13,7 +13,7 @@ from model.config.tenants import TenantList
 
 
 def github_providers(settings: Settings, tenants: TenantList) -> dict[str, github.Provider]:
-    """A provider for each owner of a repository that gets a deploy key or a webhook, and for the platform's.
+    """A provider for each owner of a repository that gets a deploy key or a webhook, and for the infra repository's.
 
     The token comes from the environment (GITHUB_TOKEN), as the provider reads it. The state holds it encrypted.
     """
@@ -27,7 +27,8 @@ def github_providers(settings: Settings, tenants: TenantList) -> dict[str, githu
         for product in tenants.products.values()
         if settings.webhooks and product.wants_github_hook and product.source.github_repository
     }
-    owners = sorted({settings.owner, *products, *hooked})
+    infra = set[str]() if settings.is_shard else {settings.owner}
+    owners = sorted(infra | products | hooked)
     return {name: github.Provider(f"github-{name}", owner=name) for name in owners}
 
 

@@ -29,7 +29,13 @@ def keep_objects_of_moving_tenants(kubeconfig: str, configuration: Configuration
     """
     try:
         listed = json.loads(kubectl(kubeconfig, "get", "--raw", f"{KUSTOMIZATIONS}?labelSelector={TENANT_LABEL}"))
-        for namespace, name, policy in changes(listed.get("items", []), configuration.tenants):
+        elsewhere = {tenant.name for tenant in configuration.everyone.tenants} - {
+            tenant.name for tenant in configuration.tenants
+        }
+        existing = [
+            item for item in listed.get("items", []) if item["metadata"]["labels"][TENANT_LABEL] not in elsewhere
+        ]
+        for namespace, name, policy in changes(existing, configuration.tenants):
             patch = json.dumps({"spec": {"deletionPolicy": policy}})
             place = ("--namespace", namespace, "kustomizations.kustomize.toolkit.fluxcd.io", name)
             kubectl(kubeconfig, "patch", *place, "--type=merge", f"--patch={patch}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
@@ -43,6 +43,19 @@ class ProductSpaceArgs:
     """Flux's controllers, which have to finalize what they reconcile, and the guard rails."""
 
 
+@dataclass(frozen=True)
+class SharedProduct:
+    """A product as its tenants need it, whichever stack has it."""
+
+    name: str
+    """Its name in tenants.yaml."""
+    product: Product
+    namespace: pulumi.Resource | None = None
+    """For `depends_on`; None in the stack of a shard, which is updated after the platform's and destroyed before it."""
+    sources: Mapping[str, pulumi.Resource] = field(default_factory=dict[str, pulumi.Resource])
+    """Its GitRepositories by name, for `depends_on`; likewise none."""
+
+
 class ProductSpace(pulumi.ComponentResource):
     """Namespace `product-NAME` with a source for each ring, and their deploy key. No tenant has rights in it."""
 
@@ -58,6 +71,11 @@ class ProductSpace(pulumi.ComponentResource):
     """The deploy key of a private source."""
     summary: Mapping[str, Any]
     """Namespace, source and what its rings run, for the stack's outputs."""
+
+    @property
+    def shared(self) -> SharedProduct:
+        """The product for its tenants in this stack."""
+        return SharedProduct(self.name, self.product, self.namespace, self.sources)
 
     def __init__(self, name: str, args: ProductSpaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:product:ProductSpace", name, None, opts)
@@ -133,7 +151,7 @@ def create_products(
             ProductSpaceArgs(
                 name=name,
                 product=product,
-                tenants=configuration.tenants,
+                tenants=configuration.everyone.tenants,
                 settings=configuration.settings,
                 mirrors=configuration.mirrors,
                 provider=cluster.provider,

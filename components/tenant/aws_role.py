@@ -9,16 +9,16 @@ import pulumi
 import pulumi_aws as aws
 
 from components.aws.context import AwsContext
-from components.aws.eks import AdoptedEksCluster, EksCluster
+from components.aws.eks import AdoptedEksCluster, EksCluster, PlatformEksCluster
 from components.cluster import Cluster
+from components.configuration import Configuration
 from model.config.aws_access import AwsAccess
-from model.config.stack import Settings
-from model.config.tenants import Tenant
 from model.iam.boundary import JUSTIFIED, REACH_TAG, TENANT_TAG, boundary
 from model.iam.documents import pod_identity_trust
 from model.iam.tenant_policy import inline_policy, role_name
 
 SESSION_SECONDS = 3600
+CLUSTERS_ON_AWS = (EksCluster, AdoptedEksCluster, PlatformEksCluster)
 
 
 @dataclass(frozen=True)
@@ -113,17 +113,20 @@ class TenantRole(pulumi.ComponentResource):
         self.register_outputs({"arn": self.arn, "serviceAccount": self.service_account})
 
 
+def create_tenant_boundary(configuration: Configuration, context: AwsContext | None) -> pulumi.Input[str] | None:
+    """ARN of the boundary of all tenants' roles, those of other shards included; None if no tenant has any."""
+    if context is None or not any(tenant.aws for tenant in configuration.everyone.tenants):
+        return None
+    return context.tenant_boundary or TenantBoundary("tenants", TenantBoundaryArgs(context=context)).arn
+
+
 def create_tenant_roles(
-    settings: Settings,
-    context: AwsContext | None,
-    cluster: Cluster,
-    tenants: Sequence[Tenant],
+    configuration: Configuration, context: AwsContext | None, cluster: Cluster, boundary_arn: pulumi.Input[str] | None
 ) -> Mapping[str, TenantRole]:
     """Roles of the tenants that use AWS, within one boundary, by the tenants' names."""
-    access = {tenant.name: tenant.aws for tenant in tenants if tenant.aws}
-    if not (access and context and isinstance(cluster, EksCluster | AdoptedEksCluster)):
+    access = {tenant.name: tenant.aws for tenant in configuration.tenants if tenant.aws}
+    if not (access and context and boundary_arn and isinstance(cluster, CLUSTERS_ON_AWS)):
         return {}
-    boundary_arn = context.tenant_boundary or TenantBoundary("tenants", TenantBoundaryArgs(context=context)).arn
     return {
         name: TenantRole(
             name,
@@ -131,7 +134,7 @@ def create_tenant_roles(
                 context=context,
                 tenant=name,
                 access=tenant_access,
-                cluster_name=settings.cluster,
+                cluster_name=configuration.settings.cluster,
                 cluster_arn=cluster.arn,
                 boundary_arn=boundary_arn,
                 depends_on=cluster.ready,

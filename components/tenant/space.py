@@ -10,12 +10,11 @@ import pulumi_github as github
 import pulumi_kubernetes as kubernetes
 
 from components.aws.users import TenantUsers
-from components.cluster import Cluster
 from components.configuration import Configuration
 from components.flux.deploy_key import DeployKey, SourceKeyArgs, source_key
-from components.flux.installation import FluxInstallation
 from components.objects import KubernetesObject
-from components.product.space import ProductSpace
+from components.platform import Platform
+from components.product.space import SharedProduct
 from components.tenant.aws_role import TenantRole
 from model.config.keys import by_hand
 from model.config.mirrors import Mirror
@@ -39,7 +38,7 @@ class TenantSpaceArgs:
     github_providers: Mapping[str, github.Provider]
     depends_on: Sequence[pulumi.Resource]
     """Flux's controllers, which have to finalize what they reconcile, and the guard rails."""
-    product: ProductSpace | None = None
+    product: SharedProduct | None = None
     """The shared product that it runs; None for a source of its own."""
     users: TenantUsers | None = None
     """Tells the product how to verify its users' tokens; None for a stack without users."""
@@ -156,7 +155,7 @@ class TenantSpace(pulumi.ComponentResource):
     @staticmethod
     def _apply_product(
         tenant: Tenant,
-        product: ProductSpace,
+        product: SharedProduct,
         child: Callable[..., KubernetesObject],
         ready: Sequence[pulumi.Resource],
     ) -> None:
@@ -165,21 +164,20 @@ class TenantSpace(pulumi.ComponentResource):
         logical_name = f"{tenant.name}/{product_namespace(product.name)}"
         source = products.revision(product.name, product.product, tenant).source
         account = child(
-            products.service_account(tenant, product.name), depends_on=[product.namespace], logical_name=logical_name
+            products.service_account(tenant, product.name),
+            depends_on=[product.namespace] if product.namespace else [],
+            logical_name=logical_name,
         )
         child(
             products.kustomization(tenant, product.name, product.product),
-            depends_on=[product.sources[source], account, *ready],
+            depends_on=[*([product.sources[source]] if product.sources else []), account, *ready],
             logical_name=logical_name,
         )
 
 
 def create_tenant_spaces(
     configuration: Configuration,
-    cluster: Cluster,
-    flux: FluxInstallation,
-    guardrails: pulumi.Resource,
-    products: Mapping[str, ProductSpace],
+    platform: Platform,
     github_providers: Mapping[str, github.Provider],
     *,
     users: Mapping[str, TenantUsers],
@@ -194,16 +192,12 @@ def create_tenant_spaces(
                 tenant=tenant,
                 settings=configuration.settings,
                 mirrors=configuration.mirrors,
-                provider=cluster.provider,
+                provider=platform.cluster.provider,
                 github_providers=github_providers,
-                product=products[tenant.product] if tenant.product else None,
+                product=platform.products[tenant.product] if tenant.product else None,
                 users=users.get(tenant.name),
                 role=roles.get(tenant.name),
-                depends_on=[
-                    flux.shards[tenant.shard],
-                    guardrails,
-                    *([logs[tenant.name]] if tenant.name in logs else []),
-                ],
+                depends_on=[*platform.needs(tenant.shard), *([logs[tenant.name]] if tenant.name in logs else [])],
             ),
         )
         for tenant in configuration.tenants

@@ -19,6 +19,7 @@ from model.config.names import CONTROLLERS, FLUX_SIZES, LABEL_PATTERN
 from model.config.network import NODE_LOCAL_DNS, ClusterAddresses, NetworkSettings
 from model.config.notifications import Notification
 from model.config.sources import reference
+from model.config.stack_shards import StackShard
 from model.config.webhooks import WebhookSettings
 from model.config.yaml_lines import YamlFile
 
@@ -145,6 +146,13 @@ class Settings(Model):
     watchdog_image: Annotated[str, AfterValidator(_image)] = Field(alias="watchdogImage")
     watchdog_deadline: Annotated[str, AfterValidator(_deadline)] = Field(alias="watchdogDeadline")
     notifications: list[Notification]
+    platform: str
+    shard: Annotated[StackShard | None, EMPTY]
+
+    @property
+    def is_shard(self) -> bool:
+        """Whether the stack has tenants of a platform that another stack has."""
+        return bool(self.platform)
 
     @property
     def github_known_hosts(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Self, cast
@@ -61,6 +61,12 @@ class Tenant(Tier):
     )
     adopt: bool = Field(
         default=False, description="Take over a namespace that exists already; removing the tenant keeps it"
+    )
+    stack_shard: int | None = Field(
+        default=None,
+        alias="stackShard",
+        ge=1,
+        description="The shard whose stack has it, where a platform has several; default: by a hash of the name",
     )
     images: list[ImageOverride] = Field(default=[], description="Other images than its product's")
     patches: list[Patch] = Field(default=[], description="Changes of its product's objects")
@@ -168,6 +174,21 @@ class TenantList:
             if tenant.source
         ]
         return [*shared, *own]
+
+    def part(self, indexes: Sequence[int], *, products: bool) -> TenantList:
+        """Some of the tenants with their lines, with all products or with none."""
+        file = self.inheritance.file
+        places = {index: place for place, index in enumerate(indexes)}
+        lines = {
+            ("tenants", places[path[1]], *path[2:]) if path[:1] == ("tenants",) and len(path) > 1 else path: line
+            for path, line in file.lines.items()
+            if path[:1] != ("tenants",) or len(path) == 1 or path[1] in places
+        }
+        entries = [self.inheritance.entries[index] for index in indexes]
+        inheritance = Inheritance(YamlFile(file.name, {**file.content, "tenants": entries}, lines))
+        chosen = [self.tenants[index] for index in indexes]
+        content = {"tenants": chosen, "products": self.content.products if products else {}}
+        return TenantList(tuple(chosen), inheritance, self.content.model_copy(update=content))
 
     def source_problem(self, placed: PlacedSource, path: YamlPath, message: str, remedy: str) -> Problem:
         """A problem of a source, at the line that defined the value; the path begins with `source`."""

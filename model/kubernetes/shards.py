@@ -8,13 +8,13 @@ HelmChart that helm-controller makes for a release, is with the tenants and neve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from model.config.names import DEFAULT_SHARD, PLATFORM_SHARD
-from model.config.tenants import TenantList
+from model.config.tenants import Tenant, TenantList
 from model.kubernetes.flux import FluxManifest
 from model.kubernetes.manifests import SHARD_LABEL, Manifest
 
@@ -31,14 +31,27 @@ class Shard:
     controllers: tuple[str, ...]
 
 
-def shards(tenants: TenantList, components: Sequence[str]) -> tuple[Shard, ...]:
-    """The shards besides the default one: the platform's, and those that products and tenants name."""
+def shards(
+    tenants: TenantList, components: Sequence[str], until_now: Mapping[str, bool] | None = None
+) -> tuple[Shard, ...]:
+    """The shards besides the default one: the platform's, and those that products and tenants name.
+
+    `until_now` are shards that have to stay for tenants of other stacks, and whether these have charts.
+    """
     helm = {product.shard: False for product in tenants.products.values()}
-    for tenant in tenants.tenants:
-        helm[tenant.shard] = helm.get(tenant.shard, False) or tenant.helm
+    for name, charts in [*in_use(tenants.tenants).items(), *(until_now or {}).items()]:
+        helm[name] = helm.get(name, False) or charts
     helm.pop(DEFAULT_SHARD, None)
     named = [(PLATFORM_SHARD, False), *sorted(helm.items())]
     return tuple(Shard(name, _controllers(charts, components)) for name, charts in named)
+
+
+def in_use(tenants: Sequence[Tenant]) -> dict[str, bool]:
+    """The shards of tenants, and whether any of them may have charts."""
+    helm: dict[str, bool] = {}
+    for tenant in tenants:
+        helm[tenant.shard] = helm.get(tenant.shard, False) or tenant.helm
+    return helm
 
 
 def _controllers(charts: bool, components: Sequence[str]) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def users(*identities: str, preview: bool = False, protected: bool = True, **set
         cluster = kubernetes.Provider("prod-eu", kubeconfig="{}")
         stack = Settings.model_validate({**defaults(), "owner": "acme", "aws": None, "network": None})
         for alpha in map(tenant, identities):
-            members = TenantUsers("alpha", TenantUsersArgs(tenant=alpha, shared=shared))
+            members = TenantUsers("alpha", TenantUsersArgs(tenant=alpha, shared=shared.shared))
             pulumi.export("data", dict(members.config_map_data))
             args = TenantSpaceArgs(
                 tenant=alpha,
