@@ -151,7 +151,7 @@ def _outputs(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
     if settings.is_shard:
         found[platform] = _stack_outputs(platform)
     # Shards that the platform had until now, too: they may have tenants still.
-    count = max(settings.shard.count if settings.shard else 0, found[platform].get("shards", 0))
+    count = max(settings.shard.count if settings.shard else 0, int(found[platform].get("shards", 0)))
     names = stack_shards.shard_names(platform, count)
     return found | {name: _stack_outputs(name) for name in names if name != itself}
 

@@ -101,15 +101,17 @@ def displaced(
     platform: str,
     outputs: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[Problem]:
-    """Tenants whose state is in another stack than that of their shard, if either is this stack.
+    """Tenants whose state is in another stack than that of their shard, if either is this stack, or has no shard now.
 
     `outputs` are those of the platform's stack and of its shards after their last update. Without this, the stack that
     has a tenant would delete it, and another would take its objects over.
     """
     names = {tenant.name for tenant in here.tenants}
+    stacks = {platform, *shard_names(platform, shard.count if shard else 0)}
     for index, tenant in enumerate(everyone.tenants):
         for holder, values in outputs.items():
-            if tenant.name in values.get("tenants", {}) and (holder == stack) != (tenant.name in names):
+            misplaced = (holder == stack) != (tenant.name in names) or holder not in stacks
+            if tenant.name in values.get("tenants", {}) and misplaced:
                 owner = stack_name(platform, shard_of(tenant, shard.count)) if shard else platform
                 message = f"{tenant.name} belongs to the stack {owner}, and its state is in {holder}"
                 remedy = f"Move it with `./saas shard move {tenant.name} --platform {platform}`, then run this again."
@@ -120,7 +122,7 @@ def outdated_platform(
     file: YamlFile, shard: StackShard | None, platform: str, outputs: Mapping[str, Any]
 ) -> Iterator[Problem]:
     """A platform whose last update made none of what its shards need, or has another number of them."""
-    found = outputs.get("shards")
+    found = int(outputs.get("shards", 0))
     if shard and found != shard.count:
         known = f"{found} shards" if found else "no shards"
         message = f"{platform} had {known} after its last update, not {shard.count}"
