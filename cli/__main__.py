@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import typer
 
-from cli import keys, rollout, status, tenants
+from cli import keys, rollout, shards, status, tenants
 from cli.errors import CommandError
 from cli.yaml_edit import EditError
 from model.config.errors import InvalidConfigError
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.add_typer(tenants.app, name="tenant")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(keys.app, name="keys")
+app.add_typer(shards.app, name="shard")
 app.command()(status.status)
 
 

@@ -110,7 +110,7 @@ def load(folder: Path) -> Configuration:
     if settings.is_shard:
         problems += stack_shards.outdated_platform(file, settings.shard, platform, outputs[platform])
     else:
-        problems += stack_shards.products_in_use(tenant_list, outputs)
+        problems += stack_shards.products_in_use(tenant_list, itself, outputs)
     problems += checks.broken_rules(settings, file, tenant_list, mirror_list, pulumi.get_project(), platform)
     if settings.aws is None and not (folder / Path(settings.kubeconfig).expanduser()).is_file():
         remedy = "Name the kubeconfig of the cluster; for the embedded platform run `make up`."

@@ -129,12 +129,13 @@ def outdated_platform(
         yield file.problem(("shard",), message, f"Run `pulumi up --stack {platform}` first.")
 
 
-def products_in_use(listed: TenantList, outputs: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+def products_in_use(listed: TenantList, itself: str, outputs: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
     """Products that the file lacks, and that a tenant of a shard still runs after its last update."""
     users: dict[str, tuple[str, str]] = {}
     for stack, values in outputs.items():
-        for tenant, summary in values.get("tenants", {}).items():
-            if (product := summary.get("product")) and product not in listed.products and values.get("shard"):
+        # The platform's own tenants, if it has any, go in the same update.
+        for tenant, summary in values.get("tenants", {}).items() if stack != itself else ():
+            if (product := summary.get("product")) and product not in listed.products:
                 users.setdefault(product, (tenant, stack))
     for product, (tenant, stack) in sorted(users.items()):
         message = f"{tenant} runs the product {product} until the next update of the stack {stack}"
