@@ -1,4 +1,4 @@
-"""A stack is split into shards, a tenant moves between them, and all are destroyed: no object of a tenant is touched."""
+"""A stack is split into shards, a tenant moves between them, all are destroyed: no object of a tenant is touched."""
 
 from __future__ import annotations
 
