@@ -148,6 +148,16 @@ def read(text: str) -> Preview:
     return Preview(list(changes.values()), bool(summary) and not errors, errors, totals)
 
 
+def combined(previews: Sequence[Preview]) -> Preview:
+    """The previews of a platform's stack and its shards as one: limits hold for all of them together."""
+    return Preview(
+        [change for preview in previews for change in preview.changes],
+        all(preview.finished for preview in previews),
+        [error for preview in previews for error in preview.errors],
+        {operation: sum(preview.count(operation) for preview in previews) for operation in OPERATIONS},
+    )
+
+
 def _change(urn: str, operation: str, step: Mapping[str, Any], *, created_first: bool) -> Change:
     _, _, types, name = urn.split("::", 3)
     reasons = step.get("replaceReasons") if operation == "replace" else None
@@ -224,7 +234,7 @@ def _code(text: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command: writes the comment, prints it in full and returns the verdict as the exit code."""
     parser = argparse.ArgumentParser(prog="preview_gate", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("preview", type=Path, help="output of `pulumi preview --json`")
+    parser.add_argument("previews", type=Path, nargs="+", help="outputs of `pulumi preview --json`, one for each stack")
     parser.add_argument("--stack", required=True)
     # The limits are not arguments: the gate that judges is the one on main, so no pull request raises its own.
     parser.add_argument(
@@ -232,7 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--comment", type=Path, required=True, help="where to write the comment")
     options = parser.parse_args(arguments)
-    preview = read(options.preview.read_text() if options.preview.exists() else "")
+    preview = combined([read(path.read_text() if path.exists() else "") for path in options.previews])
     refusals = objections(preview, LARGE if options.large_change else USUAL)
     options.comment.write_text(comment(preview, refusals, options.stack))
     print(comment(preview, refusals, options.stack, sys.maxsize), *preview.errors, sep="\n")

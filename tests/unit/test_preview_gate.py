@@ -138,6 +138,21 @@ def test_a_tenant_with_its_own_user_pool_can_be_removed() -> None:
     assert refusals(digest(step("delete", pool, "unprotected")), PLENTY)
 
 
+def test_limits_hold_for_a_platform_and_its_shards_together(tmp_path: Path) -> None:
+    half = [step("delete", SECRET, str(number)) for number in range(preview_gate.USUAL.deletes // 2)]
+    files = [tmp_path / f"preview-{name}.json" for name in ("eu", "eu-1", "eu-2")]
+
+    def verdict(*texts: str) -> int:
+        for file, text in zip(files, texts, strict=True):
+            file.write_text(text)
+        return preview_gate.main([*map(str, files), "--stack", "eu", "--comment", str(tmp_path / "comment.md")])
+
+    assert verdict(digest(), digest(*half), digest(*half)) == Verdict.ALLOWED
+    assert "30 to delete" in (tmp_path / "comment.md").read_text()
+    assert verdict(digest(step("delete", SECRET, "x")), digest(*half), digest(*half)) == Verdict.REFUSED
+    assert verdict(digest(), digest(), "no preview") == Verdict.UNFINISHED
+
+
 def test_the_list_has_deletions_first_then_replacements() -> None:
     text = comment(
         digest(

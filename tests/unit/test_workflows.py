@@ -184,6 +184,21 @@ def test_a_deployment_passes_gate_and_policy_pack_before_it_changes() -> None:
     assert "--skip-preview" not in change["run"], "the pack would see the first resources when they are made"
 
 
+def test_shards_are_previewed_at_once_and_deployed_after_their_platform() -> None:
+    orders = {
+        name: re.findall(r"pipeline/stacks.py ([\w-]+) .*?pulumi (\w+) --stack \{stack\}", path.read_text())
+        for name, path in WORKFLOWS.items()
+    }
+    assert orders == {
+        "check": [],
+        "preview": [("at-once", "preview"), ("at-once", "preview")],
+        "drift": [("at-once", "preview")],
+        "deploy": [("at-once", "preview"), ("platform-first", "up")],
+    }
+    scripts = [step["run"] for step in PREVIEW["steps"] if "stacks.py" in step.get("run", "")]
+    assert all("python3 -I .gate/pipeline/stacks.py" in script for script in scripts), "in the version of main"
+
+
 def large_changes_allowed(folder: Path, asked: str, labels: str) -> str:
     """The outputs of the job `limits`, given the labels that GitHub answers."""
     (folder / "gh").write_text(f"#!/bin/sh\nprintf '{labels}'\n")
