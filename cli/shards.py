@@ -99,7 +99,7 @@ def move(
     plan: dict[tuple[str, str], list[str]] = {}
     for tenant in chosen:
         target = shards.stack_of(tenant)
-        holders = [name for name, state in states.items() if _resources(state, tenant.name)]
+        holders = [name for name, state in sorted(states.items()) if resources_of(state, tenant.name)]
         if len(holders) > 1:
             remedy = "Remove it from one of them with `pulumi state delete`, which touches no object."
             raise CommandError(f"the states of {' and '.join(holders)} both have {tenant.name}", remedy)
@@ -112,7 +112,7 @@ def move(
             raise CommandError(f"there is no stack {target}", f"Create it with `pulumi stack init {target}`.")
         typer.echo(f"{source} -> {target}: {', '.join(moving)}")
         if not dry_run:
-            urns = [urn for name in moving for urn in _resources(states[source], name)]
+            urns = [urn for name in moving for urn in resources_of(states[source], name)]
             if source != target:
                 pulumi.run("state", "move", "--yes", "--source", source, "--dest", target, *urns)
             _move_outputs(pulumi, [*states], target, moving)
@@ -192,7 +192,7 @@ def _known_elsewhere(states: Mapping[str, Any], tenant: str, target: str) -> boo
     return known not in (set[str](), {target})
 
 
-def _resources(state: Mapping[str, Any], tenant: str) -> list[str]:
+def resources_of(state: Mapping[str, Any], tenant: str) -> list[str]:
     """URNs of a tenant's components, and of its log group; nothing if its namespace is not in the state."""
     found = [resource["urn"] for resource in _all_resources(state) if _is_of(resource, tenant)]
     return found if any(f"::{SPACE}::" in urn for urn in found) else []

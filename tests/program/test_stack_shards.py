@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cli.shards import resources_of
 from components.product import moves
 from model.config import stack_shards, tenants, yaml_lines
 from model.config.stack_shards import StackShard
@@ -122,6 +123,19 @@ def test_platform_and_shards_have_the_resources_of_one_stack_each_once(stacks: S
     assert not platform & set.union(*tenants)
     everything = platform.union(*shards.values())
     assert {urn for urn in everything ^ whole if ":Stack::" not in urn} == set()
+
+
+@pytest.mark.usefixtures("platform_outputs")
+def test_a_move_of_a_tenant_takes_all_that_it_has(stacks: Stacks) -> None:
+    for index in range(1, COUNT + 1):
+        shard = stacks.shard(index)
+        state = {"deployment": {"resources": [{"urn": urn, "type": r.type} for urn, r in shard.registrations.items()]}}
+        roots = {urn for name in shard.outputs["tenants"] for urn in resources_of(state, name)}
+        for urn in filter(of_tenants, shard.registrations):
+            ancestors = [urn]
+            while ancestors[-1] in shard.registrations:
+                ancestors.append(shard.registrations[ancestors[-1]].parent)
+            assert roots & {*ancestors}, f"`./saas shard move` would leave {urn}"
 
 
 @pytest.mark.usefixtures("platform_outputs")

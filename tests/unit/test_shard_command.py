@@ -1,0 +1,173 @@
+"""`./saas shard`: which stack has a tenant, and moves of its state."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from cli.__main__ import app
+from cli.errors import CommandError
+
+SOURCE = {"url": "https://github.com/acme/shop", "branch": "main"}
+PULUMI = """\
+import json, pathlib, sys
+states = pathlib.Path("states")
+def path(stack): return states / f"{stack}.json"
+def write(stack, state): path(stack).write_text(json.dumps(state))
+arguments = sys.argv[1:-1]
+assert sys.argv[-1] == "--non-interactive"
+pathlib.Path("log").open("a").write(" ".join(arguments[:2]) + "\\n")
+match arguments:
+    case ["stack", "ls", "--json"]:
+        print(json.dumps([{"name": f"acme/{file.stem}"} for file in states.iterdir()]))
+    case ["stack", "export", "--stack", stack]:
+        print(path(stack).read_text())
+    case ["stack", "import", "--stack", stack, "--file", file]:
+        if pathlib.Path("interrupted").exists():
+            sys.exit("killed")
+        write(stack, json.loads(pathlib.Path(file).read_text()))
+    case ["state", "move", "--yes", "--source", source, "--dest", dest, *urns]:
+        one, other = (json.loads(path(stack).read_text()) for stack in (source, dest))
+        resources = one["deployment"]["resources"]
+        moved = [found for found in resources if found["urn"] in urns]
+        assert len(moved) == len(urns)
+        one["deployment"]["resources"] = [found for found in resources if found not in moved]
+        moved = [{**found, "urn": found["urn"].replace(f":{source}::", f":{dest}::")} for found in moved]
+        other["deployment"]["resources"] += moved
+        write(source, one), write(dest, other)
+"""
+
+
+class Folder:
+    """A project whose `pulumi` keeps states in files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def state(self, stack: str, *tenants: str, outputs: Sequence[str] | None = None) -> None:
+        root = {"urn": f"urn:pulumi:{stack}::saas-in-eks::pulumi:pulumi:Stack::x", "type": "pulumi:pulumi:Stack"}
+        known = {name: {"namespace": name, "product": "shop"} for name in (tenants if outputs is None else outputs)}
+        kinds = ("saas:tenant:TenantSpace", "saas:notifications:Notifications")
+        resources: list[dict[str, Any]] = [{**root, "outputs": {"tenants": known, "fluxVersion": "v2"}}]
+        resources += [
+            {"urn": f"urn:pulumi:{stack}::saas-in-eks::{kind}::{name}", "type": kind}
+            for name in tenants
+            for kind in kinds
+        ]
+        (self.path / "states" / f"{stack}.json").write_text(json.dumps({"deployment": {"resources": resources}}))
+
+    def holds(self, stack: str) -> tuple[list[str], list[str]]:
+        """The tenants in a stack's resources, and those in its outputs."""
+        root, *others = json.loads((self.path / "states" / f"{stack}.json").read_text())["deployment"]["resources"]
+        assert all(f"urn:pulumi:{stack}::" in resource["urn"] for resource in others)
+        assert root["outputs"]["fluxVersion"] == "v2"
+        spaces = [resource["urn"].rpartition("::")[2] for resource in others if "TenantSpace" in resource["urn"]]
+        assert all(value["product"] == "shop" for value in root["outputs"]["tenants"].values())
+        return sorted(spaces), sorted(root["outputs"]["tenants"])
+
+    def saas(self, *arguments: str) -> str:
+        done = CliRunner().invoke(app, ["shard", *arguments, "--project", str(self.path)])
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return done.output
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    (tmp_path / "states").mkdir()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "pulumi.py").write_text(PULUMI)
+    program = tmp_path / "bin" / "pulumi"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{program}.py" "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+    (tmp_path / "Pulumi.yaml").write_text("name: saas-in-eks\n")
+    (tmp_path / "Pulumi.us.yaml").write_text("config: {saas-in-eks:tenantsFile: all.yaml}\n")
+    (tmp_path / "Pulumi.eu.yaml").write_text(
+        "config: {saas-in-eks:shard: {count: 2}, saas-in-eks:tenantsFile: all.yaml}\n"
+    )
+    (tmp_path / "Pulumi.eu-1.yaml").write_text(
+        "config: {saas-in-eks:platform: eu, saas-in-eks:shard: {count: 2, index: 1}}\n"
+    )
+    entries = [{"name": name, "source": SOURCE} for name in ("globex", "initech")]
+    entries.append({"name": "acme", "source": SOURCE, "stackShard": 2})
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump({"tenants": entries}))
+    return Folder(tmp_path)
+
+
+def test_every_tenant_is_listed_with_its_stack_and_why(folder: Folder) -> None:
+    rows = [line.split(maxsplit=2) for line in folder.saas("list").splitlines()[1:]]
+    assert rows == [["globex", "eu-2", "its name"], ["initech", "eu-1", "its name"], ["acme", "eu-2", "its entry"]]
+    assert json.loads(folder.saas("list", "--json"))[2] == {"tenant": "acme", "stack": "eu-2", "by": "its entry"}
+    assert "eu-" not in folder.saas("list", "--platform", "us"), "it has no shards, so all tenants are its own"
+
+
+def test_states_go_where_the_file_says_and_a_second_run_changes_nothing(folder: Folder) -> None:
+    folder.state("eu", "globex", "initech", "acme")
+    folder.state("eu-1")
+    folder.state("eu-2")
+    folder.state("eu-west", "acme")
+    assert folder.saas("move", "--dry-run") == "eu -> eu-2: globex, acme\neu -> eu-1: initech\n"
+    assert folder.holds("eu") == (["acme", "globex", "initech"],) * 2
+    assert folder.saas("move").endswith("Now run `pulumi up` for eu, eu-2, eu-1.\n")
+    assert [folder.holds(stack) for stack in ("eu", "eu-1", "eu-2")] == [
+        ([], []),
+        (["initech"], ["initech"]),
+        (["acme", "globex"], ["acme", "globex"]),
+    ]
+    (folder.path / "log").unlink()
+    assert folder.saas("move") == "Every state is where it belongs.\n"
+    assert {*(folder.path / "log").read_text().splitlines()} == {"stack ls", "stack export"}
+
+
+def test_an_interrupted_move_is_finished_by_the_next(folder: Folder) -> None:
+    folder.state("eu")
+    folder.state("eu-1", "acme", "initech")
+    folder.state("eu-2", "globex")
+    (folder.path / "interrupted").touch()
+    with pytest.raises(CommandError, match="`pulumi stack import` failed: killed"):
+        folder.saas("move", "acme")
+    (folder.path / "interrupted").unlink()
+    assert folder.holds("eu-1") == (["initech"], ["acme", "initech"])
+    folder.saas("move", "acme")
+    assert folder.holds("eu-1") == (["initech"], ["initech"])
+    assert folder.holds("eu-2") == (["acme", "globex"], ["acme", "globex"])
+
+
+def test_a_stack_that_the_configuration_lacks_by_now_gives_its_tenants_back(folder: Folder) -> None:
+    for stack, tenants in (("eu", ()), ("eu-1", ("initech",)), ("eu-2", ("globex",)), ("eu-3", ("acme",))):
+        folder.state(stack, *tenants)
+    assert folder.saas("move").startswith("eu-3 -> eu-2: acme\n")
+    folder.path.joinpath("Pulumi.eu.yaml").write_text("config: {saas-in-eks:tenantsFile: all.yaml}\n")
+    folder.saas("move", "--platform", "eu")
+    assert folder.holds("eu") == (["acme", "globex", "initech"],) * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("move", "acmee"), "there is no tenant 'acmee'.*acme"),
+        (("move", "--platform", "europe"), "there is no platform 'europe'.*eu"),
+        (("move", "initech"), "no stack has initech yet.*pulumi up --stack eu-1"),
+        (("move", "acme"), "there is no stack eu-2.*pulumi stack init eu-2"),
+        (("move", "globex"), "the states of eu and eu-1 both have globex.*pulumi state delete"),
+    ],
+)
+def test_what_cannot_be_moved_is_refused(folder: Folder, arguments: Sequence[str], message: str) -> None:
+    folder.state("eu", "globex")
+    folder.state("eu-1", "acme", "globex")
+    with pytest.raises(CommandError, match=f"(?s){message}"):
+        folder.saas(*arguments)
+
+
+def test_without_a_platform_that_has_shards_its_name_is_asked_for(folder: Folder) -> None:
+    (folder.path / "Pulumi.eu.yaml").unlink()
+    with pytest.raises(CommandError, match="no stack has shards"):
+        folder.saas("list")
