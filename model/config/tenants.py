@@ -180,7 +180,7 @@ class TenantList:
         file = self.inheritance.file
         places = {index: place for place, index in enumerate(indexes)}
         lines = {
-            ("tenants", places[path[1]], *path[2:]) if path[:1] == ("tenants",) and len(path) > 1 else path: line
+            ("tenants", places[int(path[1])], *path[2:]) if path[:1] == ("tenants",) and len(path) > 1 else path: line
             for path, line in file.lines.items()
             if path[:1] != ("tenants",) or len(path) == 1 or path[1] in places
         }
