@@ -45,6 +45,8 @@ def _cluster(value: str) -> str:
 
 
 def _owner(value: str) -> str:
+    if not value:
+        raise rule_error("is missing", "Write the GitHub user or organization that has the infra repository.")
     if not re.fullmatch(r"[A-Za-z0-9](-?[A-Za-z0-9])*(_[A-Za-z0-9]+)?", value) or len(value) > 39:
         raise rule_error(
             f"{value!r} is not a GitHub user or organization", "Write the name in the URL: github.com/OWNER."

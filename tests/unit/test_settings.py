@@ -39,6 +39,7 @@ def test_the_defaults_are_valid() -> None:
     [
         ({"cluster": "Prod_EU"}, "not a valid cluster name"),
         ({"owner": "a/b"}, "not a GitHub user"),
+        ({"owner": ""}, "owner: is missing"),
         ({"repository": "a b"}, "not a valid GitHub repository name"),
         ({"fluxManifestSha256": "abc"}, "not a SHA-256"),
         ({"fluxComponents": ["source-controller"]}, "Add kustomize-controller"),
