@@ -299,18 +299,22 @@ def test_a_shard_needs_the_notification_secrets_of_its_own_tenants_only(small: S
         small.shard(1)
 
 
-def test_a_shard_leaves_moving_tenants_of_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    item = {"metadata": {"namespace": "alpha", "name": "alpha", "labels": {moves.TENANT_LABEL: "alpha"}}, "spec": {}}
-    calls: list[tuple[str, ...]] = []
+@pytest.mark.parametrize(("index", "policy", "patched"), [(1, None, True), (2, "Orphan", False)], ids=["own", "other"])
+def test_a_shard_leaves_moving_tenants_of_others_alone(
+    monkeypatch: pytest.MonkeyPatch, index: int, policy: str | None, patched: bool
+) -> None:
+    """alpha moves from a source of its own to a product."""
+    metadata = {"namespace": "alpha", "name": "alpha", "labels": {moves.TENANT_LABEL: "alpha"}}
+    item = {"metadata": metadata, "spec": {"deletionPolicy": policy}}
+    calls: list[str] = []
 
-    def kubectl(_: str, *arguments: str) -> str:
-        calls.append(arguments)
+    def kubectl(_: str, command: str, *__: str) -> str:
+        calls.append(command)
         return json.dumps({"items": [item]})
 
     monkeypatch.setattr(moves, "kubectl", kubectl)
     everyone = tenants.parse(yaml_lines.parse(SMALL, "tenants.yaml"))
-    for index, patched in ((1, True), (2, False)):
-        here = stack_shards.tenants_of(everyone, StackShard(count=3, index=index))
-        calls.clear()
-        moves.keep_objects_of_moving_tenants("", SimpleNamespace(tenants=here.tenants, everyone=everyone))  # pyright: ignore[reportArgumentType]
-        assert ("patch" in {call[0] for call in calls}) is patched
+    here = stack_shards.tenants_of(everyone, StackShard(count=3, index=index))
+    given: Any = SimpleNamespace(tenants=here.tenants, everyone=everyone)
+    moves.keep_objects_of_moving_tenants("", given)
+    assert ("patch" in calls) is patched
