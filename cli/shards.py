@@ -159,22 +159,29 @@ class Pulumi:
             self.run("stack", "import", "--stack", stack, "--file", file.name)
 
 
+OUTPUTS = ("tenants", "deployKeys")
+"""Outputs with an entry for each tenant, by which the program knows what the stack has after its last update."""
+
+
 def _move_outputs(pulumi: Pulumi, stacks: Sequence[str], target: str, names: Sequence[str]) -> None:
-    """Move tenants' entries in the output `tenants`, by which the program knows who has them."""
+    """Move tenants' entries in the stacks' outputs."""
     states = {stack: pulumi.export(stack) for stack in stacks}
-    found: dict[str, Any] = {}
-    for state in states.values():
-        known = _outputs(state).get("tenants", {})
-        found |= {name: known[name] for name in names if name in known}
+    found: dict[str, dict[str, Any]] = {output: {} for output in OUTPUTS}
+    for output in OUTPUTS:
+        for state in states.values():
+            known = _outputs(state).get(output, {})
+            found[output] |= {name: known[name] for name in names if name in known}
     # The target first: if this is interrupted, both stacks refuse to run rather than one that takes over.
     for stack in sorted(stacks, key=lambda stack: stack != target):
         outputs = _outputs(states[stack])
-        before = dict(outputs.get("tenants", {}))
-        after = {name: value for name, value in before.items() if name not in names}
-        if stack == target:
-            after |= {name: found.get(name, {"namespace": name}) for name in names}
+        before = {output: dict(outputs.get(output, {})) for output in OUTPUTS}
+        after = {
+            output: {name: value for name, value in before[output].items() if name not in names}
+            | (found[output] if stack == target else {})
+            for output in OUTPUTS
+        }
         if after != before:
-            outputs["tenants"] = after
+            outputs |= after
             pulumi.import_(stack, states[stack])
 
 

@@ -51,7 +51,7 @@ def _with_platform(folder: Path, own: YamlFile, platform: str, shard: StackShard
         message = f"{platform} has {others.count} shards, not {shard.count}"
         problem = own.problem(("shard", "count"), message, f"Write count: {others.count}, or change {name} as well.")
     else:
-        given = {key: _as_from_engine(value) for key, value in written.items() if value is not None}
+        given = {key: _as_from_engine(key, value) for key, value in written.items() if value is not None}
         # Its recipients are notified by the platform's stack, whose secrets no other stack can read.
         mine = {"platform": platform, "shard": own.content["shard"], "notifications": []}
         return YamlFile(name, {**own.content, **given, **mine}, lines)
@@ -81,11 +81,11 @@ def _written(folder: Path, name: str) -> tuple[dict[str, Any], Mapping[YamlPath,
     return {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}, lines
 
 
-def _as_from_engine(value: Any) -> Any:
-    """A value of a file as the engine passes it: numbers are texts, and an empty mapping is none."""
-    if isinstance(value, (bool, list, dict)):
-        return cast("Any", value) if value != {} else None
-    return str(value)
+def _as_from_engine(key: str, value: Any) -> Any:
+    """A value of a file as the engine passes it: a number may be a text, and an empty mapping is none."""
+    if stack.keys().get(key) is str and not isinstance(value, (list, dict)):
+        return str(value)
+    return value if value != {} else None
 
 
 def _from_engine() -> dict[str, Any]:

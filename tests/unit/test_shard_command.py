@@ -54,8 +54,11 @@ class Folder:
     def state(self, stack: str, *tenants: str, outputs: Sequence[str] | None = None) -> None:
         root = {"urn": f"urn:pulumi:{stack}::saas-in-eks::pulumi:pulumi:Stack::x", "type": "pulumi:pulumi:Stack"}
         known = {name: {"namespace": name, "product": "shop"} for name in (tenants if outputs is None else outputs)}
+        keys = {"flux-system": {"generation": 3}, **{name: {"generation": 2} for name in known}}
         kinds = ("saas:tenant:TenantSpace", "saas:notifications:Notifications")
-        resources: list[dict[str, Any]] = [{**root, "outputs": {"tenants": known, "fluxVersion": "v2"}}]
+        resources: list[dict[str, Any]] = [
+            {**root, "outputs": {"tenants": known, "deployKeys": keys, "fluxVersion": "v2"}}
+        ]
         resources += [
             {"urn": f"urn:pulumi:{stack}::saas-in-eks::{kind}::{name}", "type": kind}
             for name in tenants
@@ -68,6 +71,7 @@ class Folder:
         root, *others = json.loads((self.path / "states" / f"{stack}.json").read_text())["deployment"]["resources"]
         assert all(f"urn:pulumi:{stack}::" in resource["urn"] for resource in others)
         assert root["outputs"]["fluxVersion"] == "v2"
+        assert root["outputs"]["deployKeys"].keys() - {"flux-system"} == root["outputs"]["tenants"].keys()
         spaces = [resource["urn"].rpartition("::")[2] for resource in others if "TenantSpace" in resource["urn"]]
         assert all(value["product"] == "shop" for value in root["outputs"]["tenants"].values())
         return sorted(spaces), sorted(root["outputs"]["tenants"])
