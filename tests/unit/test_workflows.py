@@ -189,8 +189,7 @@ def test_shards_are_previewed_at_once_and_deployed_after_their_platform() -> Non
         name: re.findall(r"pipeline/stacks.py ([\w-]+) .*?pulumi (\w+) --stack \{stack\}", path.read_text())
         for name, path in WORKFLOWS.items()
     }
-    assert orders == {
-        "check": [],
+    assert {name: found for name, found in orders.items() if found} == {
         "preview": [("at-once", "preview"), ("at-once", "preview")],
         "drift": [("at-once", "preview")],
         "deploy": [("at-once", "preview"), ("platform-first", "up")],
