@@ -18,13 +18,29 @@ UNLIMITED = 10_000
 
 def overview(listed: TenantList) -> Table:
     """A row for each tenant: its tier, its most important settings, and the keys of its own entry."""
-    table = new_table("tenant", "tier", "cpu", "memory", "pods", "pod security", "role", "own settings")
-    for column in table.columns[2:5]:
+    table = new_table("tenant", "tier", "state", "cpu", "memory", "pods", "pod security", "role", "own settings")
+    for column in table.columns[3:6]:
         column.justify = "right"
     for index, tenant in enumerate(listed.tenants):
         own = listed.inheritance.tenant_layers(index)[-1].values
         quota = [tenant.quota.get(key, "any") for key in ("requests.cpu", "requests.memory", "pods")]
-        table.add_row(tenant.name, tenant.tier, *quota, tenant.pod_security, tenant.role, ", ".join(_own_settings(own)))
+        table.add_row(
+            tenant.name,
+            tenant.tier,
+            tenant.state,
+            *quota,
+            tenant.pod_security,
+            tenant.role,
+            ", ".join(_own_settings(own)),
+        )
+    return table
+
+
+def departed(listed: TenantList) -> Table:
+    """A row for each tenant that has left."""
+    table = new_table("departed", "since", "backup", "break glass")
+    for left in listed.content.departed:
+        table.add_row(left.name, left.since, left.backup.id if left.backup else "none", left.break_glass or "")
     return table
 
 
@@ -66,6 +82,8 @@ def _values(tenant: Tenant, layers: Sequence[Layer]) -> Iterator[tuple[YamlPath,
     order = [
         "name",
         "tier",
+        "suspended",
+        "leaving",
         "product",
         "source",
         "keyGeneration",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,14 +16,15 @@ import typer
 from cli import assignments, effective, pull_request, tenants_file, yaml_edit
 from cli.errors import CommandError
 from cli.tenants_file import Edit
-from model.config import yaml_lines
+from model.config import departures, yaml_lines
+from model.config.departures import Backup
 from model.config.errors import InvalidConfigError, suggestion
 from model.config.tenants import TenantList
 from model.config.yaml_lines import YamlPath
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
-app = typer.Typer(no_args_is_help=True, help="Add tenants, change them, and show what they get.")
+app = typer.Typer(no_args_is_help=True, help="Add tenants, change them, let them leave, and show what they get.")
 
 
 def names_of_tenants(context: typer.Context, incomplete: str) -> list[str]:
@@ -57,15 +59,26 @@ Pr = Annotated[bool, typer.Option("--pr", help="Open a pull request, and leave t
 
 
 @app.command("list")
-def list_(file: File = CHECKOUT / "tenants.yaml", as_json: Json = False) -> None:
+def list_(
+    departed: Annotated[bool, typer.Option("--departed", help="Those that have left.")] = False,
+    file: File = CHECKOUT / "tenants.yaml",
+    as_json: Json = False,
+) -> None:
     """List all tenants with their most important limits.
 
     \b
     ./saas tenant list
-    ./saas tenant list --json | jq -r '.[].name'
+    ./saas tenant list --departed
+    ./saas tenant list --json | jq -r '.[] | select(.leaving) | .name'
     """
     listed = tenants_file.load(file)
-    if as_json:
+    if departed:
+        left = [each.model_dump(by_alias=True, exclude_none=True) for each in listed.content.departed]
+        if as_json:
+            _print_json(left)
+        else:
+            effective.print_table(effective.departed(listed))
+    elif as_json:
         _print_json([_plain(listed, index) for index in range(len(listed.tenants))])
     else:
         effective.print_table(effective.overview(listed))
@@ -180,10 +193,9 @@ def set_(
 
 
 @app.command()
-def purge(
+def suspend(
     name: Known,
-    confirm: Annotated[str, typer.Option(metavar="NAME", help="The name once more: its data is deleted.")],
-    backup: Annotated[str | None, typer.Option(help="Where a backup of its data is kept.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; kept in the file.")],
     file: File = CHECKOUT / "tenants.yaml",
     dry_run: DryRun = False,
     preview: Preview = False,
@@ -191,25 +203,150 @@ def purge(
     pr: Pr = False,
     as_json: Json = False,
 ) -> None:
-    """Move a tenant to `departed`, so that the next `pulumi up` deletes it with all its data.
+    """Suspend a tenant: the next `pulumi up` stops its pods and closes its network. Its data stays.
+
+    \b
+    ./saas tenant suspend acme --reason "invoice 4711 is not paid" --preview
+    """
+    if not reason.strip():
+        raise CommandError("the reason is empty", 'Write --reason "…".')
+
+    def edit(text: str) -> str:
+        index, entry = _entry(text, file, name)
+        if entry.get("leaving"):
+            raise CommandError(f"{name} is leaving, and suspended with that", "To change that, resume it before.")
+        if (entry.get("suspended") or {}).get("reason") == reason:
+            return text
+        since = (entry.get("suspended") or {}).get("since", date.today())
+        return yaml_edit.set_value(text, ("tenants", index, "suspended"), {"since": since, "reason": reason})
+
+    _finish(name, "suspend", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
+
+
+@app.command()
+def resume(
+    name: Known,
+    file: File = CHECKOUT / "tenants.yaml",
+    dry_run: DryRun = False,
+    preview: Preview = False,
+    stack: Stack = None,
+    pr: Pr = False,
+    as_json: Json = False,
+) -> None:
+    """Let a tenant run again that is suspended or leaving: the next `pulumi up` starts its pods, with its data.
+
+    \b
+    ./saas tenant resume acme --preview
+    """
+
+    def edit(text: str) -> str:
+        index, entry = _entry(text, file, name)
+        for key in ("suspended", "leaving"):
+            if key in entry:
+                text = yaml_edit.remove(text, ("tenants", index, key))
+        return text
+
+    _finish(name, "resume", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
+
+
+@app.command()
+def leave(
+    name: Known,
+    keep: Annotated[str, typer.Option(metavar="DAYS", help="How long its data is kept, such as 30d.")],
+    file: File = CHECKOUT / "tenants.yaml",
+    dry_run: DryRun = False,
+    preview: Preview = False,
+    stack: Stack = None,
+    pr: Pr = False,
+    as_json: Json = False,
+) -> None:
+    """Let a tenant leave: it is suspended, and may be purged after these days. Until then `resume` brings it back.
+
+    Run again with other days, it keeps the day on which it left.
+
+    \b
+    ./saas tenant leave acme --keep 30d --pr
+    """
+    if not (days := re.fullmatch(r"(\d{1,5})d", keep)):
+        raise CommandError(f"--keep {keep} is not a number of days", "Write --keep 30d.")
+
+    def edit(text: str) -> str:
+        index, entry = _entry(text, file, name)
+        if "suspended" in entry:
+            text = yaml_edit.remove(text, ("tenants", index, "suspended"))
+        since = str((entry.get("leaving") or {}).get("since", date.today()))
+        until = date.fromisoformat(since) + timedelta(days=int(days[1]))
+        if not entry.get("leaving"):
+            left = {"since": date.fromisoformat(since), "until": until}
+            return yaml_edit.set_value(text, ("tenants", index, "leaving"), left)
+        if str(entry["leaving"]["until"]) == until.isoformat():
+            return text
+        return yaml_edit.set_value(text, ("tenants", index, "leaving", "until"), until)
+
+    _finish(name, "leave", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
+
+
+@app.command()
+def purge(
+    name: Known,
+    confirm: Annotated[str, typer.Option(metavar="NAME", help="The name once more: its data is deleted.")],
+    break_glass: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Delete it at once, without waiting and without a backup.")
+    ] = None,
+    file: File = CHECKOUT / "tenants.yaml",
+    dry_run: DryRun = False,
+    preview: Preview = False,
+    stack: Stack = None,
+    pr: Pr = False,
+    as_json: Json = False,
+) -> None:
+    """Move a tenant that is leaving to `departed`, so that the next `pulumi up` deletes it with all its data.
+
+    Only after its last day, and with a backup that was restored once: see `leave`.
 
     \b
     ./saas tenant purge acme --confirm acme --preview
-    ./saas tenant purge acme --confirm acme --backup s3://acme-backups/acme.tar --pr
+    ./saas tenant purge test-4 --confirm test-4 --break-glass "a test without data"
     """
     if confirm != name:
         raise CommandError(f"--confirm {confirm} is not {name}", f"Write --confirm {name} to delete all its data.")
-    entry = {"name": name, "since": date.today(), **({"backup": backup} if backup else {})}
+    today = date.today()
 
     def edit(text: str) -> str:
         content = yaml_lines.parse(text, file.name).content
         names = [tenant["name"] for tenant in content["tenants"]]
         if name not in names and any(left["name"] == name for left in content.get("departed") or ()):
             return text
-        text = yaml_edit.remove(text, ("tenants", _place(names, name)))
-        return yaml_edit.append(text, ("departed",), entry)
+        leaving = content["tenants"][_place(names, name)].get("leaving")
+        if not break_glass:
+            _check_purge(name, leaving, today)
+        backup = (leaving or {}).get("backup")
+        record = {
+            "name": name,
+            "since": today,
+            **({"backup": backup} if backup else {}),
+            **({"breakGlass": break_glass} if break_glass else {}),
+        }
+        text = yaml_edit.remove(text, ("tenants", names.index(name)))
+        return yaml_edit.append(text, ("departed",), record)
 
     _finish(name, "purge", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
+
+
+def _check_purge(name: str, leaving: Mapping[str, Any] | None, today: date) -> None:
+    if not leaving:
+        remedy = f"Run `./saas tenant leave {name} --keep 30d`, and update."
+        raise CommandError(f"{name} may not be purged: it is not leaving", remedy)
+    backup = Backup.model_validate(leaving["backup"]) if leaving.get("backup") else None
+    if obstacle := departures.purge_obstacle(today.isoformat(), str(leaving["until"]), backup):
+        raise CommandError(f"{name} may not be purged: {obstacle[0]}", obstacle[1])
+
+
+def _entry(text: str, file: Path, name: str) -> tuple[int, dict[str, Any]]:
+    """Index and content of a tenant's entry."""
+    listed = yaml_lines.parse(text, file.name).content["tenants"]
+    index = _place([entry["name"] for entry in listed], name)
+    return index, listed[index]
 
 
 _MISSING = object()

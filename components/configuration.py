@@ -101,9 +101,10 @@ def load(folder: Path) -> Configuration:
     outputs = _outputs(settings)
     earlier, platform = outputs[itself], settings.platform or itself
     problems += tenants.broken_rules(tenant_list)
-    problems += tenants.expired_pins(tenant_list, datetime.now(UTC).date())
+    today = datetime.now(UTC).date()
+    problems += tenants.expired_pins(tenant_list, today)
     problems += checks.notification_rules(settings, file, here, _secret)
-    problems += tenants.vanished(tenant_list, earlier.get("tenants", {}))
+    problems += tenants.vanished(tenant_list, earlier.get("tenants", {}), today)
     problems += checks.key_generations(settings, file, here, earlier.get("deployKeys", {}))
     problems += stack_shards.written_shards(tenant_list, settings.shard)
     problems += stack_shards.displaced(tenant_list, here, settings.shard, itself, platform, outputs)

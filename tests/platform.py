@@ -185,7 +185,7 @@ class Stack:
             ],
         }
         if gone := sorted(self.deployed - {*sources}):
-            content["departed"] = [{"name": name, "since": "2026-11-26"} for name in gone]
+            content["departed"] = [{"name": name, "since": "2026-11-26", "breakGlass": "a test"} for name in gone]
         (self.platform.project / self.tenants_file).write_text(yaml.safe_dump(content, sort_keys=False))
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

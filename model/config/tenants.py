@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Self, cast
@@ -14,7 +14,17 @@ from pydantic_core import InitErrorDetails
 from model.config import notifications
 from model.config.aws_access import AwsAccess
 from model.config.base import Finding, Model, rule_error, validate
-from model.config.departures import Departed, departed_findings
+from model.config.departures import (
+    ACTIVE,
+    LEAVING,
+    SUSPENDED,
+    Departed,
+    Leaving,
+    Suspension,
+    departed_findings,
+    departure_obstacle,
+    state_findings,
+)
 from model.config.errors import Problem, raise_if_any, suggestion
 from model.config.images import automation_findings
 from model.config.inheritance import Inheritance, source_path
@@ -82,6 +92,12 @@ class Tenant(Tier):
         alias="keyConfirmed",
         description="The generation that is registered with a server other than GitHub, so that Flux reads with it",
     )
+    suspended: Suspension | None = Field(
+        default=None, description="It runs no pods and reaches no network, and its data stays; default: it runs"
+    )
+    leaving: Leaving | None = Field(
+        default=None, description="It is suspended until its data may be deleted; default: it stays"
+    )
 
     @model_validator(mode="after")
     def _has_source(self) -> Self:
@@ -90,6 +106,16 @@ class Tenant(Tier):
             details = InitErrorDetails(type=error, loc=("source",), input=None)
             raise ValidationError.from_exception_data("tenant", [details])
         return self
+
+    @property
+    def state(self) -> str:
+        """active, suspended or leaving."""
+        return LEAVING if self.leaving else SUSPENDED if self.suspended else ACTIVE
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it runs no pods: suspended or leaving."""
+        return self.state != ACTIVE
 
     @property
     def own_source(self) -> Source:
@@ -219,7 +245,8 @@ def broken_rules(listed: TenantList) -> Iterator[Problem]:
             yield listed.problem(index, path, message, remedy)
         for path, message, remedy in notifications.broken_rules(tenant.notify):
             yield listed.problem(index, ("notify", *path), message, remedy)
-        for path, message, remedy in (*unused_generation(tenant, tenant.source), *key_findings(tenant, tenant.source)):
+        keys = (*unused_generation(tenant, tenant.source), *key_findings(tenant, tenant.source))
+        for path, message, remedy in (*keys, *state_findings(tenant.suspended, tenant.leaving)):
             yield listed.problem(index, path, message, remedy)
         layers = listed.inheritance.tenant_layers(index)
         for paths, message, remedy in contradictions(tenant):
@@ -233,18 +260,24 @@ def broken_rules(listed: TenantList) -> Iterator[Problem]:
             yield listed.inheritance.file.problem(("products", name, *path), message, remedy)
     yield from _duplicate_names(listed)
     yield from _departed(listed)
+    yield from _shared_backups(listed)
     yield from _shared_hosts(listed)
 
 
-def vanished(listed: TenantList, deployed: Iterable[str]) -> Iterator[Problem]:
-    """Tenants of the last update that the file does not mention any more: a deleted line is no decision."""
+def vanished(listed: TenantList, deployed: Mapping[str, Mapping[str, Any]], today: date) -> Iterator[Problem]:
+    """Tenants of the last update, with their outputs, that go without having left: a deleted line is no decision."""
     file = listed.inheritance.file
-    known = {tenant.name for tenant in listed.tenants} | {left.name for left in listed.content.departed}
-    for name in sorted(set(deployed) - known):
-        message = f"{name} was deployed by the last update and is neither in tenants nor in departed"
-        purge = f"`./saas tenant purge {name} --confirm {name}`"
-        remedy = f"Restore its entry. If it is to go with all its data, run {purge} then."
-        yield file.problem(("tenants",), message, remedy)
+    tenants = {tenant.name for tenant in listed.tenants}
+    departed = {left.name: (index, left) for index, left in enumerate(listed.content.departed)}
+    for name in sorted(deployed.keys() - tenants):
+        if name not in departed:
+            message = f"{name} was deployed by the last update and is neither in tenants nor in departed"
+            remedy = f"Restore its entry. If it is to go, run `./saas tenant leave {name} --keep 30d` then."
+            yield file.problem(("tenants",), message, remedy)
+            continue
+        index, left = departed[name]
+        if obstacle := departure_obstacle(left, deployed[name], today):
+            yield file.problem(("departed", index), *obstacle)
 
 
 def expired_pins(listed: TenantList, today: date) -> Iterator[Problem]:
@@ -338,8 +371,25 @@ def _duplicate_names(listed: TenantList) -> Iterator[Problem]:
 def _departed(listed: TenantList) -> Iterator[Problem]:
     file = listed.inheritance.file
     lines = {tenant.name: file.line(("tenants", index, "name")) for index, tenant in enumerate(listed.tenants)}
-    for index, message, remedy in departed_findings(listed.content.departed, lines):
-        yield file.problem(("departed", index, "name"), message, remedy)
+    for path, message, remedy in departed_findings(listed.content.departed, lines):
+        yield file.problem(("departed", *path), message, remedy)
+
+
+def _shared_backups(listed: TenantList) -> Iterator[Problem]:
+    """Backups that two tenants name: of one of them the data would be gone with its purge."""
+    file, first = listed.inheritance.file, dict[str, str]()
+    leaving = [
+        (("tenants", index, "leaving"), tenant.name, tenant.leaving.backup)
+        for index, tenant in enumerate(listed.tenants)
+        if tenant.leaving
+    ]
+    departed = [(("departed", index), left.name, left.backup) for index, left in enumerate(listed.content.departed)]
+    for path, name, backup in (*departed, *leaving):
+        for key in ("id", "sha256"):
+            value = getattr(backup, key, None)
+            if value is not None and first.setdefault(value, name) != name:
+                message = f"this is the backup of {first[value]}"
+                yield file.problem((*path, "backup", key), message, f"Record a backup of {name}.")
 
 
 def _shared_hosts(listed: TenantList) -> Iterator[Problem]:

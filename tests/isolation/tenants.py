@@ -70,7 +70,7 @@ def tenants_file(*without: str) -> str:
     entries.append({"name": SAMPLE, "source": sample})
     defaults = {"source": {"path": "./kustomize"}}
     content = {"defaults": defaults, "tiers": TIERS, "products": products, "tenants": entries}
-    departed = [{"name": name, "since": "2026-11-26"} for name in without]
+    departed = [{"name": name, "since": "2026-11-26", "breakGlass": "a test"} for name in without]
     return yaml.safe_dump({**content, "departed": departed}, sort_keys=False)
 
 

@@ -69,8 +69,9 @@ def test_empty_lists_are_shown_as_any_or_none() -> None:
 
 def test_the_overview_shows_the_own_settings_of_each_tenant() -> None:
     alpha, beta = rows(effective.overview(LISTED))
-    assert alpha.split() == ["alpha", "gold", "4", "4Gi", "any", "baseline", "saas-tenant-reconciler", "quota.pods"]
-    assert beta.split() == ["beta", "basic", "2", "4Gi", "20", "baseline", "saas-tenant-reconciler", "helm"]
+    same = ("baseline", "saas-tenant-reconciler")
+    assert alpha.split() == ["alpha", "gold", "active", "4", "4Gi", "any", *same, "quota.pods"]
+    assert beta.split() == ["beta", "basic", "active", "2", "4Gi", "20", *same, "helm"]
 
 
 def test_a_pipe_gets_plain_lines_without_wrapping() -> None:

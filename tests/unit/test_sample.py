@@ -86,11 +86,12 @@ def test_the_sample_is_valid_with_every_key() -> None:
         "",
         yaml.safe_dump(EVERYTHING.content),
     )
-    # And a tenant has either a source or a product.
-    for other in ("product", "source"):
+    # And a tenant has either a source or a product, and is either suspended or leaving.
+    for other, state in (("product", "suspended"), ("source", "leaving")):
         content = yaml.safe_load(text)
         content["products"]["shop"]["rings"]["early"]["ref"] = {"tag": "v1.4.2"}
         content["tenants"][0]["pin"]["tag"] = "v1.3.9"
+        del content["tenants"][0][state]
         del content["tenants"][0]["product" if other == "source" else "source"]
         if other == "source":
             for key in ("values", "images", "patches", "ring", "pin", "synthetic"):

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -118,18 +118,69 @@ def test_text_stays_text_and_other_values_are_yaml(saas: Command, file: Path) ->
     assert entries(file)[1]["helm"] is True
 
 
-def test_a_purged_tenant_is_moved_to_departed(saas: Command, refused: Command, file: Path) -> None:
-    saas("add", "beta", "--product", "shop")
-    kept = file.read_text()
-    saas("add", "gamma", "--product", "shop")
-    assert "--confirm gamma" in refused("purge", "gamma", "--confirm", "beta")
-    saas("purge", "gamma", "--confirm", "gamma", "--backup", "s3://x")
+def test_a_suspended_tenant_is_resumed_and_the_file_is_as_before(saas: Command, file: Path) -> None:
     today = date.today().isoformat()
-    purged = f"{kept}\ndeparted:\n  - name: gamma\n    since: {today}\n    backup: s3://x\n"
-    assert file.read_text() == purged
-    assert "nothing to change" in saas("purge", "gamma", "--confirm", "gamma")
-    assert "gamma has departed, and is a tenant on line" in refused("add", "gamma", "--product", "shop")
-    assert "there is no tenant 'delta'" in refused("purge", "delta", "--confirm", "delta")
+    for _ in range(2):
+        saas("suspend", "alpha", "--reason", "invoice 4711: unpaid")
+        suspended = f'    suspended: {{since: {today}, reason: "invoice 4711: unpaid"}}\n'
+        assert file.read_text() == TEXT + suspended
+    assert "suspended" in saas("list").splitlines()[1]
+    for _ in range(2):
+        saas("resume", "alpha")
+        assert file.read_text() == TEXT
+
+
+def test_a_tenant_that_leaves_is_kept_purged_and_then_departed(
+    saas: Command, refused: Command, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def days_pass(number: int) -> None:
+        today = date.today() + timedelta(days=number)
+        monkeypatch.setattr("cli.tenants.date", type("Today", (date,), {"today": classmethod(lambda _: today)}))
+
+    first, last = date.today().isoformat(), (date.today() + timedelta(days=30)).isoformat()
+    purge = ("purge", "alpha", "--confirm", "alpha")
+    assert "it is not leaving" in refused(*purge)
+    saas("suspend", "alpha", "--reason", "unpaid")
+    for _ in range(2):
+        saas("leave", "alpha", "--keep", "30d")
+        assert file.read_text() == f"{TEXT}    leaving: {{since: {first}, until: {last}}}\n"
+    assert "alpha is leaving, and suspended with that" in refused("suspend", "alpha", "--reason", "unpaid")
+    assert f"its data is kept until {last}" in refused(*purge)
+    days_pass(29)
+    assert "nothing to change" in saas("leave", "alpha", "--keep", "30d")
+    assert f"its data is kept until {last}" in refused(*purge)
+    days_pass(30)
+    assert "no backup of its data is recorded" in refused(*purge)
+    saas("set", "alpha", "--set", "leaving.backup={id: s3://b/alpha, sha256: " + "a1" * 32 + "}")
+    assert "its backup was never restored" in refused(*purge)
+    saas("set", "alpha", "--set", f"leaving.backup.restored={last}")
+    assert "--confirm alpha" in refused("purge", "alpha", "--confirm", "beta")
+    for _ in range(2):
+        saas(*purge)
+        content = yaml.safe_load(file.read_text())
+        assert content["tenants"] == []
+        (left,) = content["departed"]
+        assert (left["name"], left["since"].isoformat(), left["backup"]["id"]) == ("alpha", last, "s3://b/alpha")
+    assert saas("list", "--departed").splitlines()[1] == f"alpha     {last}  s3://b/alpha"
+    assert json.loads(saas("list", "--departed", "--json"))[0]["backup"]["restored"] == last
+    assert "alpha has departed, and is a tenant on line" in refused("add", "alpha", "--product", "shop")
+    for command in (("resume", "alpha"), ("leave", "alpha", "--keep", "1d"), ("purge", "delta", "--confirm", "delta")):
+        assert "there is no tenant" in refused(*command)
+
+
+def test_a_tenant_that_leaves_comes_back(saas: Command, file: Path) -> None:
+    saas("leave", "alpha", "--keep", "30d")
+    saas("leave", "alpha", "--keep", "60d")
+    assert entries(file)[0]["leaving"]["until"] == date.today() + timedelta(days=60)
+    saas("resume", "alpha")
+    assert file.read_text() == TEXT
+
+
+def test_in_an_emergency_a_tenant_is_purged_at_once(saas: Command, file: Path) -> None:
+    for _ in range(2):
+        saas("purge", "alpha", "--confirm", "alpha", "--break-glass", "a test")
+        departed = yaml.safe_load(file.read_text())["departed"]
+        assert departed == [{"name": "alpha", "since": date.today(), "breakGlass": "a test"}]
 
 
 def test_a_dry_run_changes_nothing(saas: Command, file: Path) -> None:
@@ -154,6 +205,9 @@ def test_a_dry_run_changes_nothing(saas: Command, file: Path) -> None:
         ("set alfa --tier basic", "there is no tenant 'alfa'\n    Did you mean alpha"),
         ("show alfa", "Did you mean alpha"),
         ("set alpha --tier basic --pr --preview", "exclude each other"),
+        ("suspend alfa --reason unpaid", "Did you mean alpha"),
+        ("leave alpha --keep 30", "Write --keep 30d"),
+        ("leave alpha --keep 0d --dry-run --preview", "exclude each other"),
     ],
 )
 def test_mistakes_name_the_remedy_and_change_nothing(refused: Command, arguments: str, error: str) -> None:
@@ -181,7 +235,7 @@ def test_tenants_are_listed_and_shown_for_people_and_machines(saas: Command) -> 
 
 
 def test_help_has_examples_and_the_shell_completes_names(saas: Command, file: Path) -> None:
-    for name in ("list", "show", "add", "set", "purge"):
+    for name in ("list", "show", "add", "set", "suspend", "resume", "leave", "purge"):
         assert f"./saas tenant {name}" in saas(name, "--help")
     environment = {**os.environ, "_SAAS_COMPLETE": "complete_bash", "COMP_CWORD": "3"}
     words = {"COMP_WORDS": "./saas tenant show te"}
@@ -234,7 +288,7 @@ def test_the_file_keeps_its_mode_and_stays_a_link(file: Path, saas: Command, tmp
 
 
 class Commands(RuleBasedStateMachine):
-    """Commands in any order, some killed: no tenant is lost, none is there twice, none goes without purge."""
+    """Commands in any order, some killed: no tenant is lost, none is there twice, none goes without leaving."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -242,6 +296,7 @@ class Commands(RuleBasedStateMachine):
         self.file = Path(self._folder.name) / "tenants.yaml"
         self.file.write_text(TEXT)
         self.tenants, self.departed = {"alpha": "premium"}, set[str]()
+        self.leaving, self.restored = set[str](), set[str]()
 
     def teardown(self) -> None:
         self._folder.cleanup()
@@ -269,12 +324,35 @@ class Commands(RuleBasedStateMachine):
         if done:
             self.tenants[name] = tier
 
+    @rule(name=NAMES, killed=st.booleans())
+    def leave(self, name: str, killed: bool) -> None:
+        done = self.saas("leave", name, "--keep", "0d", killed=killed)
+        assert done == (name in self.tenants and (not killed or name in self.leaving))
+        if done:
+            self.leaving.add(name)
+
+    @rule(name=NAMES, killed=st.booleans())
+    def resume(self, name: str, killed: bool) -> None:
+        done = self.saas("resume", name, killed=killed)
+        assert done == (name in self.tenants and (not killed or name not in self.leaving))
+        if done:
+            self.leaving.discard(name)
+            self.restored.discard(name)
+
+    @rule(name=NAMES)
+    def back_up(self, name: str) -> None:
+        backup = f"{{id: s3://b/{name}, restored: {date.today()}}}"
+        if name in self.leaving and self.saas("set", name, "--set", f"leaving.backup={backup}", killed=False):
+            self.restored.add(name)
+
     @rule(name=NAMES, confirmed=NAMES, killed=st.booleans())
     def purge(self, name: str, confirmed: str, killed: bool) -> None:
         done = self.saas("purge", name, "--confirm", confirmed, killed=killed)
-        assert done == (name == confirmed and (name in self.departed or (name in self.tenants and not killed)))
+        assert done == (name == confirmed and (name in self.departed or (name in self.restored and not killed)))
         if done and name in self.tenants:
             del self.tenants[name]
+            self.leaving.discard(name)
+            self.restored.discard(name)
             self.departed.add(name)
 
     @invariant()
@@ -282,6 +360,7 @@ class Commands(RuleBasedStateMachine):
         content = yaml.safe_load(self.file.read_text())
         assert [entry["name"] for entry in content["tenants"]] == [*self.tenants]
         assert {entry["name"]: entry["tier"] for entry in content["tenants"]} == self.tenants
+        assert {entry["name"] for entry in content["tenants"] if "leaving" in entry} == self.leaving
         assert sorted(left["name"] for left in content.get("departed", [])) == sorted(self.departed)
         assert self.file.read_text().startswith("# Our customers.\nproducts:\n  shop: {source: {url:")
 

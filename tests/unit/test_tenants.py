@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Any
 
 import jsonschema
@@ -293,12 +294,80 @@ def test_the_committed_editor_schema_is_up_to_date() -> None:
 LEFT = "tenants: []\ndeparted:\n  - {name: alpha, since: 2026-11-26}\n"
 
 
+TODAY = date(2026, 12, 26)
+KEPT = "{name: alpha, since: 2026-12-26, backup: {id: s3://b/alpha, restored: 2026-12-01}}"
+LEAVING = {"state": "leaving", "until": "2026-12-26"}
+
+
+def vanished(departed: str, **deployed: Any) -> str:
+    listed = tenants.parse(parse(f"{entry(name='beta')}\ndeparted: [{departed}]\n", "tenants.yaml"))
+    return "\n".join(map(str, tenants.vanished(listed, {"beta": {}, **deployed}, TODAY)))
+
+
 def test_a_tenant_of_the_last_update_may_not_vanish() -> None:
-    listed = tenants.parse(parse(entry(name="beta"), "tenants.yaml"))
-    (problem,) = tenants.vanished(listed, {"alpha": {}, "beta": {}})
-    assert str(problem).startswith("tenants.yaml:1: tenants: alpha was deployed by the last update and is neither in")
-    assert "./saas tenant purge alpha --confirm alpha" in problem.remedy
-    assert list(tenants.vanished(tenants.parse(parse(LEFT, "tenants.yaml")), ["alpha"])) == []
+    problem = vanished("", alpha=LEAVING)
+    assert problem.startswith("tenants.yaml:1: tenants: alpha was deployed by the last update and is neither in")
+    assert "./saas tenant leave alpha --keep 30d" in problem
+
+
+def test_a_tenant_departs_after_its_time_with_a_restored_backup() -> None:
+    assert vanished(KEPT, alpha=LEAVING) == ""
+    assert vanished("{name: alpha, since: 2026-11-26, breakGlass: a test}", alpha={"namespace": "alpha"}) == ""
+
+
+@pytest.mark.parametrize(
+    ("departed", "deployed", "problem"),
+    [
+        (KEPT, {"namespace": "alpha"}, "alpha was active in the last update, not leaving"),
+        (KEPT, {"state": "suspended"}, "alpha was suspended in the last update, not leaving"),
+        (KEPT, {**LEAVING, "until": "2026-12-27"}, "its data is kept until 2026-12-27"),
+        (KEPT.replace("since: 2026-12-26", "since: 2026-12-27"), LEAVING, "departs in the future, on 2026-12-27"),
+        (KEPT.replace(", restored: 2026-12-01", ""), LEAVING, "its backup was never restored"),
+        ("{name: alpha, since: 2026-12-26}", LEAVING, "no backup of its data is recorded"),
+    ],
+)
+def test_a_tenant_does_not_depart_before(departed: str, deployed: dict[str, str], problem: str) -> None:
+    said = vanished(departed, alpha=deployed)
+    assert re.match(rf"tenants.yaml:\d+: departed\[0\]: .*{re.escape(problem)}\n    \w", said)
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ("suspended: {since: 2026-11-26}", "suspended.reason: is missing"),
+        ("suspended: {reason: unpaid}", "suspended.since: is missing"),
+        ("suspended: unpaid", "suspended: must be a mapping"),
+        ("leaving: {since: 2026-11-26}", "leaving.until: is missing"),
+        ("leaving: {since: 2026-11-26, until: 2026-11-25}", "leaving.until: 2026-11-25 is before it left"),
+        ("leaving: {since: 2026-11-26, until: soon}", "leaving.until: 'soon' is not a date"),
+        ("leaving: {since: 2026-11-26, until: 2026-11-27, backup: s3://b}", "leaving.backup: must be a mapping"),
+        (
+            "leaving: {since: 2026-11-26, until: 2026-11-27, backup: {id: b, sha256: abc}}",
+            "leaving.backup.sha256: 'abc' is not a SHA-256 checksum",
+        ),
+        (
+            "leaving: {since: 2026-11-26, until: 2026-11-27, backup: {id: b, restored: 2026-11-25}}",
+            "leaving.backup.restored: the backup was restored on 2026-11-25, before the tenant left",
+        ),
+        (
+            "suspended: {since: 2026-11-26, reason: unpaid}, leaving: {since: 2026-11-26, until: 2026-11-27}",
+            "suspended: suspended and leaving exclude each other",
+        ),
+    ],
+)
+def test_a_state_that_makes_no_sense_is_refused(keys: str, problem: str) -> None:
+    text = "tenants:\n  - {name: alpha, source: {url: 'https://x.example/y', branch: main}, " + keys + "}\n"
+    assert f"tenants.yaml:2: tenants[0].{problem}" in "\n".join(problems(text))
+
+
+@pytest.mark.parametrize("same", ["id: s3://b/alpha", "sha256: " + "a1" * 32])
+def test_another_tenants_backup_is_refused(same: str) -> None:
+    backup = "{id: s3://b/beta, %s}" if same.startswith("sha") else "{%s}"
+    leaving = f"leaving: {{since: 2026-11-26, until: 2026-11-26, backup: {backup % same}}}"
+    beta = "{name: beta, source: {url: 'https://x.example/y', branch: main}, " + leaving + "}"
+    alpha = f"{{name: alpha, since: 2026-11-26, backup: {{id: s3://b/alpha, sha256: {'a1' * 32}}}}}"
+    found = "\n".join(problems(f"tenants:\n  - {beta}\ndeparted:\n  - {alpha}\n"))
+    assert f"tenants.yaml:2: tenants[0].leaving.backup.{same.partition(':')[0]}: this is the backup of alpha" in found
 
 
 @pytest.mark.parametrize(
