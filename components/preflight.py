@@ -11,6 +11,7 @@ import pulumi
 from components.configuration import Configuration, refusal
 from components.kubectl import KubectlError, kubectl
 from components.product.moves import keep_objects_of_moving_tenants
+from components.tenant.volumes import keep_volumes_of_leaving_tenants
 from model.config.errors import Problem
 from model.kubernetes import ownership
 from model.kubernetes.manifests import OWNER_LABEL
@@ -53,6 +54,7 @@ class Preflight:
             raise refusal(problems)
         if not pulumi.runtime.is_dry_run():
             keep_objects_of_moving_tenants(kubeconfig, self._configuration)
+            keep_volumes_of_leaving_tenants(kubeconfig, self._configuration)
         return kubeconfig
 
 

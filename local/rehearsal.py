@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -271,12 +272,13 @@ def rehearse(
         rehearsal.tenants_file.write_text(rehearsal.tenants_file.read_text() + NEW_TENANT)
         update("administrators change, nodes scale out, a tenant joins", "create", "update", "delete")
         rehearsal.configure(upgrade)
-        update("minor upgrade", "update")
+        rehearsal.tenants_file.write_text(rehearsal.tenants_file.read_text().replace(NEW_TENANT, LEAVING_TENANT))
+        update("minor upgrade, a tenant is leaving", "update", "delete")
         with step("a tenant's volume is backed up and restored"):
             backup.rehearse(rehearsal.home)
         rehearsal.configure(remove_protection)
-        rehearsal.tenants_file.write_text(rehearsal.tenants_file.read_text().replace(NEW_TENANT, DEPARTED))
-        update("a tenant leaves, protection goes off", "update", "delete", "discard")
+        rehearsal.tenants_file.write_text(rehearsal.tenants_file.read_text().replace(LEAVING_TENANT, DEPARTED))
+        update("a tenant departs, protection goes off", "update", "delete", "discard")
         _destroy(rehearsal, step)
         rehearsal.configure(run_a_node_group)
         # EKS' late log group is imported, then gets its retention and key.
@@ -310,9 +312,13 @@ NEW_TENANT = """
           resources: ["arn:aws:s3:::acme-data/${tenant}/*"]
 """
 
-DEPARTED = """
+LEAVING_TENANT = f"{NEW_TENANT}    leaving: {{since: {date.today()}, until: {date.today()}}}\n"
+
+DEPARTED = f"""
 departed:
-  - {name: tenant-of-a-pull-request, since: 2026-11-26}
+  - name: tenant-of-a-pull-request
+    since: {date.today()}
+    backup: {{id: the vault's first recovery point, restored: {date.today()}}}
 """
 
 

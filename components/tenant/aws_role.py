@@ -56,6 +56,8 @@ class TenantRoleArgs:
     cluster_name: pulumi.Input[str]
     cluster_arn: pulumi.Input[str]
     boundary_arn: pulumi.Input[str]
+    associated: bool = True
+    """Whether pods get the role. Those of a suspended tenant do not; the role itself stays."""
     depends_on: Sequence[pulumi.Resource] = ()
     """The cluster with its Pod Identity agent, which gives pods their credentials."""
 
@@ -68,7 +70,7 @@ class TenantRole(pulumi.ComponentResource):
 
     arn: pulumi.Output[str]
     service_account: str
-    ready: pulumi.Resource
+    ready: Sequence[pulumi.Resource]
     """The association, for `depends_on`: EKS gives credentials only to pods that start after it exists."""
 
     def __init__(self, name: str, args: TenantRoleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -100,15 +102,18 @@ class TenantRole(pulumi.ComponentResource):
                     name, name="tenant", role=role.name, policy=inline_policy(args.access, args.tenant), opts=own
                 )
             )
-        self.ready = aws.eks.PodIdentityAssociation(
-            name,
-            cluster_name=args.cluster_name,
-            namespace=args.tenant,
-            service_account=self.service_account,
-            role_arn=role.arn,
-            tags=tags,
-            opts=context.child(self, depends_on=[*policies, *args.depends_on]),
-        )
+        self.ready = []
+        if args.associated:
+            association = aws.eks.PodIdentityAssociation(
+                name,
+                cluster_name=args.cluster_name,
+                namespace=args.tenant,
+                service_account=self.service_account,
+                role_arn=role.arn,
+                tags=tags,
+                opts=context.child(self, depends_on=[*policies, *args.depends_on]),
+            )
+            self.ready = [association]
         self.arn = role.arn
         self.register_outputs({"arn": self.arn, "serviceAccount": self.service_account})
 
@@ -125,6 +130,7 @@ def create_tenant_roles(
 ) -> Mapping[str, TenantRole]:
     """Roles of the tenants that use AWS, within one boundary, by the tenants' names."""
     access = {tenant.name: tenant.aws for tenant in configuration.tenants if tenant.aws}
+    stopped = {tenant.name for tenant in configuration.tenants if tenant.stopped}
     if not (access and context and boundary_arn and isinstance(cluster, CLUSTERS_ON_AWS)):
         return {}
     return {
@@ -137,6 +143,7 @@ def create_tenant_roles(
                 cluster_name=configuration.settings.cluster,
                 cluster_arn=cluster.arn,
                 boundary_arn=boundary_arn,
+                associated=name not in stopped,
                 depends_on=cluster.ready,
             ),
         )

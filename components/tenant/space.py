@@ -16,6 +16,7 @@ from components.objects import KubernetesObject
 from components.platform import Platform
 from components.product.space import SharedProduct
 from components.tenant.aws_role import TenantRole
+from components.tenant.pods import end_pods
 from model.config.keys import by_hand
 from model.config.mirrors import Mirror
 from model.config.names import product_namespace
@@ -35,6 +36,7 @@ class TenantSpaceArgs:
     settings: Settings
     mirrors: Sequence[Mirror]
     provider: kubernetes.Provider
+    kubeconfig: pulumi.Input[str]
     github_providers: Mapping[str, github.Provider]
     depends_on: Sequence[pulumi.Resource]
     """Flux's controllers, which have to finalize what they reconcile, and the guard rails."""
@@ -59,8 +61,9 @@ class TenantSpace(pulumi.ComponentResource):
     """Deploy key of a private source that its owner has to register by hand."""
     key: DeployKey | None = None
     """The deploy key of a private source of its own."""
-    summary: Mapping[str, str]
-    """Namespace and source or product, for the stack's outputs."""
+    summary: dict[str, str]
+    """Namespace, source or product, and state, for the stack's outputs. The next update looks into them whether a
+    tenant that goes was leaving."""
 
     def __init__(self, name: str, args: TenantSpaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:tenant:TenantSpace", name, None, opts)
@@ -109,15 +112,19 @@ class TenantSpace(pulumi.ComponentResource):
         if args.users:
             users = manifests.owned(manifests.identity_config_map(tenant, args.users.config_map_data), tenant)
             isolation.append(child(users, depends_on=[namespace], deleted_with=namespace))
-        ready = [*isolation, *([args.role.ready] if args.role else [])]
+        ready = [*isolation, *(args.role.ready if args.role else [])]
         if args.product:
             self.public_key = None
             self.summary = {"namespace": tenant.name, "product": args.product.name}
-            self._apply_product(tenant, args.product, child, ready)
+            kustomization = self._apply_product(tenant, args.product, child, ready)
         else:
-            source, self.key = tenant.own_source, self._own_source(args, child, namespace, ready)
+            source = tenant.own_source
+            kustomization, self.key = self._own_source(args, child, namespace, ready)
             self.public_key = self.key.public_key if self.key and by_hand(source) else None
             self.summary = {"namespace": tenant.name, "source": source.url, **source.reference}
+        if tenant.stopped:
+            self.summary |= {"state": tenant.state, **({"until": tenant.leaving.until} if tenant.leaving else {})}
+            end_pods(args.kubeconfig, tenant.name, after=[*isolation, kustomization])
         self.register_outputs({"namespace": tenant.name})
 
     def _own_source(
@@ -126,8 +133,8 @@ class TenantSpace(pulumi.ComponentResource):
         child: Callable[..., KubernetesObject],
         namespace: KubernetesObject,
         ready: Sequence[pulumi.Resource],
-    ) -> DeployKey | None:
-        """GitRepository, deploy key and Kustomization of a tenant with its own source, in its namespace."""
+    ) -> tuple[KubernetesObject, DeployKey | None]:
+        """Kustomization, GitRepository and deploy key of a tenant with its own source, in its namespace."""
         tenant, settings = args.tenant, args.settings
         source_location = location(tenant.own_source, args.mirrors, settings.github_known_hosts)
         key = source_key(
@@ -149,8 +156,7 @@ class TenantSpace(pulumi.ComponentResource):
         source = child(
             manifests.git_repository(tenant, source_location), depends_on=[namespace, *([key.ready] if key else [])]
         )
-        child(manifests.kustomization(tenant), depends_on=[source, *ready])
-        return key
+        return child(manifests.kustomization(tenant), depends_on=[source, *ready]), key
 
     @staticmethod
     def _apply_product(
@@ -158,7 +164,7 @@ class TenantSpace(pulumi.ComponentResource):
         product: SharedProduct,
         child: Callable[..., KubernetesObject],
         ready: Sequence[pulumi.Resource],
-    ) -> None:
+    ) -> KubernetesObject:
         """The reconciler's account and the Kustomization, in the namespace of a shared product."""
         # Another product is another resource: the old one has to go by itself, after the new one exists.
         logical_name = f"{tenant.name}/{product_namespace(product.name)}"
@@ -168,7 +174,7 @@ class TenantSpace(pulumi.ComponentResource):
             depends_on=[product.namespace] if product.namespace else [],
             logical_name=logical_name,
         )
-        child(
+        return child(
             products.kustomization(tenant, product.name, product.product),
             depends_on=[*([product.sources[source]] if product.sources else []), account, *ready],
             logical_name=logical_name,
@@ -193,6 +199,7 @@ def create_tenant_spaces(
                 settings=configuration.settings,
                 mirrors=configuration.mirrors,
                 provider=platform.cluster.provider,
+                kubeconfig=platform.cluster.kubeconfig,
                 github_providers=github_providers,
                 product=platform.products[tenant.product] if tenant.product else None,
                 users=users.get(tenant.name),

@@ -23,6 +23,7 @@ from model.config.names import (
 from model.config.sources import Source
 from model.config.tenants import Tenant
 from model.config.tiers import HELM_ROLE, RECONCILER_ROLE, seconds
+from model.kubernetes.suspension import STOPPING, state_labels
 
 Manifest = dict[str, Any]
 
@@ -78,6 +79,7 @@ def namespace(tenant: Tenant, cluster: str) -> Manifest:
         f"{POD_SECURITY}/enforce": tenant.pod_security,
         f"{POD_SECURITY}/warn": "restricted",
         f"{POD_SECURITY}/audit": "restricted",
+        **state_labels(tenant),
     }
     allowed = {
         SERVICES: ",".join(tenant.services),
@@ -169,12 +171,13 @@ def _role_binding(tenant: Tenant, name: str, role: str, subjects: list[Manifest]
 
 
 def resource_quota(tenant: Tenant) -> Manifest:
-    """The tenant's quota."""
+    """The tenant's quota. That of a suspended one admits no pod, whoever creates it."""
+    hard = {**tenant.quota, **({"pods": "0"} if tenant.stopped else {})}
     return {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
         "metadata": _metadata(tenant, "tenant"),
-        "spec": {"hard": dict(tenant.quota)},
+        "spec": {"hard": hard},
     }
 
 
@@ -247,6 +250,9 @@ def kustomization_spec(tenant: Tenant, git_repository: str, source: Source) -> M
     if shard := shard_labels(tenant):
         # Whatever of the product Flux reconciles in turn, such as a HelmRelease, is in the same shard.
         spec["commonMetadata"] = {"labels": shard}
+    overrides = [patch.model_dump(by_alias=True, exclude_none=True) for patch in tenant.patches]
+    if patches := [*overrides, *(STOPPING if tenant.stopped else ())]:
+        spec["patches"] = patches
     return spec
 
 

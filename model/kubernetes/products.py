@@ -120,9 +120,8 @@ def kustomization(tenant: Tenant, name: str, product: Product) -> Manifest:
         # Always: so that a variable without a value and without a default is an error for tenants without values too.
         "postBuild": {"substitute": dict(tenant.values), "substituteStrategy": "Always"},
     }
-    for key, overrides in (("images", tenant.images), ("patches", tenant.patches)):
-        if overrides:
-            spec[key] = [override.model_dump(by_alias=True, exclude_none=True) for override in overrides]
+    if tenant.images:
+        spec["images"] = [override.model_dump(by_alias=True, exclude_none=True) for override in tenant.images]
     return {
         "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
         "kind": "Kustomization",

@@ -9,7 +9,7 @@ from model.config.network import ClusterAddresses
 from model.config.tenants import Tenant
 from model.kubernetes import manifests
 from model.kubernetes.manifests import Manifest
-from model.kubernetes.network_policies import network_policies
+from model.kubernetes.network_policies import closed_network, network_policies
 
 RECONCILER = "reconciler/"
 """Prefix of the logical name of the reconciler's role binding. The role follows: another role is another resource."""
@@ -23,8 +23,11 @@ def isolation_objects(tenant: Tenant, cluster: ClusterAddresses) -> Iterator[tup
     """
     objects = [*(_product_reconciler(tenant, tenant.product) if tenant.product else _own_reconciler(tenant))]
     objects += [("", manifests.resource_quota(tenant)), ("", manifests.limit_range(tenant))]
-    for policy in network_policies(tenant.name, tenant.network, aws_access=tenant.aws is not None, cluster=cluster):
-        objects.append((policy["metadata"]["name"], policy))
+    if tenant.stopped:
+        policies = [closed_network(tenant.name, {})]
+    else:
+        policies = network_policies(tenant.name, tenant.network, aws_access=tenant.aws is not None, cluster=cluster)
+    objects += [(policy["metadata"]["name"], policy) for policy in policies]
     for part, manifest in objects:
         yield part, manifests.owned(manifest, tenant)
 

@@ -54,6 +54,7 @@ def users(*identities: str, preview: bool = False, protected: bool = True, **set
                 settings=stack,
                 mirrors=[],
                 provider=cluster,
+                kubeconfig="",
                 github_providers={},
                 depends_on=[],
                 users=members,

@@ -47,7 +47,7 @@ def roles(*tenants: str, preview: bool = False, cluster_arn: Any = CLUSTER, **ac
             )
             role = TenantRole(tenant, args)
             export(f"{tenant}-arn", role.arn)
-            export(f"{tenant}-ready", role.ready.urn)
+            export(f"{tenant}-ready", role.ready[0].urn)
         export("boundary", Output.from_input(boundary.arn))
 
     return record(program, preview=preview)
