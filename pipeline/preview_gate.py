@@ -11,7 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,10 @@ ROTATED = frozenset(
 )
 """What is replaced with a key, the new one first. A stack with a thousand tenants rotates as many at once."""
 
+NAMESPACE = "kubernetes:core/v1:Namespace"
+TENANT, STATE, LEAVING = "toolkit.fluxcd.io/tenant", "saas-in-eks.io/state", "leaving"
+"""Labels of a tenant's namespace. `./saas tenant leave` comes before its deletion, and a whole update in between."""
+
 COMMENT_LIMIT = 60_000
 """Characters; GitHub refuses more than 65,536."""
 OPERATIONS = ("delete", "replace", "update", "create")
@@ -81,6 +85,14 @@ class Change:
     """The URN of the component that it is in."""
     created_first: bool = False
     """Whether a replacement deletes the old one last."""
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Of a Kubernetes object."""
+
+    @property
+    def takes_a_tenant(self) -> bool:
+        """Whether it deletes the namespace of a tenant that was not leaving, with all data."""
+        kind = (self.operation, self.type) == ("delete", NAMESPACE)
+        return kind and not self.retained and TENANT in self.labels and self.labels.get(STATE) != LEAVING
 
 
 @dataclass(frozen=True)
@@ -117,9 +129,11 @@ class Limits:
 
     deletes: int
     replaces: int
+    active_tenants: bool = False
+    """Whether it may delete tenants that were not leaving."""
 
 
-USUAL, LARGE = Limits(deletes=30, replaces=0), Limits(deletes=500, replaces=50)
+USUAL, LARGE = Limits(deletes=30, replaces=0), Limits(deletes=500, replaces=50, active_tenants=True)
 """Enough to remove a tenant; and the limits with the label `large-change`."""
 
 
@@ -164,6 +178,7 @@ def _change(urn: str, operation: str, step: Mapping[str, Any], *, created_first:
     # When the engine deletes a resource, it goes by the options in its state.
     retained = operation == "delete" and (step.get("oldState") or {}).get("retainOnDelete") is True
     state = step.get("oldState" if operation == "delete" else "newState") or {}
+    metadata = (state.get("inputs") or {}).get("metadata") or {}
     return Change(
         operation,
         types.rpartition("$")[2],
@@ -172,6 +187,7 @@ def _change(urn: str, operation: str, step: Mapping[str, Any], *, created_first:
         retained,
         state.get("parent") or "",
         created_first,
+        metadata.get("labels") or {},
     )
 
 
@@ -183,6 +199,11 @@ def objections(preview: Preview, limits: Limits) -> Sequence[str]:
         if change.type in refused and not change.retained:
             what = f"{change.operation} {_code(change.type)} {_code(change.name)}"
             found.append(f"It would {what}. No deployment may do that; docs/aws.md says how to do it by hand.")
+        if change.takes_a_tenant and not limits.active_tenants:
+            found.append(
+                f"It would delete the tenant {_code(change.name)}, which was not leaving, with all data. Run "
+                "`./saas tenant leave`, deploy, and purge it later; or add the label `large-change`."
+            )
     for operation, limit in (("delete", limits.deletes), ("replace", limits.replaces)):
         if (number := preview.count(operation) - preview.rotated(operation)) > limit:
             found.append(

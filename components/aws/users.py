@@ -252,7 +252,8 @@ class TenantUsers(pulumi.ComponentResource):
         super().__init__("saas:identity:TenantIdentity", name, None, opts)
         tenant, shared = args.tenant, args.shared
         settings, context = shared.settings, shared.context
-        self._group(name, tenant, shared, self)
+        # Nothing brings back who was in it.
+        self._group(name, tenant, shared, self, protect=context.protected and not tenant.leaving)
         pool, client_id = shared, shared.client_id
         if tenant.identity == "client":
             client_id = shared.client(
@@ -279,13 +280,13 @@ class TenantUsers(pulumi.ComponentResource):
         }
         self.register_outputs({"issuer": pool.issuer, "clientId": client_id})
 
-    def _group(self, name: str, tenant: Tenant, pool: Pool, parent: pulumi.Resource) -> None:
+    def _group(self, name: str, tenant: Tenant, pool: Pool, parent: pulumi.Resource, *, protect: bool = False) -> None:
         aws.cognito.UserGroup(
             name,
             name=tenant.name,
             description=f"Users of the tenant {tenant.name}",
             user_pool_id=pool.pool_id,
-            opts=pool.context.child(parent),
+            opts=pool.context.child(parent, protect=protect),
         )
 
 

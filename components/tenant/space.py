@@ -76,6 +76,7 @@ class TenantSpace(pulumi.ComponentResource):
             logical_name: str = name,
             deleted_with: pulumi.Resource | None = None,
             retain: bool = False,
+            protect: bool = False,
             formerly: str | None = None,
         ) -> KubernetesObject:
             opts = pulumi.ResourceOptions(
@@ -85,6 +86,7 @@ class TenantSpace(pulumi.ComponentResource):
                 # An adopted namespace stays, so everything in it has to be deleted by itself.
                 deleted_with=None if tenant.adopt else deleted_with,
                 retain_on_delete=retain,
+                protect=protect,
                 aliases=[pulumi.Alias(name=formerly)] if formerly else None,
                 ignore_changes=["metadata.name"] if formerly else None,
             )
@@ -92,7 +94,11 @@ class TenantSpace(pulumi.ComponentResource):
             return KubernetesObject(logical_name, manifest, opts, force=not tenant.adopt)
 
         namespace = child(
-            manifests.namespace(tenant, settings.cluster), depends_on=args.depends_on, retain=tenant.adopt
+            manifests.namespace(tenant, settings.cluster),
+            depends_on=args.depends_on,
+            retain=tenant.adopt,
+            # Its volumes would go with it. `pulumi destroy --target` asks no program whether the tenant was leaving.
+            protect=settings.protected and not tenant.leaving and not tenant.adopt,
         )
 
         self.namespace = namespace

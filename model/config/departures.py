@@ -126,16 +126,25 @@ def purge_obstacle(since: str, until: str, backup: Backup | None) -> tuple[str, 
     return None
 
 
-def departure_obstacle(left: Departed, deployed: Mapping[str, Any], today: date) -> tuple[str, str] | None:
+def departure_obstacle(
+    left: Departed, deployed: Mapping[str, Any], today: date, *, protected: bool
+) -> tuple[str, str] | None:
     """Why an update may not delete a departed tenant, and what to do before; None if it may.
 
     `deployed` are the tenant's outputs of the last update. What the file said in between stopped no pod.
     """
+    leaving = deployed.get("state") == LEAVING
+    if left.break_glass and not leaving and protected:
+        message = f"{left.name} was {deployed.get('state', ACTIVE)} in the last update, which protects its namespace"
+        return (
+            message,
+            f"Restore its entry, run `./saas tenant leave {left.name} --keep 0d`, update, and purge it then.",
+        )
     if left.break_glass:
         return None
     if left.since > today.isoformat():
         return f"{left.name} departs in the future, on {left.since}", "Purge it on that day."
-    if deployed.get("state") != LEAVING:
+    if not leaving:
         message = f"{left.name} was {deployed.get('state', ACTIVE)} in the last update, not leaving"
         remedy = (
             f"Restore its entry, run `./saas tenant leave {left.name} --keep 30d`, update, and purge it when its time "

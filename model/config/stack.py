@@ -162,6 +162,11 @@ class Settings(Model):
         return self.known_hosts or GITHUB_KNOWN_HOSTS
 
     @property
+    def protected(self) -> bool:
+        """Whether the engine refuses to delete what holds data: on AWS, unless `protection` is off."""
+        return self.aws is not None and self.aws.protection
+
+    @property
     def webhook_networks(self) -> tuple[str, ...]:
         """Networks from which a load balancer of the stack forwards webhooks."""
         if self.webhooks is None or self.webhooks.by != "apiGateway" or self.aws is None:

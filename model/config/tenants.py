@@ -264,8 +264,13 @@ def broken_rules(listed: TenantList) -> Iterator[Problem]:
     yield from _shared_hosts(listed)
 
 
-def vanished(listed: TenantList, deployed: Mapping[str, Mapping[str, Any]], today: date) -> Iterator[Problem]:
-    """Tenants of the last update, with their outputs, that go without having left: a deleted line is no decision."""
+def vanished(
+    listed: TenantList, deployed: Mapping[str, Mapping[str, Any]], today: date, *, protected: bool
+) -> Iterator[Problem]:
+    """Tenants of the last update, with their outputs, that go without having left: a deleted line is no decision.
+
+    `protected` says whether the last update protects the namespaces of those that were not leaving.
+    """
     file = listed.inheritance.file
     tenants = {tenant.name for tenant in listed.tenants}
     departed = {left.name: (index, left) for index, left in enumerate(listed.content.departed)}
@@ -276,7 +281,7 @@ def vanished(listed: TenantList, deployed: Mapping[str, Mapping[str, Any]], toda
             yield file.problem(("tenants",), message, remedy)
             continue
         index, left = departed[name]
-        if obstacle := departure_obstacle(left, deployed[name], today):
+        if obstacle := departure_obstacle(left, deployed[name], today, protected=protected):
             yield file.problem(("departed", index), *obstacle)
 
 

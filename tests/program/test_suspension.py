@@ -13,6 +13,7 @@ from components.kubectl import KubectlError
 from components.tenant import pods, volumes
 from tests.program.conftest import UID, Run
 from tests.program.recorder import ProgramError, Recording
+from tests.program.test_prod_eu import production
 from tests.program.test_tenant_space import BINDING, KUSTOMIZATION, NAMESPACE, POLICY, QUOTA, within
 
 SOURCE = """source: {url: "https://github.com/acme/shop", branch: main}"""
@@ -98,6 +99,31 @@ def test_a_tenant_may_depart_only_if_the_last_update_had_it_leaving(run: Run, cl
         run(departed, earlier=earlier)
     earlier["tenants"] = {"alpha": {"state": "leaving", "until": "2026-11-26"}}
     run(departed, earlier=earlier, kubeconfig=cluster("v1.36.4", WITHOUT_PODS))
+
+
+def test_a_tenants_namespace_and_group_are_protected_until_it_leaves(run: Run) -> None:
+    def protected(state: str, **aws: Any) -> set[bool]:
+        tenants = f"tenants:\n  - {{name: alpha, {SOURCE}{state}}}\n"
+        recording = run(tenants, config=production(**aws), stack_name="prod-eu", preview=True)
+        found = [recording.resource(kind, "alpha") for kind in (NAMESPACE, "aws:cognito/userGroup:UserGroup")]
+        return {resource.request.protect for resource in found}
+
+    assert protected("") == protected(", suspended: {since: 2026-11-26, reason: unpaid}") == {True}
+    assert protected(", leaving: {since: 2026-11-26, until: 2026-12-26}") == {False}
+    assert protected("", protection=False) == {False}
+
+
+def test_a_suspended_tenants_pods_get_no_aws_role(run: Run) -> None:
+    access = "aws: {statements: [{actions: [s3:GetObject], resources: ['arn:aws:s3:::data/${tenant}/*']}]}"
+    state = ", suspended: {since: 2026-11-26, reason: unpaid}"
+    made: list[set[str]] = []
+    for given in ("", state):
+        tenants = f"tenants:\n  - {{name: alpha, {SOURCE}, {access}{given}}}\n"
+        recording = run(tenants, config=production(), stack_name="prod-eu", preview=True)
+        role = [each for each in recording.registrations.values() if "TenantRole$" in each.urn]
+        made.append({each.type for each in role})
+    assert made[0] - made[1] == {"aws:eks/podIdentityAssociation:PodIdentityAssociation"}
+    assert made[1] == {"aws:iam/role:Role", "aws:iam/rolePolicy:RolePolicy"}
 
 
 def test_a_preview_ends_no_pods(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

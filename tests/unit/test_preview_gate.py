@@ -127,6 +127,24 @@ def test_a_tenant_may_go_but_one_that_stays_keeps_its_namespace() -> None:
     assert refusals(digest(inside("alpha", "replace", NAMESPACE, "alpha")), PLENTY) != []
 
 
+@pytest.mark.parametrize(
+    ("labels", "refused"),
+    [
+        ({"toolkit.fluxcd.io/tenant": "gone"}, True),
+        ({"toolkit.fluxcd.io/tenant": "gone", "saas-in-eks.io/state": "suspended"}, True),
+        ({"toolkit.fluxcd.io/tenant": "gone", "saas-in-eks.io/state": "leaving"}, False),
+        ({"saas-in-eks.io/product": "shop"}, False),
+    ],
+)
+def test_a_tenant_goes_only_if_it_was_leaving_before(labels: Mapping[str, str], refused: bool) -> None:
+    change = inside("gone", "delete", NAMESPACE, "gone")
+    text = digest({**change, "oldState": {**change["oldState"], "inputs": {"metadata": {"labels": labels}}}})
+    found = refusals(text, preview_gate.USUAL)
+    assert any("delete the tenant `gone`, which was not leaving" in refusal for refusal in found) == refused
+    assert bool(found) == refused
+    assert refusals(text, preview_gate.LARGE) == []
+
+
 def test_a_tenant_with_its_own_user_pool_can_be_removed() -> None:
     pool = "saas:identity:TenantIdentity$saas:identity:Identity$aws:cognito/userPool:UserPool"
     text = digest(*removed("gone"), step("delete", pool, "gone", kept=True))

@@ -299,9 +299,9 @@ KEPT = "{name: alpha, since: 2026-12-26, backup: {id: s3://b/alpha, restored: 20
 LEAVING = {"state": "leaving", "until": "2026-12-26"}
 
 
-def vanished(departed: str, **deployed: Any) -> str:
+def vanished(departed: str, *, protected: bool = False, **deployed: Any) -> str:
     listed = tenants.parse(parse(f"{entry(name='beta')}\ndeparted: [{departed}]\n", "tenants.yaml"))
-    return "\n".join(map(str, tenants.vanished(listed, {"beta": {}, **deployed}, TODAY)))
+    return "\n".join(map(str, tenants.vanished(listed, {"beta": {}, **deployed}, TODAY, protected=protected)))
 
 
 def test_a_tenant_of_the_last_update_may_not_vanish() -> None:
@@ -312,7 +312,13 @@ def test_a_tenant_of_the_last_update_may_not_vanish() -> None:
 
 def test_a_tenant_departs_after_its_time_with_a_restored_backup() -> None:
     assert vanished(KEPT, alpha=LEAVING) == ""
-    assert vanished("{name: alpha, since: 2026-11-26, breakGlass: a test}", alpha={"namespace": "alpha"}) == ""
+
+
+def test_in_an_emergency_a_tenant_departs_at_once_unless_it_is_protected() -> None:
+    at_once = "{name: alpha, since: 2026-11-26, breakGlass: a test}"
+    assert vanished(at_once, alpha={"namespace": "alpha"}) == ""
+    assert "./saas tenant leave alpha --keep 0d" in vanished(at_once, protected=True, alpha={"namespace": "alpha"})
+    assert vanished(at_once, protected=True, alpha={**LEAVING, "until": "2027-01-01"}) == ""
 
 
 @pytest.mark.parametrize(
