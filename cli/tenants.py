@@ -140,7 +140,7 @@ def add(
             raise CommandError(f"{name} exists already, with another {' and '.join(differing)}", remedy)
         return text
 
-    _finish(name, "add", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
+    finish(name, "add", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
 
 
 @app.command("set")
@@ -189,7 +189,7 @@ def set_(
                 text = yaml_edit.set_value(text, ("tenants", index, *place), value)
         return text
 
-    _finish(name, "set", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
+    finish(name, "set", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
 
 
 @app.command()
@@ -212,7 +212,7 @@ def suspend(
         raise CommandError("the reason is empty", 'Write --reason "…".')
 
     def edit(text: str) -> str:
-        index, entry = _entry(text, file, name)
+        index, entry = entry_of(text, file, name)
         if entry.get("leaving"):
             raise CommandError(f"{name} is leaving, and suspended with that", "To change that, resume it before.")
         if (entry.get("suspended") or {}).get("reason") == reason:
@@ -220,7 +220,7 @@ def suspend(
         since = (entry.get("suspended") or {}).get("since", date.today())
         return yaml_edit.set_value(text, ("tenants", index, "suspended"), {"since": since, "reason": reason})
 
-    _finish(name, "suspend", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
+    finish(name, "suspend", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
 
 
 @app.command()
@@ -240,13 +240,13 @@ def resume(
     """
 
     def edit(text: str) -> str:
-        index, entry = _entry(text, file, name)
+        index, entry = entry_of(text, file, name)
         for key in ("suspended", "leaving"):
             if key in entry:
                 text = yaml_edit.remove(text, ("tenants", index, key))
         return text
 
-    _finish(name, "resume", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
+    finish(name, "resume", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
 
 
 @app.command()
@@ -271,7 +271,7 @@ def leave(
         raise CommandError(f"--keep {keep} is not a number of days", "Write --keep 30d.")
 
     def edit(text: str) -> str:
-        index, entry = _entry(text, file, name)
+        index, entry = entry_of(text, file, name)
         if "suspended" in entry:
             text = yaml_edit.remove(text, ("tenants", index, "suspended"))
         since = str((entry.get("leaving") or {}).get("since", date.today()))
@@ -283,7 +283,7 @@ def leave(
             return text
         return yaml_edit.set_value(text, ("tenants", index, "leaving", "until"), until)
 
-    _finish(name, "leave", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
+    finish(name, "leave", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
 
 
 @app.command()
@@ -330,7 +330,7 @@ def purge(
         text = yaml_edit.remove(text, ("tenants", names.index(name)))
         return yaml_edit.append(text, ("departed",), record)
 
-    _finish(name, "purge", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
+    finish(name, "purge", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
 
 
 def _check_purge(name: str, leaving: Mapping[str, Any] | None, today: date) -> None:
@@ -342,7 +342,7 @@ def _check_purge(name: str, leaving: Mapping[str, Any] | None, today: date) -> N
         raise CommandError(f"{name} may not be purged: {obstacle[0]}", obstacle[1])
 
 
-def _entry(text: str, file: Path, name: str) -> tuple[int, dict[str, Any]]:
+def entry_of(text: str, file: Path, name: str) -> tuple[int, dict[str, Any]]:
     """Index and content of a tenant's entry."""
     listed = yaml_lines.parse(text, file.name).content["tenants"]
     index = _place([entry["name"] for entry in listed], name)
@@ -378,7 +378,7 @@ def _options(
     return [(key, value) for key, value in [*values, (("source", "private"), private)] if value is not None]
 
 
-def _finish(
+def finish(
     name: str,
     verb: str,
     edit: Edit,

@@ -235,7 +235,7 @@ def test_tenants_are_listed_and_shown_for_people_and_machines(saas: Command) -> 
 
 
 def test_help_has_examples_and_the_shell_completes_names(saas: Command, file: Path) -> None:
-    for name in ("list", "show", "add", "set", "suspend", "resume", "leave", "purge"):
+    for name in ("list", "show", "add", "set", "suspend", "resume", "leave", "backup", "purge"):
         assert f"./saas tenant {name}" in saas(name, "--help")
     environment = {**os.environ, "_SAAS_COMPLETE": "complete_bash", "COMP_CWORD": "3"}
     words = {"COMP_WORDS": "./saas tenant show te"}
