@@ -12,7 +12,7 @@ import yaml
 from components.kubectl import KubectlError
 from components.tenant import pods, volumes
 from tests.program.conftest import UID, Run
-from tests.program.recorder import ProgramError, Recording
+from tests.program.recorder import ProgramError, Recording, record
 from tests.program.test_prod_eu import production
 from tests.program.test_tenant_space import BINDING, KUSTOMIZATION, NAMESPACE, POLICY, QUOTA, within
 
@@ -126,9 +126,12 @@ def test_a_suspended_tenants_pods_get_no_aws_role(run: Run) -> None:
     assert made[1] == {"aws:iam/role:Role", "aws:iam/rolePolicy:RolePolicy"}
 
 
-def test_a_preview_ends_no_pods(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pods, "kubectl", lambda *_: pytest.fail("a preview asked for pods"))
-    run(SUSPENDED, preview=True)
+@pytest.mark.parametrize("preview", [True, False])
+def test_only_an_update_ends_pods(preview: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(pods, "_end", lambda _, namespace: asked.append(namespace))
+    record(lambda: pods.end_pods("kubeconfig", "shop", after=[]), preview=preview)
+    assert asked == ([] if preview else ["shop"])
 
 
 def test_pods_that_outlive_their_workload_are_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
