@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -217,7 +217,7 @@ def suspend(
             raise CommandError(f"{name} is leaving, and suspended with that", "To change that, resume it before.")
         if (entry.get("suspended") or {}).get("reason") == reason:
             return text
-        since = (entry.get("suspended") or {}).get("since", date.today())
+        since = (entry.get("suspended") or {}).get("since", today())
         return yaml_edit.set_value(text, ("tenants", index, "suspended"), {"since": since, "reason": reason})
 
     finish(name, "suspend", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
@@ -274,7 +274,7 @@ def leave(
         index, entry = entry_of(text, file, name)
         if "suspended" in entry:
             text = yaml_edit.remove(text, ("tenants", index, "suspended"))
-        since = str((entry.get("leaving") or {}).get("since", date.today()))
+        since = str((entry.get("leaving") or {}).get("since", today()))
         until = date.fromisoformat(since) + timedelta(days=int(days[1]))
         if not entry.get("leaving"):
             left = {"since": date.fromisoformat(since), "until": until}
@@ -310,7 +310,6 @@ def purge(
     """
     if confirm != name:
         raise CommandError(f"--confirm {confirm} is not {name}", f"Write --confirm {name} to delete all its data.")
-    today = date.today()
 
     def edit(text: str) -> str:
         content = yaml_lines.parse(text, file.name).content
@@ -319,11 +318,11 @@ def purge(
             return text
         leaving = content["tenants"][_place(names, name)].get("leaving")
         if not break_glass:
-            _check_purge(name, leaving, today)
+            _check_purge(name, leaving, today())
         backup = (leaving or {}).get("backup")
         record = {
             "name": name,
-            "since": today,
+            "since": today(),
             **({"backup": backup} if backup else {}),
             **({"breakGlass": break_glass} if break_glass else {}),
         }
@@ -333,12 +332,17 @@ def purge(
     finish(name, "purge", edit, file, dry_run=dry_run, preview=preview, stack=stack, pr=pr, as_json=as_json)
 
 
-def _check_purge(name: str, leaving: Mapping[str, Any] | None, today: date) -> None:
+def today() -> date:
+    """The day as the program counts it: in UTC, wherever the command runs."""
+    return datetime.now(UTC).date()
+
+
+def _check_purge(name: str, leaving: Mapping[str, Any] | None, day: date) -> None:
     if not leaving:
         remedy = f"Run `./saas tenant leave {name} --keep 30d`, and update."
         raise CommandError(f"{name} may not be purged: it is not leaving", remedy)
     backup = Backup.model_validate(leaving["backup"]) if leaving.get("backup") else None
-    if obstacle := departures.purge_obstacle(today.isoformat(), str(leaving["until"]), backup):
+    if obstacle := departures.purge_obstacle(day.isoformat(), str(leaving["until"]), backup):
         raise CommandError(f"{name} may not be purged: {obstacle[0]}", obstacle[1])
 
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -312,13 +312,14 @@ NEW_TENANT = """
           resources: ["arn:aws:s3:::acme-data/${tenant}/*"]
 """
 
-LEAVING_TENANT = f"{NEW_TENANT}    leaving: {{since: {date.today()}, until: {date.today()}}}\n"
+TODAY = datetime.now(UTC).date()
+LEAVING_TENANT = f"{NEW_TENANT}    leaving: {{since: {TODAY}, until: {TODAY}}}\n"
 
 DEPARTED = f"""
 departed:
   - name: tenant-of-a-pull-request
-    since: {date.today()}
-    backup: {{id: the vault's first recovery point, restored: {date.today()}}}
+    since: {TODAY}
+    backup: {{id: the vault's first recovery point, restored: {TODAY}}}
 """
 
 

@@ -211,7 +211,9 @@ def _shown(states: Sequence[TenantState]) -> str:
 
 
 def _members(name: str, product: Product, tenants: Sequence[Tenant], each: Revision) -> list[Tenant]:
-    return [tenant for tenant in tenants if tenant.product == name and (tenant.ring or product.first_ring) == each.ring]
+    # One that is suspended runs nothing: it shows neither that a version works nor that it fails.
+    running = [tenant for tenant in tenants if tenant.product == name and not tenant.stopped]
+    return [tenant for tenant in running if (tenant.ring or product.first_ring) == each.ring]
 
 
 def _tenant_states(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +178,7 @@ def test_a_tenant_is_suspended_resumed_kept_and_purged(life: Stack, platform: Pl
     saas(life, "leave", NAME, "--keep", "0d")
     life.up()
     summary = life.outputs()["tenants"][NAME]
-    assert (summary["state"], summary["until"]) == ("leaving", date.today().isoformat())
+    assert (summary["state"], summary["until"]) == ("leaving", datetime.now(UTC).date().isoformat())
     eventually(lambda: pods(platform) == {})
     assert kept(platform) == everything
     found = volume(platform)
@@ -194,7 +194,7 @@ def test_a_tenant_is_suspended_resumed_kept_and_purged(life: Stack, platform: Pl
     assert [claim["spec"]["volumeName"] for claim in claims] == ["leavers"]
     assert [each["volume"] for each in backup["volumes"]] == ["leavers"]
     assert "its backup was never restored" in saas(life, "purge", NAME, "--confirm", NAME, refused=True)
-    saas(life, "set", NAME, "--set", f"leaving.backup.restored={date.today()}")
+    saas(life, "set", NAME, "--set", f"leaving.backup.restored={datetime.now(UTC).date()}")
     saas(life, "purge", NAME, "--confirm", NAME)
     kinds = [step.type.rpartition(":")[2] for step in life.up()]
     assert kinds.index("Kustomization") < kinds.index("GitRepository") < kinds.index("Namespace")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -91,9 +91,8 @@ def test_the_outputs_say_who_is_suspended_and_until_when_one_leaves(suspended: R
 
 
 def test_a_tenant_may_depart_only_if_the_last_update_had_it_leaving(run: Run, cluster: Callable[..., str]) -> None:
-    departed = (
-        f"tenants: []\ndeparted: [{{name: alpha, since: {date.today()}, backup: {{id: x, restored: 2026-11-26}}}}]"
-    )
+    today, backup = datetime.now(UTC).date(), "{id: x, restored: 2026-11-26}"
+    departed = f"tenants: []\ndeparted: [{{name: alpha, since: {today}, backup: {backup}}}]"
     earlier: dict[str, Any] = {"cluster": {"uid": UID}, "tenants": {"alpha": {"state": "suspended"}}}
     with pytest.raises(ProgramError, match="alpha was suspended in the last update, not leaving"):
         run(departed, earlier=earlier)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 
 from model import rollout
 from model.config import tenants
+from model.config.departures import Suspension
 from model.config.tenants import TenantList
 from model.config.yaml_lines import parse
 from model.rollout import Observed
@@ -87,6 +89,18 @@ def gate(of: TenantList, observed: Observed, now: datetime = NOW) -> list[str]:
 def test_a_version_that_runs_in_the_ring_before_goes_on() -> None:
     of = listed(customers=3)
     assert gate(of, healthy(of)) == []
+
+
+def test_a_suspended_tenant_neither_stops_a_version_nor_shows_that_it_works() -> None:
+    of = listed(synthetic=2)
+    suspended = {"suspended": Suspension(since="2026-11-26", reason="unpaid")}
+    observed = healthy(of)
+    observed.kustomizations[0]["status"] = {}
+    assert gate(of, observed) != []
+    first, *others = of.tenants
+    assert gate(replace(of, tenants=(first.model_copy(update=suspended), *others)), observed) == []
+    none = [tenant.model_copy(update=suspended) for tenant in of.tenants]
+    assert "canary has no tenants" in gate(replace(of, tenants=tuple(none)), observed)[0]
 
 
 @pytest.mark.parametrize(

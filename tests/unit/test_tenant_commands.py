@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from typer.testing import CliRunner
 
 from cli import __main__ as command_line
+from cli import tenants as commands
 from cli import tenants_file
 
 ROOT = Path(__file__).parents[2]
@@ -119,7 +120,7 @@ def test_text_stays_text_and_other_values_are_yaml(saas: Command, file: Path) ->
 
 
 def test_a_suspended_tenant_is_resumed_and_the_file_is_as_before(saas: Command, file: Path) -> None:
-    today = date.today().isoformat()
+    today = commands.today().isoformat()
     for _ in range(2):
         saas("suspend", "alpha", "--reason", "invoice 4711: unpaid")
         suspended = f'    suspended: {{since: {today}, reason: "invoice 4711: unpaid"}}\n'
@@ -134,10 +135,9 @@ def test_a_tenant_that_leaves_is_kept_purged_and_then_departed(
     saas: Command, refused: Command, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def days_pass(number: int) -> None:
-        today = date.today() + timedelta(days=number)
-        monkeypatch.setattr("cli.tenants.date", type("Today", (date,), {"today": classmethod(lambda _: today)}))
+        monkeypatch.setattr("cli.tenants.today", lambda: datetime.now(UTC).date() + timedelta(days=number))
 
-    first, last = date.today().isoformat(), (date.today() + timedelta(days=30)).isoformat()
+    first, last = commands.today().isoformat(), (commands.today() + timedelta(days=30)).isoformat()
     purge = ("purge", "alpha", "--confirm", "alpha")
     assert "it is not leaving" in refused(*purge)
     saas("suspend", "alpha", "--reason", "unpaid")
@@ -171,7 +171,7 @@ def test_a_tenant_that_leaves_is_kept_purged_and_then_departed(
 def test_a_tenant_that_leaves_comes_back(saas: Command, file: Path) -> None:
     saas("leave", "alpha", "--keep", "30d")
     saas("leave", "alpha", "--keep", "60d")
-    assert entries(file)[0]["leaving"]["until"] == date.today() + timedelta(days=60)
+    assert entries(file)[0]["leaving"]["until"] == commands.today() + timedelta(days=60)
     saas("resume", "alpha")
     assert file.read_text() == TEXT
 
@@ -180,7 +180,7 @@ def test_in_an_emergency_a_tenant_is_purged_at_once(saas: Command, file: Path) -
     for _ in range(2):
         saas("purge", "alpha", "--confirm", "alpha", "--break-glass", "a test")
         departed = yaml.safe_load(file.read_text())["departed"]
-        assert departed == [{"name": "alpha", "since": date.today(), "breakGlass": "a test"}]
+        assert departed == [{"name": "alpha", "since": commands.today(), "breakGlass": "a test"}]
 
 
 def test_a_dry_run_changes_nothing(saas: Command, file: Path) -> None:
@@ -341,7 +341,7 @@ class Commands(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def back_up(self, name: str) -> None:
-        backup = f"{{id: s3://b/{name}, restored: {date.today()}}}"
+        backup = f"{{id: s3://b/{name}, restored: {commands.today()}}}"
         if name in self.leaving and self.saas("set", name, "--set", f"leaving.backup={backup}", killed=False):
             self.restored.add(name)
 
