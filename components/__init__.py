@@ -11,7 +11,8 @@ product/        space (a product that several tenants run: its namespace, source
                 webhook (Flux's receivers, and the hook on GitHub)
 webhooks        the way of webhooks to Flux
 notifications   Flux's alerts: chats, pagers, webhooks and statuses of commits
-tenant/         guardrails (roles and admission policies), space (a namespace with everything in it), aws_role, warnings
+tenant/         guardrails (roles and admission policies), space (a namespace with everything in it), aws_role,
+                pods and volumes (of tenants that are suspended or leave), warnings
 platform        what tenants need of the platform: parts of the stack, or in that of a shard outputs of the platform's
 outputs         the stack's outputs
 stack_file      the stack's configuration, for a shard with that of its platform
