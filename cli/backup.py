@@ -16,7 +16,7 @@ from cli.errors import CommandError
 from cli.status import Kubectl
 from cli.tenants import CHECKOUT, DryRun, File, Json, Known, Pr, entry_of, finish
 from model.config.departures import LEAVING
-from model.kubernetes.suspension import STATE_LABEL
+from model.config.names import STATE_LABEL
 
 Object = dict[str, Any]
 LEFT_OUT = frozenset("controllerrevisions endpoints endpointslices events leases pods replicasets".split())

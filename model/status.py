@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from model.config.names import FLUX_NAMESPACE, HELD, PRODUCT_LABEL, RING_LABEL, TENANT_LABEL
+from model.config.names import FLUX_NAMESPACE, HELD, PRODUCT_LABEL, RING_LABEL, STATE_LABEL, TENANT_LABEL
 
 Object = dict[str, Any]
 SOURCES = "/apis/source.toolkit.fluxcd.io/v1/gitrepositories"
@@ -76,7 +76,8 @@ def reconciliations(api: Api) -> list[Reconciliation]:
 
 
 def workloads(api: Api) -> Mapping[str, Workloads]:
-    """The workloads of each namespace; none where a namespace has none."""
+    """The workloads of each namespace; none where a namespace has none. Of a suspended tenant no pod is missing."""
+    stopped = _named(api, STATE_LABEL)
     available, desired = defaultdict[str, int](int), defaultdict[str, int](int)
     images = defaultdict[str, dict[str, None]](dict)
     for kind in ("deployments", "statefulsets", "daemonsets"):
@@ -97,6 +98,7 @@ def workloads(api: Api) -> Mapping[str, Workloads]:
         desired[namespace] += min(at_a_time, left)
     found = defaultdict[str, Workloads](Workloads)
     for namespace, count in desired.items():
+        count = 0 if namespace in stopped else count
         reason = _why_missing(api, namespace) if available[namespace] < count else ""
         found[namespace] = Workloads(available[namespace], count, reason, tuple(images[namespace]))
     return found

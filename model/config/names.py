@@ -30,6 +30,8 @@ PRODUCT_LABEL = f"{PREFIX}product"
 """The product that an object belongs to: a product's namespace with its sources, and what Flux applies for tenants."""
 RING_LABEL = f"{PREFIX}ring"
 """The ring of a product that a source is for, and that a tenant's Kustomization is in."""
+STATE_LABEL = f"{PREFIX}state"
+"""Label of the namespace of a tenant that is suspended or leaving."""
 HELD, HOLDS = f"{PREFIX}held", f"{PREFIX}holds"
 """The watchdog's annotations: of what it suspended, and how often it did."""
 

@@ -10,11 +10,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from model.config.names import PREFIX
+from model.config.names import PREFIX, STATE_LABEL
 from model.config.tenants import Tenant
-
-STATE_LABEL = f"{PREFIX}state"
-"""Label of the namespace of a tenant that is suspended or leaving."""
 
 NOWHERE = {f"{PREFIX}suspended": "true"}
 """Labels that no node has."""

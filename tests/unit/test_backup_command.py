@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from cli import __main__ as command_line
 from cli.errors import CommandError
-from model.kubernetes.suspension import STATE_LABEL
+from model.config.names import STATE_LABEL
 from tests.unit.test_status_command import KUBECTL
 
 TENANTS = """\

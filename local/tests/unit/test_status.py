@@ -31,6 +31,7 @@ def api(**objects: list[dict[str, Any]]) -> Any:
         "kustomizations": status.KUSTOMIZATIONS,
         "namespaces": f"/api/v1/namespaces?labelSelector={status.TENANT_LABEL}",
         "products": f"/api/v1/namespaces?labelSelector={status.PRODUCT_LABEL}",
+        "stopped": f"/api/v1/namespaces?labelSelector={status.STATE_LABEL}",
         "pods": "/api/v1/namespaces/alpha/pods",
         "events": FAILED,
         "jobs": "/apis/batch/v1/jobs",
@@ -129,6 +130,14 @@ def test_a_product_has_a_row_for_each_ring_and_a_tenant_names_its_own() -> None:
     kustomization["spec"]["sourceRef"]["name"] = "shop-pin-v1"
     *_, tenant = status.reconciliations(api(**everything, kustomizations=[kustomization]))
     assert status.cells(tenant, Workloads())[2] == "early, pinned"
+
+
+def test_no_pod_of_a_suspended_tenant_is_missing() -> None:
+    elsewhere = {**deployment(0, 1), "metadata": {"name": "web", "namespace": "beta"}}
+    events = [{"involvedObject": {"kind": "ReplicaSet", "name": "web-1"}, "message": "exceeded quota: tenant"}]
+    found = status.workloads(api(deployments=[deployment(0, 1), elsewhere], stopped=[ALPHA], pods=[], events=events))
+    assert (found["alpha"].complete, found["alpha"].reason) == (True, "")
+    assert not found["beta"].complete
 
 
 def test_replicas_of_all_kinds_are_added_up() -> None:
