@@ -13,7 +13,7 @@ import typer
 
 from cli import tenants_file, yaml_edit
 from cli.errors import CommandError
-from cli.status import Kubectl
+from cli.status import Kubeconfig, Kubectl
 from cli.tenants import CHECKOUT, DryRun, File, Json, Known, Pr, entry_of, finish
 from model.config.departures import LEAVING
 from model.config.names import STATE_LABEL
@@ -37,9 +37,7 @@ def backup(
     kept_at: Annotated[
         str | None, typer.Option(metavar="URL", help="Where you copy the file to, such as s3://…; default: FILE.")
     ] = None,
-    kubeconfig: Annotated[
-        Path | None, typer.Option(help="Default: $KUBECONFIG, the embedded platform's, or kubectl's own.")
-    ] = None,
+    kubeconfig: Kubeconfig = None,
     file: File = CHECKOUT / "tenants.yaml",
     dry_run: DryRun = False,
     pr: Pr = False,
