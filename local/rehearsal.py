@@ -273,7 +273,7 @@ def rehearse(
         update("administrators change, nodes scale out, a tenant joins", "create", "update", "delete")
         rehearsal.configure(upgrade)
         rehearsal.tenants_file.write_text(rehearsal.tenants_file.read_text().replace(NEW_TENANT, LEAVING_TENANT))
-        update("minor upgrade, a tenant is leaving", "update", "delete")
+        update("minor upgrade", "update", "delete")
         with step("a tenant's volume is backed up and restored"):
             backup.rehearse(rehearsal.home)
         rehearsal.configure(remove_protection)

@@ -52,7 +52,10 @@ def test_prod_eu_survives_its_first_month(tmp_path: Path) -> None:
         ("create", "aws:eks/podIdentityAssociation:PodIdentityAssociation"),
         ("create", "aws:cloudwatch/logGroup:LogGroup"),
     }
-    assert ("update", "aws:eks/cluster:Cluster") in kinds([*steps["minor upgrade"].changes])
+    upgraded = kinds([*steps["minor upgrade"].changes])
+    assert ("update", "aws:eks/cluster:Cluster") in upgraded
+    # A tenant is leaving meanwhile.
+    assert ("delete", "aws:eks/podIdentityAssociation:PodIdentityAssociation") in upgraded
     assert kinds([*steps["new AMI release, nodes scale out"].changes]) == {("update", "aws:eks/nodeGroup:NodeGroup")}
     assert not {change.operation for step in steps.values() for change in step.changes} & REPLACEMENTS
     assert seen["identity"]["data"]["OIDC_ISSUER"].startswith("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_")
