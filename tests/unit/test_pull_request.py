@@ -79,8 +79,8 @@ def test_a_pull_request_has_the_edit_and_the_working_tree_stays(clone: Path) -> 
 
 
 def test_a_trailer_is_below_the_commits_title(clone: Path) -> None:
-    titled = {"branch": "saas/x", "title": "shop: early to v1", "body": "-", "trailer": "Break-glass: orders"}
-    pull_request.propose(clone / "tenants.yaml", helm, **titled)
+    file, title = clone / "tenants.yaml", "shop: early to v1"
+    pull_request.propose(file, helm, branch="saas/x", title=title, body="-", trailer="Break-glass: orders")
     assert remote(clone, "log -1 --format=%B saas/x") == "shop: early to v1\n\nBreak-glass: orders\n\n"
 
 
