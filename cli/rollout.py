@@ -25,6 +25,7 @@ from model.config.images import VERSION
 from model.config.products import Product
 from model.config.rings import Ring
 from model.config.tenants import TenantList
+from model.kubernetes.products import unpinned_revision
 
 app = typer.Typer(no_args_is_help=True, help="Show what the rings of a product run, and move them to other versions.")
 
@@ -72,10 +73,10 @@ def status(
     if as_json:
         _print_json([{"product": name} | asdict(state) for name, state in found])
         return
-    table = effective.new_table("product", "ring", "wanted", "at", "tenants", "pinned", "failed", "since")
+    table = effective.new_table("product", "ring", "batch", "wanted", "at", "tenants", "pinned", "failed", "since")
     for name, state in found:
         counts = (str(state.tenants), str(state.pinned), str(len(state.failed)))
-        table.add_row(name, state.ring, state.wanted, _short(state.at), *counts, _moment(state.since))
+        table.add_row(name, state.ring, state.batch, state.wanted, _short(state.at), *counts, _moment(state.since))
     effective.print_table(table)
     for name, state in found:
         for failed in state.failed:
@@ -91,6 +92,9 @@ def promote(
         str | None, typer.Option(help="The tag's commit; default: asked of the cluster, else of the repository.")
     ] = None,
     break_glass: BreakGlass = None,
+    all_batches: Annotated[
+        bool, typer.Option("--all-batches", help="With --break-glass: the whole ring, not its next batch only.")
+    ] = False,
     prometheus_url: Annotated[
         str | None,
         typer.Option("--prometheus", envvar="PROMETHEUS_URL", help="Prometheus, for rings with `metrics`."),
@@ -103,31 +107,57 @@ def promote(
 ) -> None:
     """Let a version reach a ring, if it runs in the ring before. For the version that the ring has, nothing is done.
 
+    In a ring with batches, each call lets it reach the next batch, if it runs in the one before.
+
     \b
     ./saas rollout promote shop --ring early --to v1.5.0 --pr
     ./saas rollout promote shop --ring broad --to v1.5.1 --pr --break-glass 'v1.5.0 loses orders'
     """
     listed = tenants_file.load(file)
     own, current = _product(listed, product), _ring(listed, product, ring)
-    if (current.ref is None or current.ref.tag != to) and break_glass is None:
+    going_on = model.under_way(own, ring, to)
+    if all_batches and break_glass is None:
+        raise CommandError("--all-batches skips the gates between batches", "Write --break-glass REASON too.")
+    if (current.ref is None or current.ref.tag != to or going_on) and break_glass is None:
         reasons = list(_reasons(listed, product, own, ring, to, commit, kubeconfig, prometheus_url))
         if reasons:
             refusal = "".join(f"\n  - {reason}" for reason in reasons)
             remedy = "Wait, or write --break-glass REASON if it is worse not to."
             raise CommandError(f"{to} may not reach {ring} now:{refusal}", remedy)
 
+    target = None if all_batches else model.next_reached(product, own, listed.tenants, ring, to)
+
     def edit(text: str) -> str:
-        before = _raw_ring(text, file, product, ring).get("ref") or {}
+        found = _raw_ring(text, file, product, ring)
+        before, reached, previous = found.get("ref") or {}, found.get("reached"), found.get("previous")
         if before.get("tag") == to:
-            return text
+            # Only what was judged: the text may be that of the main branch, where others have gone on meanwhile.
+            if not going_on or reached != current.reached:
+                return text
+            _check_data(own, previous, to)
+            return with_reached(text)
+        if reached and previous == to:
+            message = f"{to} is the version of the batches that {before.get('tag')} has not reached"
+            raise CommandError(message, f"Run `./saas rollout rollback {product} --ring {ring}`.")
         _check_data(own, before.get("tag"), to)
         text = _with_tag(text, product, ring, before, to)
+        if reached:
+            return _without(text, file, product, ring, "reached") if all_batches else text
+        text = with_reached(text)
         if "tag" in before:
             return yaml_edit.set_value(text, (*_place(product, ring), "previous"), before["tag"])
+        if target:
+            message = f"{ring} runs no tag, which its later batches would keep"
+            raise CommandError(message, f"Write it below products.{product}.rings.{ring}.ref as `tag:`.")
         return _without(text, file, product, ring, "previous")
 
+    def with_reached(text: str) -> str:
+        if target:
+            return yaml_edit.set_value(text, (*_place(product, ring), "reached"), target)
+        return _without(text, file, product, ring, "reached")
+
     _finish(
-        f"{product}: {ring} to {to}",
+        f"{product}: {ring} to {to}" + (f", {target} of it" if target else ""),
         f"promote-{product}-{ring}",
         edit,
         file,
@@ -158,6 +188,8 @@ def rollback(
 ) -> None:
     """Go back to the version before, and refuse the other one from now on. Other rings stay as they are.
 
+    All batches of the ring go back.
+
     Of the first ring, image automation is held too: it would commit the newest version again.
 
     \b
@@ -179,9 +211,13 @@ def rollback(
         if before.get("tag") == target:
             return text
         _check_data(own, before.get("tag"), target)
+        if "reached" in current and target != current.get("previous"):
+            _check_data(own, current.get("previous"), target)
         if "tag" in before and before["tag"] not in refused:
             text = yaml_edit.set_value(text, (*_place(product, ring), "refused"), [*refused, before["tag"]])
-        text = _without(_with_tag(text, product, ring, before, target), file, product, ring, "previous")
+        text = _with_tag(text, product, ring, before, target)
+        for key in ("previous", "reached"):
+            text = _without(text, file, product, ring, key)
         return yaml_edit.set_value(text, ("products", product, "automation", "hold"), version(target)) if held else text
 
     def version(tag: str) -> str:
@@ -334,7 +370,7 @@ def _reasons(
     if metrics := product.rings[ring].metrics:
         if url is None:
             raise CommandError(f"{ring} has metrics, which Prometheus answers", prometheus.REMEDY)
-        measured = prometheus.query(url, metrics.about(model.judged(name, product, listed.tenants, ring)))
+        measured = prometheus.query(url, metrics.about(model.judged(name, product, listed.tenants, ring, tag)))
     observed = model.observe(Kubectl(kubeconfig), name)
     found = commit or model.known_commit(tag, observed) or _remote_commit(product.source.url, tag)
     asked = {"ring": ring, "tag": tag, "commit": found}
@@ -382,7 +418,7 @@ def _check_tenants_data(text: str, file: Path, name: str, pinned: str | None) ->
     listed = tenants.parse(yaml_lines.parse(text, file.name))
     tenant = next(tenant for tenant in listed.tenants if tenant.name == name)
     if product := listed.products.get(tenant.product or ""):
-        rings = product.reference(tenant.ring or product.first_ring).get("tag")
+        rings = unpinned_revision(tenant.product or "", product, tenant).reference.get("tag")
         current, wanted = tenant.pin.tag if tenant.pin else rings, pinned or rings
         if wanted and wanted != current:
             _check_data(product, current, wanted)

@@ -17,7 +17,7 @@ from model.config.products import Product
 from model.config.rings import Metrics, closed, precedence
 from model.config.tenants import Tenant
 from model.config.tiers import seconds
-from model.kubernetes.products import Revision, revision, revisions
+from model.kubernetes.products import Revision, revisions, ring_revisions, unpinned_revision
 from model.status import Api, Object
 
 APPLIED_FROM = "kustomize.toolkit.fluxcd.io/namespace"
@@ -59,6 +59,8 @@ class RingState:
     """What a ring should run, and what its tenants do. Pinned tenants are not counted."""
 
     ring: str
+    batch: str
+    """Of the ring; empty if it has none."""
     wanted: str
     at: str
     """What most of its tenants run."""
@@ -87,7 +89,7 @@ def observe(api: Api, product: str) -> Observed:
 def ring_states(
     name: str, product: Product, tenants: Sequence[Tenant], observed: Observed, now: datetime
 ) -> list[RingState]:
-    """The rings of a product in their order."""
+    """The rings of a product and their batches, in their order."""
     found: list[RingState] = []
     for each in revisions(name, product, ()):
         source = _named(observed.sources, each.source)
@@ -97,6 +99,7 @@ def ring_states(
         found.append(
             RingState(
                 ring=each.ring or "",
+                batch=str(each.batch or ""),
                 wanted=" ".join(each.reference.values()),
                 at=most[0][0] if most else "",
                 tenants=len(states),
@@ -137,10 +140,39 @@ def misfit(product: Product, current: str | None, tag: str) -> str:
     return f"data needs {product.rollback_to} or later, so {tag} cannot read it" if wanted < oldest else ""
 
 
-def judged(name: str, product: Product, tenants: Sequence[Tenant], ring: str) -> list[str]:
-    """The tenants that decide whether a version goes on to a ring: those of the ring before, without pinned ones."""
-    before = next(each for each in revisions(name, product, ()) if each.ring == product.rings[ring].after)
-    return [tenant.name for tenant in _members(name, product, tenants, before) if tenant.pin is None]
+def under_way(product: Product, ring: str, tag: str) -> bool:
+    """Whether a version has reached some batches of a ring, and not all."""
+    own = product.rings[ring]
+    return own.reached is not None and own.ref is not None and own.ref.tag == tag
+
+
+def next_reached(name: str, product: Product, tenants: Sequence[Tenant], ring: str, tag: str) -> str | None:
+    """The share of a ring that a version has after one more promotion; None for all of it.
+
+    Another version replaces the one that is under way where that one is. Batches without tenants are passed over:
+    nothing in them could show that the version works.
+    """
+    own = product.rings[ring]
+    if own.reached and not under_way(product, ring, tag):
+        return own.reached
+    parts = [each for each in ring_revisions(name, product, ring) if _counted(name, product, tenants, each)]
+    left = [each.batch.end for each in parts if each.batch and not (own.reached and each.batch.end <= own.share)]
+    return f"{left[0]}%" if len(left) > 1 else None
+
+
+def judged(name: str, product: Product, tenants: Sequence[Tenant], ring: str, tag: str) -> list[str]:
+    """The tenants that decide whether a version goes on to a ring, or to its next batch: pinned ones do not."""
+    before = _before(name, product, tenants, ring, tag)
+    return [tenant.name for each in before for tenant in _counted(name, product, tenants, each)]
+
+
+def _before(name: str, product: Product, tenants: Sequence[Tenant], ring: str, tag: str) -> list[Revision]:
+    """What is judged: the last batch with tenants that has the version; if none has, all of the ring before."""
+    own = product.rings[ring]
+    for each in reversed(ring_revisions(name, product, ring) if under_way(product, ring, tag) else []):
+        if each.batch and each.batch.end <= own.share and _counted(name, product, tenants, each):
+            return [each]
+    return ring_revisions(name, product, own.after)
 
 
 def gate(
@@ -155,38 +187,40 @@ def gate(
     now: datetime,
     measured: Mapping[str, float] | None = None,
 ) -> Iterator[str]:
-    """Why a version may not go on to a ring: what the ring before it lacks. Nothing for the first ring.
+    """Why a version may not go on to a ring or its next batch: what the one before lacks. Nothing for the first ring.
 
     `measured` is the answer to the ring's query, by tenant; "" is about the whole ring.
     """
     own = product.rings[ring]
     if own.after is None:
         return
-    before = next(each for each in revisions(name, product, ()) if each.ring == own.after)
-    offered = _artifact(_named(observed.sources, before.source))
-    if _commit(offered) != commit:
-        yield f"{own.after} is to run {offered or 'nothing yet'}, not {tag} ({commit[:8]})"
-    states = _tenant_states(name, product, tenants, before, commit, observed, now)
+    before = _before(name, product, tenants, ring, tag)
+    where = own.after if before[0].ring == own.after else before[0].title
+    for each in before:
+        offered = _artifact(_named(observed.sources, each.source))
+        if _commit(offered) != commit:
+            yield f"{each.title} is to run {offered or 'nothing yet'}, not {tag} ({commit[:8]})"
+    states = [state for each in before for state in _tenant_states(name, product, tenants, each, commit, observed, now)]
     if own.metrics:
-        yield from _unmeasured(own.after, own.metrics, states, measured or {})
+        yield from _unmeasured(where, own.metrics, states, measured or {})
         states = [_judged(state, own.metrics, measured or {}) for state in states]
     soak = timedelta(seconds=seconds(own.soak))
     young = [state for state in states if not state.failure and (not state.since or state.since > now - soak)]
     failed = [state for state in states if state.failure]
     if not states:
-        yield f"{own.after} has no tenants, so nothing shows that {tag} works"
+        yield f"{where} has no tenants, so nothing shows that {tag} works"
     for state in failed:
         if state.synthetic:
             yield f"the synthetic tenant {state.name} fails: {state.failure}"
     customers = [state for state in failed if not state.synthetic]
     allowed = own.may_fail(sum(not state.synthetic for state in states))
     if len(customers) > allowed:
-        yield f"{len(customers)} customers of {own.after} fail, and {allowed} may: {_shown(customers)}"
+        yield f"{len(customers)} customers of {where} fail, and {allowed} may: {_shown(customers)}"
     elif late := [state for state in young if state.synthetic or len(customers) + len(young) > allowed]:
         until = max(state.since or now for state in late) + soak
-        yield f"{own.after} has to run it for {own.soak}, which is over at {until:%Y-%m-%d %H:%M} UTC"
+        yield f"{where} has to run it for {own.soak}, which is over at {until:%Y-%m-%d %H:%M} UTC"
     if states and len(failed) == len(states):
-        yield f"no tenant of {own.after} runs {tag}"
+        yield f"no tenant of {where} runs {tag}"
 
 
 def _unmeasured(
@@ -213,7 +247,11 @@ def _shown(states: Sequence[TenantState]) -> str:
 def _members(name: str, product: Product, tenants: Sequence[Tenant], each: Revision) -> list[Tenant]:
     # One that is suspended runs nothing: it shows neither that a version works nor that it fails.
     running = [tenant for tenant in tenants if tenant.product == name and not tenant.stopped]
-    return [tenant for tenant in running if (tenant.ring or product.first_ring) == each.ring]
+    return [tenant for tenant in running if unpinned_revision(name, product, tenant).source == each.source]
+
+
+def _counted(name: str, product: Product, tenants: Sequence[Tenant], each: Revision) -> list[Tenant]:
+    return [tenant for tenant in _members(name, product, tenants, each) if tenant.pin is None]
 
 
 def _tenant_states(
@@ -229,8 +267,7 @@ def _tenant_states(
     rollouts = _unfinished(observed.workloads)
     return [
         _state(tenant, kustomizations.get(tenant.name), each.source, commit, rollouts.get(tenant.name, ""), now)
-        for tenant in _members(name, product, tenants, each)
-        if revision(name, product, tenant).source == each.source
+        for tenant in _counted(name, product, tenants, each)
     ]
 
 

@@ -151,7 +151,10 @@ def _products(namespace: str, sources: Mapping[tuple[str, str], Object]) -> list
 def _product(namespace: str, source: Object) -> Reconciliation:
     revision = str(source.get("status", {}).get("artifact", {}).get("revision", ""))
     reason = _why_not_ready(source)
-    return Reconciliation(namespace, not reason, _short_revision(revision), reason, of="product", ring=_ring(source))
+    # The names of the sources of batches end with their share of the ring, such as shop-broad.20-40.
+    batch = source["metadata"]["name"].partition(".")[2]
+    ring = f"{_ring(source)} {batch}%" if batch else _ring(source)
+    return Reconciliation(namespace, not reason, _short_revision(revision), reason, of="product", ring=ring)
 
 
 def _ring(item: Object) -> str:

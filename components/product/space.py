@@ -133,7 +133,8 @@ class ProductSpace(pulumi.ComponentResource):
             **({} if product.rings else product.source.reference),
         }
         if product.rings:
-            self.summary = {**self.summary, "rings": {ring: product.reference(ring) for ring in product.rings}}
+            rings = {each.title: each.reference for each in products.revisions(args.name, product, ())}
+            self.summary = {**self.summary, "rings": rings}
         self.register_outputs({"namespace": product_namespace(args.name)})
 
 

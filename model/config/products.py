@@ -13,7 +13,7 @@ from model.config.images import Automation, ImageKey, ProductImage
 from model.config.keys import Generation
 from model.config.names import DEFAULT_SHARD, LABEL_PATTERN, MAXIMUM_PRODUCT
 from model.config.notifications import Notification
-from model.config.rings import Ring, RingName, Version, first_ring, ordered, ring_findings
+from model.config.rings import Batch, Ring, RingName, Version, first_ring, ordered, ring_findings
 from model.config.sources import Source
 from model.config.tiers import TIMEOUT, Interval, Shard, Timeout
 from model.config.webhooks import OidcWebhook, ProductWebhook, WebhookSettings
@@ -88,9 +88,9 @@ class Product(Model):
         """Its rings, each after the one before it."""
         return ordered(self.rings)
 
-    def reference(self, ring: str | None) -> Mapping[str, str]:
+    def reference(self, ring: str | None, batch: Batch | None = None) -> Mapping[str, str]:
         """The revision of a ring, as spec.ref of a GitRepository; of the source for a product without rings."""
-        ref = self.rings[ring].ref if ring else None
+        ref = self.rings[ring].revision(batch) if ring else None
         return ref.reference if ref else self.source.reference
 
     @property

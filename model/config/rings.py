@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Any, Literal
+from hashlib import sha256
+from typing import Annotated, Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
@@ -65,6 +66,24 @@ def _max_failed(value: str) -> str:
     if not re.fullmatch(r"\d{1,6}", number) or (number != value and int(number) > 100):
         raise rule_error(f"{value!r} is not a number of tenants", "Write a number such as 3, or a share such as 1%.")
     return value
+
+
+def _batches(value: str) -> str:
+    if not 5 <= _percents(value) <= 50:
+        raise rule_error(f"{value!r} is not between 5% and 50%", "Write the share of a batch, such as 20%.")
+    return value
+
+
+def _reached(value: str) -> str:
+    if not 0 < _percents(value) < 100:
+        raise rule_error(f"{value!r} is not between 0% and 100%", "Remove `reached` if the whole ring has the version.")
+    return value
+
+
+def _percents(value: str) -> int:
+    if not re.fullmatch(r"\d{1,3}%", value):
+        raise rule_error(f"{value!r} is not a share", "Write whole percents, such as 20%.")
+    return int(value.removesuffix("%"))
 
 
 def _minutes(value: Any) -> Any:
@@ -151,6 +170,25 @@ class Metrics(Model):
         return self.query.replace("$tenants", "|".join(sorted(tenants)))
 
 
+class Batch(NamedTuple):
+    """A part of a ring's tenants: those whose percentile is between two numbers."""
+
+    start: int
+    end: int
+
+    def __str__(self) -> str:
+        """For people: 20-40%."""
+        return f"{self.start}-{self.end}%"
+
+
+def percentile(tenant: str) -> int:
+    """A number from 0 to 99 that a tenant has by its name alone, whatever other tenants there are.
+
+    The first 8 bytes of the name's SHA-256 as a number, modulo 100. Another hash would move tenants between batches.
+    """
+    return int.from_bytes(sha256(tenant.encode()).digest()[:8], "big") % 100
+
+
 class Ring(Model):
     """A group of tenants that run the same revision of a product."""
 
@@ -172,9 +210,36 @@ class Ring(Model):
         default=None, description="A query to Prometheus: a tenant of the ring before with a higher value has failed"
     )
     windows: list[Window] = Field(default=[], description="When a version may reach it; empty: at any time")
+    batches: Annotated[str, AfterValidator(_batches)] | None = Field(
+        default=None, description="The share of its tenants that one promotion reaches, 5% to 50%; none: all of them"
+    )
+    reached: Annotated[str, AfterValidator(_reached)] | None = Field(
+        default=None, description="The share that runs `ref` by now; others run `previous`. None: all run `ref`"
+    )
     hold: str | None = Field(default=None, min_length=1, description="Why no version is promoted to it")
     refused: list[Reference] = Field(default=[], description="Versions that are not promoted to it any more")
     previous: Reference | None = Field(default=None, description="The tag before, to which a rollback goes back")
+
+    @property
+    def parts(self) -> list[Batch]:
+        """Its batches in their order; empty if a version reaches all tenants at once."""
+        if self.batches is None:
+            return []
+        size = _percents(self.batches)
+        return [Batch(start, min(start + size, 100)) for start in range(0, 100, size)]
+
+    def part(self, tenant: str) -> Batch | None:
+        """The batch of a tenant; None in a ring without batches."""
+        return self.parts[percentile(tenant) // _percents(self.batches)] if self.batches else None
+
+    @property
+    def share(self) -> int:
+        """How many percent of it run `ref`."""
+        return _percents(self.reached) if self.reached else 100
+
+    def revision(self, batch: Batch | None) -> Revision | None:
+        """What a batch runs."""
+        return Revision(tag=self.previous) if batch and batch.start >= self.share else self.ref
 
     def may_fail(self, customers: int) -> int:
         """How many of so many customers may fail."""
@@ -241,12 +306,21 @@ def _revision_findings(name: str, ring: Ring) -> Iterator[Finding]:
             shown = "maxFailed" if key == "max_failed" else key
             message = f"{shown} is about the ring before, and {name} has none"
             yield ("rings", name, shown), message, "Remove it, or write `after:`."
+        if ring.batches:
+            message = f"no gate is between batches of {name}, because it is the first ring"
+            yield ("rings", name, "batches"), message, "Remove `batches`, or write `after:`."
     elif ring.ref is None:
         remedy = "Write `ref: {tag: …}` with the version that it runs."
         yield ("rings", name), f"{name} has no revision", remedy
     elif moving := [kind for kind in kinds if kind in ("branch", "semver")]:
         message = f"only the first ring may follow a {moving[0]}: it moves without the gate"
         yield ("rings", name, "ref", moving[0]), message, "Write the version that the ring runs: `tag: …`."
+    if ring.reached and ring.share not in [batch.end for batch in ring.parts]:
+        remedy = "Write a multiple of `batches`, or go back with `./saas rollout rollback`."
+        yield ("rings", name, "reached"), f"{ring.reached} of {name} are not whole batches", remedy
+    if ring.reached and ring.previous is None:
+        remedy = "Write `previous:` with its tag; or remove `reached` if all tenants have the new version."
+        yield ("rings", name), f"{name} does not say what the batches after {ring.reached} run", remedy
     for place, window in enumerate(ring.windows):
         if window in ring.windows[:place]:
             yield ("rings", name, "windows", place), "the same window is listed twice", "Keep only one of them."

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from model.config.mirrors import Location
 from model.config.names import PRODUCT_LABEL, RING_LABEL, product_namespace
 from model.config.products import Product
-from model.config.rings import PIN_PREFIX
+from model.config.rings import PIN_PREFIX, Batch
 from model.config.tenants import Tenant
 from model.kubernetes.manifests import (
     CLUSTER_LABEL,
@@ -61,12 +61,19 @@ class Revision:
     """Its spec.ref."""
     ring: str | None = None
     """The ring that runs it; None for a pinned version, and in products without rings."""
+    batch: Batch | None = None
+    """The batch of the ring; None if the ring has none."""
+
+    @property
+    def title(self) -> str:
+        """For people: early, or early 20-40%."""
+        return " ".join(str(part) for part in (self.ring, self.batch) if part)
 
 
 def revision(name: str, product: Product, tenant: Tenant) -> Revision:
     """What a tenant runs: the version that it is pinned to, else that of its ring."""
     if tenant.pin is None:
-        return _ring_revision(name, product, tenant.ring or product.first_ring)
+        return unpinned_revision(name, product, tenant)
     tag = tenant.pin.tag
     if not re.fullmatch(r"[a-z0-9]+([.-][a-z0-9]+)*", tag) or len(tag) > LONGEST_TAG:
         # Names of objects are shorter than tags and have fewer characters: two tags may become the same.
@@ -75,11 +82,24 @@ def revision(name: str, product: Product, tenant: Tenant) -> Revision:
     return Revision(f"{name}-{PIN_PREFIX}{tag}", {"tag": tenant.pin.tag})
 
 
+def unpinned_revision(name: str, product: Product, tenant: Tenant) -> Revision:
+    """What the tenant's ring runs, or its batch of the ring."""
+    ring = tenant.ring or product.first_ring
+    return _ring_revision(name, product, ring, product.rings[ring].part(tenant.name) if ring else None)
+
+
+def ring_revisions(name: str, product: Product, ring: str | None) -> list[Revision]:
+    """What the batches of a ring run, or the ring without batches, or a product without rings."""
+    parts: list[Batch] = product.rings[ring].parts if ring else []
+    return [_ring_revision(name, product, ring, batch) for batch in parts or [None]]
+
+
 def revisions(name: str, product: Product, tenants: Iterable[Tenant]) -> list[Revision]:
     """All that runs of a product: its rings or its source, then the versions that tenants are pinned to."""
     pinned = [revision(name, product, tenant) for tenant in tenants if tenant.product == name and tenant.pin]
     by_source = {each.source: each for each in sorted(pinned, key=lambda each: each.source)}
-    return [*(_ring_revision(name, product, ring) for ring in product.ordered_rings or [None]), *by_source.values()]
+    of_rings = [each for ring in product.ordered_rings or [None] for each in ring_revisions(name, product, ring)]
+    return [*of_rings, *by_source.values()]
 
 
 def fetched_revisions(name: str, product: Product) -> list[Revision]:
@@ -88,8 +108,12 @@ def fetched_revisions(name: str, product: Product) -> list[Revision]:
     return [each for each in found if {"branch", "semver"} & each.reference.keys()] or found[:1]
 
 
-def _ring_revision(name: str, product: Product, ring: str | None) -> Revision:
-    return Revision(f"{name}-{ring}" if ring else name, product.reference(ring), ring)
+def _ring_revision(name: str, product: Product, ring: str | None, batch: Batch | None) -> Revision:
+    # Each batch has a source at all times, so a promotion changes no tenant, and none waits at a source with the
+    # artifact of another version. The first one keeps the ring's: batches come and go without a replacement. Other
+    # names say which tenants they have: no source becomes that of others. Names of rings have no dots.
+    part = f".{batch.start}-{batch.end}" if batch and batch.start else ""
+    return Revision(f"{name}-{ring}{part}" if ring else name, product.reference(ring, batch), ring, batch)
 
 
 def git_repository(name: str, product: Product, revision: Revision, location: Location, interval: str) -> Manifest:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from components.kubectl import KubectlError
@@ -79,6 +81,41 @@ def test_rings_and_pinned_versions_are_sources_with_the_products_key(run: Run) -
     (key,) = (secret for secret in secrets if secret.inputs["metadata"]["name"] == "shop")
     assert {key.urn} <= recording.needs(sources["shop-pin-v1.3.9"])
     assert recording.outputs["products"]["shop"]["rings"] == {"canary": {"branch": "main"}, "early": {"tag": "v1.5.0"}}
+
+
+def test_a_promotion_to_a_batch_changes_its_source_only(run: Run) -> None:
+    shop = "products:\n  shop:\n    source: {url: 'ssh://git@github.com/acme/shop', branch: main, private: true}\n"
+    more = "".join(
+        f"  - {{name: {name}, product: shop, ring: early}}\n" for name in ("wayne", "tenant-1", "tenant-103")
+    )
+
+    def objects(early: str) -> dict[str, Any]:
+        rings = RINGS.replace("ref: {tag: v1.5.0}", early)
+        found = within(run(shop + rings + more), "product-shop", SOURCE, KUSTOMIZATION)
+        return {each.urn: each.inputs for each in found}
+
+    def changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+        assert before.keys() <= after.keys()
+        return {urn.rpartition("::")[2]: after[urn] for urn in after if before.get(urn) != after[urn]}
+
+    none = objects("ref: {tag: v1.4.2}")
+    batches = objects("ref: {tag: v1.4.2}, batches: 50%")
+    one = objects("ref: {tag: v1.5.0}, batches: 50%, reached: 50%, previous: v1.4.2")
+    both = objects("ref: {tag: v1.5.0}, batches: 50%, previous: v1.4.2")
+    # Batches are one more source, and the later tenants name it. Nothing else changes.
+    added = changed(none, batches)
+    new = added.pop("product-shop/early.50-100")
+    assert (new["metadata"]["name"], new["spec"]["ref"]) == ("shop-early.50-100", {"tag": "v1.4.2"})
+    assert added.keys() == {"beta/product-shop", "tenant-103/product-shop"}
+    for urn, before in none.items():
+        if urn.rpartition("::")[2] in added:
+            before["spec"]["sourceRef"]["name"] = "shop-early.50-100"
+            assert before == batches[urn]
+    first, second = changed(batches, one), changed(one, both)
+    assert {name: each["spec"]["ref"] for name, each in first.items()} == {"product-shop/early": {"tag": "v1.5.0"}}
+    assert {name: each["spec"]["ref"] for name, each in second.items()} == {
+        "product-shop/early.50-100": {"tag": "v1.5.0"}
+    }
 
 
 def test_a_pin_whose_last_day_is_over_ends_the_program(run: Run) -> None:

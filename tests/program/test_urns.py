@@ -92,7 +92,7 @@ products:
   shop: {source: {url: "ssh://git@github.com/acme/shop", branch: main, private: true}}
   market:
     source: {url: "https://github.com/acme/market", branch: main}
-    rings: {canary: {}, early: {ref: {tag: v1.4.2}, after: canary}}
+    rings: {canary: {}, early: {ref: {tag: v1.4.2}, after: canary, batches: 50%}}
 tenants: []
 """
 

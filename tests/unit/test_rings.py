@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, date, datetime
 from hashlib import sha256
 from itertools import pairwise
@@ -12,7 +13,7 @@ import yaml
 
 from model.config import tenants
 from model.config.errors import InvalidConfigError
-from model.config.rings import Window, precedence
+from model.config.rings import Window, percentile, precedence
 from model.config.tenants import TenantList
 from model.config.yaml_lines import parse
 from model.kubernetes import products
@@ -81,6 +82,55 @@ def test_another_ring_changes_the_kustomizations_source_and_ring_only() -> None:
     assert pinned["spec"]["sourceRef"]["name"] == "shop-pin-v1.3.9"
 
 
+def test_a_tenants_percentile_never_changes() -> None:
+    # Other numbers would give running tenants another version.
+    names = ("acme", "globex", "initech", "wayne", "tenant-6", "tenant-1", "tenant-5", "tenant-103")
+    assert [percentile(name) for name in names] == [72, 99, 63, 3, 15, 30, 47, 97]
+    counted = Counter(percentile(f"tenant-{n:05}") // 20 for n in range(10_000))
+    assert all(1850 < counted[batch] < 2150 for batch in range(5))
+
+
+def sources_of(listed: TenantList) -> dict[str, str]:
+    """The sources of early, and what each is to fetch."""
+    found = products.revisions("shop", listed.products["shop"], ())
+    return {each.source: each.reference["tag"] for each in found if each.ring == "early"}
+
+
+def users_of(listed: TenantList) -> list[str]:
+    shop = listed.products["shop"]
+    return [products.kustomization(one, "shop", shop)["spec"]["sourceRef"]["name"] for one in listed.tenants]
+
+
+def test_a_version_reaches_one_batch_after_the_other() -> None:
+    early = [{"ring": "early", "name": name} for name in ("wayne", "tenant-1", "acme", "tenant-103")]
+    names = ["shop-early", "shop-early.30-60", "shop-early.60-90", "shop-early.90-100"]
+    for reached, new in ((None, 4), ("30%", 1), ("90%", 3)):
+        rollout = {"batches": "30%", "previous": "v1.4.2"} | ({"reached": reached} if reached else {})
+        listed = load(changed("early", **rollout), *early)
+        assert sources_of(listed) == dict(zip(names, ["v1.5.0"] * new + ["v1.4.2"] * (4 - new), strict=True))
+        # Tenants stay at their sources: none is at one that has still the artifact of another version.
+        assert users_of(listed) == names
+    assert sources_of(load(RINGS)) == {"shop-early": "v1.5.0"}
+    assert users_of(load(RINGS, *early)) == ["shop-early"] * 4
+    pinned = load(changed("early", batches="30%"), {**early[1], "pin": PIN})
+    assert users_of(pinned) == ["shop-pin-v1.3.9"]
+    labels = products.kustomization(listed.tenants[2], "shop", listed.products["shop"])["metadata"]["labels"]
+    assert labels["saas-in-eks.io/ring"] == "early"
+
+
+def test_no_source_of_a_batch_gets_the_tenants_of_another_size() -> None:
+    found = [sources_of(load(changed("early", batches=f"{size}%"))).keys() - {"shop-early"} for size in range(5, 51)]
+    tenants = {f"tenant-{n}" for n in range(400)}
+    members: dict[str, set[str]] = {}
+    for size, sources in zip(range(5, 51), found, strict=True):
+        ring = load(changed("early", batches=f"{size}%")).products["shop"].rings["early"]
+        batches = {f"shop-early.{each.start}-{each.end}": each for each in ring.parts[1:]}
+        assert batches.keys() == sources
+        for source, batch in batches.items():
+            here = {tenant for tenant in tenants if ring.part(tenant) == batch}
+            assert members.setdefault(source, here) == here
+
+
 def test_a_ring_of_a_tier_holds_for_products_with_rings_only() -> None:
     tiers: Any = {"defaults": {"ring": "early"}, "tiers": {"gold": {"ring": "broad"}}}
     assert [tenant.ring for tenant in load(RINGS, {"ring": "canary"}, {}, **tiers).tenants] == ["canary", "early"]
@@ -122,6 +172,13 @@ def changed(ring: str, **values: Any) -> dict[str, Any]:
         (changed("early", windows=[{"from": "02:00", "for": "1h", "zone": "Berlin"}]), {}, "no time zone 'Berlin'"),
         (changed("early", windows=[{"from": "02:00", "for": "1h", "zone": "../etc"}]), {}, "no time zone '../etc'"),
         (changed("early", windows=[{"from": "02:00", "for": "1h", "zone": "Europe"}]), {}, "no time zone 'Europe'"),
+        (changed("canary", batches="20%"), {}, "no gate is between batches of canary, because it is the first ring"),
+        (changed("early", batches="20"), {}, "'20' is not a share\n    Write whole percents, such as 20%."),
+        (changed("early", batches="2%"), {}, "'2%' is not between 5% and 50%"),
+        (changed("early", batches="20%", reached="30%"), {}, "30% of early are not whole batches"),
+        (changed("early", reached="20%", previous="v1"), {}, "20% of early are not whole batches"),
+        (changed("early", batches="20%", reached="100%"), {}, "'100%' is not between 0% and 100%"),
+        (changed("early", batches="20%", reached="20%"), {}, "early does not say what the batches after 20% run"),
         ({**RINGS, "write": {}}, {}, "the ring name 'write' is reserved"),
         ({**RINGS, "pin-v1": {}}, {}, "the ring name 'pin-v1' is reserved"),
         ({**RINGS, "Late": {}}, {}, "'Late' is not a valid ring name"),

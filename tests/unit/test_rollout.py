@@ -14,8 +14,10 @@ import yaml
 from model import rollout
 from model.config import tenants
 from model.config.departures import Suspension
+from model.config.rings import Pin, percentile
 from model.config.tenants import TenantList
 from model.config.yaml_lines import parse
+from model.kubernetes import products
 from model.rollout import Observed
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -212,7 +214,7 @@ def test_a_ring_that_moved_on_is_empty_or_only_fails_lets_nothing_go_on() -> Non
 def test_a_metric_that_is_too_high_is_a_failure_of_its_tenant() -> None:
     of = listed(customers=3, maxFailed=1, metrics={"query": 'x{namespace=~"$tenants"}', "max": 0.01})
     shop = of.products["shop"]
-    names = rollout.judged("shop", shop, of.tenants, "early")
+    names = rollout.judged("shop", shop, of.tenants, "early", "v1.5.0")
     assert names == ["canary-0", "customer-0", "customer-1", "customer-2"]
     metrics = shop.rings["early"].metrics
     assert metrics
@@ -232,6 +234,140 @@ def test_a_metric_that_is_too_high_is_a_failure_of_its_tenant() -> None:
     assert asked({"": 0.5}) == ["the query's value for canary is 0.5, and 0.01 may be"]
     nothing = ["the query has no sample of canary, so nothing shows that its tenants are well"]
     assert [asked(None), asked({}), asked({"another": 0})] == [nothing] * 3
+
+
+NAMES = {"early-0": ["wayne", "tenant-6"], "early-1": ["tenant-1"], "early-2": ["tenant-5"], "early-4": ["globex"]}
+"""Tenants of early by the number of their batch; the fourth has none."""
+
+
+def in_batches(*, reached: str | None = None, customers: int = 0, **early: Any) -> TenantList:
+    """The tenants of NAMES in early, and more in its first batch; v1.5.0 has reached a share of it."""
+    names = [name for batch in NAMES.values() for name in batch] + FIRST[:customers]
+    entries: list[Any] = [{"name": name, "product": "shop", "ring": "early"} for name in names]
+    entries += [{"name": "canary-0", "product": "shop", "synthetic": True}]
+    entries += [{"name": "last-0", "product": "shop", "ring": "last"}]
+    under_way = {"ref": {"tag": "v1.5.0"}, "previous": "v1.4.0", "reached": reached} if reached else {}
+    rings: dict[str, Any] = {"canary": {}, "early": {**EARLY, "batches": "20%", **under_way, **early}}
+    rings["last"] = {"after": "early", "ref": {"tag": "v1.4.0"}}
+    shop = {"source": {"url": "https://github.com/acme/shop", "branch": "main"}, "rings": rings}
+    return tenants.parse(parse(yaml.safe_dump({"products": {"shop": shop}, "tenants": entries}), "tenants.yaml"))
+
+
+FIRST = [name for n in range(2000) if percentile(name := f"more-{n}") < 20]
+
+
+def running(of: TenantList) -> Observed:
+    """All is applied as the list says."""
+    found, shop = healthy(of), of.products["shop"]
+    found.kustomizations[:] = [kustomization(tenant.name) for tenant in of.tenants]
+    found.sources[:] = [source("shop-canary", f"main@sha1:{COMMIT}", branch="main")]
+    revisions = [each for each in products.revisions("shop", shop, ()) if each.ring != "canary"]
+    tags = {each.source: each.reference["tag"] for each in revisions}
+    applied = {name: f"{tag}@sha1:{COMMIT if tag == 'v1.5.0' else OLD}" for name, tag in tags.items()}
+    found.sources.extend(source(name, applied[name], tag=tag) for name, tag in tags.items())
+    for item, tenant in zip(found.kustomizations, of.tenants, strict=True):
+        own = products.revision("shop", shop, tenant).source
+        item["spec"]["sourceRef"]["name"] = own
+        if own in applied:
+            item["status"]["lastAppliedRevision"] = applied[own]
+    return found
+
+
+def next_reached(of: TenantList, tag: str = "v1.5.0") -> str | None:
+    return rollout.next_reached("shop", of.products["shop"], of.tenants, "early", tag)
+
+
+def test_each_promotion_reaches_the_next_batch_with_tenants() -> None:
+    assert [next_reached(in_batches(reached=share)) for share in (None, "20%", "40%")] == ["20%", "40%", "60%"]
+    # Nothing would be learned from the fourth, which has no tenants, and the last one is the rest.
+    assert [next_reached(in_batches(reached=share)) for share in ("60%", "80%")] == [None, None]
+    assert next_reached(listed(batches="20%")) is None
+    assert next_reached(listed()) is None
+    of = in_batches()
+    without = [tenant for tenant in of.tenants if tenant.name not in NAMES["early-0"]]
+    assert next_reached(replace(of, tenants=tuple(without))) == "40%"
+    pin = {"pin": Pin(tag="v1.0.0", until="2099-01-01", reason="contract")}
+    pinned = [tenant.model_copy(update=pin) if tenant.name in NAMES["early-0"] else tenant for tenant in of.tenants]
+    assert next_reached(replace(of, tenants=tuple(pinned))) == "40%"
+    # Another version is for those that have the one under way: none goes back.
+    assert next_reached(in_batches(reached="60%"), "v1.5.1") == "60%"
+
+
+def test_the_gate_between_batches_judges_the_batch_before() -> None:
+    of = in_batches(reached="20%")
+    shop, observed = of.products["shop"], running(of)
+    # The ring before may run something else by now.
+    observed.sources[0]["status"]["artifact"]["revision"] = f"main@sha1:{'c' * 40}"
+    assert gate(of, observed) == []
+    assert rollout.judged("shop", shop, of.tenants, "early", "v1.5.0") == NAMES["early-0"]
+    observed.kustomizations[0]["status"]["conditions"][0] |= {"status": "False", "message": "quota"}
+    assert gate(of, observed) == ["1 customers of early 0-20% fail, and 0 may: wayne: quota"]
+    observed = running(of)
+    observed.kustomizations[1]["status"]["history"] = [entry(first=6)]
+    assert gate(of, observed) == ["early 0-20% has to run it for 24h, which is over at 2026-11-27 06:00 UTC"]
+    observed = running(of)
+    observed.sources[1]["status"]["artifact"]["revision"] = f"v1.4.0@sha1:{OLD}"
+    assert gate(of, observed) == [f"early 0-20% is to run v1.4.0@sha1:{OLD}, not v1.5.0 (aaaaaaaa)"]
+    synthetic = [tenant.model_copy(update={"synthetic": tenant.name == "wayne"}) for tenant in of.tenants]
+    observed = running(of)
+    observed.kustomizations[0]["spec"]["suspend"] = True
+    assert gate(replace(of, tenants=tuple(synthetic)), observed) == [
+        "the synthetic tenant wayne fails: it is suspended"
+    ]
+    # Tenants of batches that the version has not reached do not count.
+    observed = running(of)
+    for item in observed.kustomizations[2:]:
+        item["status"] = {}
+    assert gate(of, observed) == []
+
+
+def test_customers_of_a_batch_are_counted_against_its_share() -> None:
+    of = in_batches(reached="20%", customers=98)
+    observed = running(of)
+    for item in observed.kustomizations[:1]:
+        item["status"]["conditions"][0] |= {"status": "False", "message": "quota"}
+    assert gate(of, observed) == []
+    observed.kustomizations[1]["spec"]["suspend"] = True
+    (reason,) = gate(of, observed)
+    assert reason.startswith("2 customers of early 0-20% fail, and 1 may: ")
+
+
+def test_what_is_judged_of_an_empty_batch_and_of_another_version() -> None:
+    of = in_batches(reached="80%")
+    shop = of.products["shop"]
+    # The fourth batch has no tenants: the third shows whether the version works.
+    assert rollout.judged("shop", shop, of.tenants, "early", "v1.5.0") == NAMES["early-2"]
+    assert rollout.judged("shop", shop, of.tenants, "early", "v1.5.1") == ["canary-0"]
+    gone = tuple(tenant for tenant in of.tenants if tenant.name == "canary-0")
+    assert rollout.judged("shop", shop, gone, "early", "v1.5.0") == ["canary-0"]
+
+
+def test_a_version_leaves_a_ring_only_once_all_batches_have_it() -> None:
+    def last(of: TenantList) -> list[str]:
+        asked: Any = {"ring": "last", "tag": "v1.5.0", "commit": COMMIT, "now": NOW}
+        return [*rollout.gate("shop", of.products["shop"], of.tenants, running(of), **asked)]
+
+    reasons = last(in_batches(reached="80%"))
+    assert reasons[0] == f"early 80-100% is to run v1.4.0@sha1:{OLD}, not v1.5.0 (aaaaaaaa)"
+    assert "1 customers of early fail, and 0 may: globex: it runs v1.4.0" in reasons[1]
+    everywhere = in_batches(ref={"tag": "v1.5.0"})
+    assert last(everywhere) == []
+    names = [name for batch in NAMES.values() for name in batch]
+    judged = rollout.judged("shop", everywhere.products["shop"], everywhere.tenants, "last", "v1.5.0")
+    assert sorted(judged) == sorted(names)
+
+
+def test_the_state_has_a_row_for_each_batch() -> None:
+    of = in_batches(reached="40%")
+    states = rollout.ring_states("shop", of.products["shop"], of.tenants, running(of), NOW)
+    assert [(one.batch, one.wanted, one.tenants, len(one.failed)) for one in states if one.ring == "early"] == [
+        ("0-20%", "v1.5.0", 2, 0),
+        ("20-40%", "v1.5.0", 1, 0),
+        ("40-60%", "v1.4.0", 1, 0),
+        ("60-80%", "v1.4.0", 0, 0),
+        ("80-100%", "v1.4.0", 1, 0),
+    ]
+    assert [one.batch for one in states if one.ring != "early"] == ["", ""]
 
 
 def test_hold_refusals_and_windows_close_a_ring() -> None:

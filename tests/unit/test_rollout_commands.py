@@ -13,10 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import __main__ as command_line
-from cli import prometheus, pull_request, rollout
+from cli import prometheus, pull_request, rollout, tenants_file
 from cli.pull_request import Proposal
-from cli.tenants_file import Change
-from tests.unit.test_rollout import COMMIT, NOW, OLD, deployment, kustomization, source
+from cli.tenants_file import Change, Edit
+from tests.unit.test_rollout import COMMIT, NOW, OLD, deployment, kustomization, running, source
 
 TEXT = """\
 # Our customers.
@@ -168,6 +168,138 @@ def test_the_gate_refuses_and_breaking_the_glass_is_recorded(
     assert file.read_text() == PROMOTED
 
 
+BATCHES = (
+    TEXT.replace("        soak: 24h\n", "        soak: 24h\n        batches: 20%\n")
+    + """\
+  - {name: wayne, product: shop, ring: early}
+  - {name: tenant-5, product: shop, ring: early}
+"""
+)
+"""Early has wayne in its first batch, tenant-5 in the third and acme in the fourth."""
+
+
+def under_way(reached: str, version: str = "v1.5.0") -> str:
+    """BATCHES while a version has reached a share of early; all of it without one."""
+    added = f"        reached: {reached}\n" if reached else ""
+    text = BATCHES.replace("tag: v1.4.2", f"tag: {version}")
+    return text.replace("batches: 20%\n", f"batches: 20%\n{added}        previous: v1.4.2\n")
+
+
+@pytest.fixture
+def deploy(file: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From now on the cluster runs what the file says at this moment."""
+
+    def deployed() -> None:
+        observed = running(tenants_file.load(file))
+        monkeypatch.setattr(rollout.model, "observe", lambda *_: observed)
+
+    file.write_text(BATCHES)
+    deployed()
+    return deployed
+
+
+def test_each_promotion_reaches_the_next_batch(
+    saas: Saas, refused: Saas, file: Path, deploy: Callable[[], None]
+) -> None:
+    for share, judged in (("20%", "0-20%"), ("60%", "40-60%")):
+        saas(*EARLY)
+        assert file.read_text() == under_way(share)
+        # Before it is deployed, and twice at the same time, it goes no further.
+        assert f"  - early {judged} is to run v1.4.2@sha1:{OLD}, not v1.5.0" in refused(*EARLY)
+        deploy()
+    saas(*EARLY)
+    assert file.read_text() == under_way("")
+    deploy()
+    assert saas(*EARLY) == "nothing to change.\n"
+
+
+def test_a_rollback_returns_all_batches(saas: Saas, file: Path, deploy: Callable[[], None]) -> None:
+    file.write_text(under_way("60%"))
+    deploy()
+    for _ in range(2):
+        saas(*BACK)
+        assert file.read_text() == BATCHES.replace("batches: 20%\n", "batches: 20%\n        refused: [v1.5.0]\n")
+
+
+def test_windows_and_hold_close_a_ring_between_batches(refused: Saas, file: Path, deploy: Callable[[], None]) -> None:
+    closing = '        hold: the fair\n        windows: [{days: [fri], from: "02:00", for: 4h}]\n'
+    file.write_text(under_way("20%").replace("        batches: 20%\n", f"        batches: 20%\n{closing}"))
+    deploy()
+    said = refused(*EARLY)
+    assert "early is held: the fair" in said
+    assert "early is open on fri from 02:00 for 4h, UTC" in said
+
+
+def test_another_version_goes_where_the_one_under_way_is(
+    saas: Saas, refused: Saas, file: Path, deploy: Callable[[], None]
+) -> None:
+    file.write_text(under_way("60%"))
+    deploy()
+    fix = ("promote", "shop", "--ring", "early", "--to", "v1.5.1", "--commit")
+    assert "canary is to run" in refused(*fix, OLD)
+    saas(*fix, COMMIT)
+    assert file.read_text() == under_way("60%", "v1.5.1")
+    same = ("promote", "shop", "--ring", "early", "--to", "v1.4.2", "--break-glass", "v1.5.1 loses orders")
+    assert "v1.4.2 is the version of the batches that v1.5.1 has not reached\n    Run `./saas rollout rollback" in (
+        refused(*same)
+    )
+
+
+def test_an_emergency_reaches_one_batch_or_all(
+    saas: Saas, refused: Saas, file: Path, deploy: Callable[[], None]
+) -> None:
+    glass = ("--break-glass", "v1.4.2 loses orders")
+    assert "--all-batches skips the gates between batches" in refused(*EARLY, "--all-batches")
+    for share in ("20%", "60%"):
+        saas(*EARLY, *glass)
+        assert file.read_text() == under_way(share)
+    saas(*EARLY, *glass, "--all-batches")
+    assert file.read_text() == under_way("")
+    file.write_text(BATCHES)
+    saas(*EARLY, *glass, "--all-batches")
+    assert file.read_text() == under_way("")
+    file.write_text(BATCHES.replace("tag: v1.4.2", f"commit: {OLD}"))
+    assert "early runs no tag, which its later batches would keep" in refused(*EARLY, *glass)
+
+
+def test_a_pull_request_goes_no_further_than_what_was_judged(
+    saas: Saas, file: Path, deploy: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edits: list[Edit] = []
+
+    def propose(_: Path, edit: Edit, **__: str) -> Proposal:
+        edits.append(edit)
+        return Proposal(Change("tenants.yaml", "", ""), "https://github.example/pull/1")
+
+    monkeypatch.setattr(pull_request, "propose", propose)
+    file.write_text(under_way("20%"))
+    deploy()
+    saas(*EARLY, "--pr")
+    (edit,) = edits
+    # The main branch may have gone on since.
+    assert edit(under_way("20%")) == under_way("60%")
+    assert [edit(under_way(share)) for share in ("60%", "80%", "")] == [
+        under_way(share) for share in ("60%", "80%", "")
+    ]
+
+
+def test_the_data_of_each_batch_has_to_fit(saas: Saas, refused: Saas, file: Path, deploy: Callable[[], None]) -> None:
+    def rule(text: str, oldest: str) -> str:
+        return text.replace("    rings:\n", f"    rollbackTo: {oldest}\n    rings:\n")
+
+    # The first batch went back to v1.4.0 before v1.4.2, which the others run, changed the data.
+    file.write_text(rule(under_way("20%", "v1.4.0"), "v1.4.2"))
+    deploy()
+    to = ("promote", "shop", "--ring", "early", "--to", "v1.4.0", "--break-glass", "now")
+    assert "data needs v1.4.2 or later, so v1.4.0 cannot read it" in refused(*to)
+    assert "so v1.3.0 cannot read it" in refused(*BACK, "--to", "v1.3.0")
+    # A pinned tenant is compared with what its own batch runs.
+    file.write_text(rule(under_way("20%"), "v1.5.0"))
+    pin = ("--tag", "v1.4.1", "--until", "2027-01-31", "--reason", "contract")
+    assert "data needs v1.5.0 or later" in refused("pin", "wayne", *pin)
+    saas("pin", "acme", *pin)
+
+
 def test_a_ring_with_metrics_asks_prometheus(
     saas: Saas, refused: Saas, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,6 +375,19 @@ def test_the_status_has_a_row_for_each_ring(saas: Saas) -> None:
     assert shown[2][:7] == ["shop", "early", "v1.4.2", "v1.4.2@bbbbbbbb", "1", "0", "0"]
     assert shown[3] == ["shop", "broad", "v1.4.1", "0", "0", "0"]
     assert [row["ring"] for row in json.loads(saas("status", "shop", "--json"))] == ["canary", "early", "broad"]
+
+
+def test_the_status_has_a_row_for_each_batch(saas: Saas, file: Path, deploy: Callable[[], None]) -> None:
+    file.write_text(under_way("20%"))
+    deploy()
+    shown = [line.split() for line in saas("status").splitlines() if " early " in line]
+    assert [row[2:6] for row in shown] == [
+        ["0-20%", "v1.5.0", "v1.5.0@aaaaaaaa", "1"],
+        ["20-40%", "v1.4.2", "0", "0"],
+        ["40-60%", "v1.4.2", "v1.4.2@bbbbbbbb", "1"],
+        ["60-80%", "v1.4.2", "v1.4.2@bbbbbbbb", "1"],
+        ["80-100%", "v1.4.2", "0", "0"],
+    ]
 
 
 def test_unknown_rings_and_products_have_a_remedy(refused: Saas) -> None:

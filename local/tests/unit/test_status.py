@@ -127,6 +127,9 @@ def test_a_product_has_a_row_for_each_ring_and_a_tenant_names_its_own() -> None:
         ("alpha", "early"),
     ]
     assert status.cells(rows[2], Workloads())[2] == "early"
+    sources[1]["metadata"]["name"] = "shop-early.20-40"
+    _, batch, _ = status.reconciliations(api(**everything, kustomizations=[kustomization]))
+    assert batch.ring == "early 20-40%"
     kustomization["spec"]["sourceRef"]["name"] = "shop-pin-v1"
     *_, tenant = status.reconciliations(api(**everything, kustomizations=[kustomization]))
     assert status.cells(tenant, Workloads())[2] == "early, pinned"
