@@ -104,6 +104,12 @@ def workloads(api: Api) -> Mapping[str, Workloads]:
     return found
 
 
+def created(api: Api) -> Mapping[str, str]:
+    """When the namespaces of tenants were made."""
+    found = _items(api.get(f"/api/v1/namespaces?labelSelector={TENANT_LABEL}"))
+    return {item["metadata"]["name"]: item["metadata"]["creationTimestamp"] for item in found}
+
+
 def cells(row: Reconciliation, found: Workloads) -> tuple[str, ...]:
     """The row of a tenant, a product or the infra repository below COLUMNS."""
     return (

@@ -62,7 +62,7 @@ class TenantSpace(pulumi.ComponentResource):
     key: DeployKey | None = None
     """The deploy key of a private source of its own."""
     summary: dict[str, str]
-    """Namespace, source or product, and state, for the stack's outputs. The next update looks into them whether a
+    """Namespace, source or product, URL and state, for the stack's outputs. The next update looks into them whether a
     tenant that goes was leaving."""
 
     def __init__(self, name: str, args: TenantSpaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -128,6 +128,8 @@ class TenantSpace(pulumi.ComponentResource):
             kustomization, self.key = self._own_source(args, child, namespace, ready)
             self.public_key = self.key.public_key if self.key and by_hand(source) else None
             self.summary = {"namespace": tenant.name, "source": source.url, **source.reference}
+        if tenant.url:
+            self.summary["url"] = tenant.url
         if tenant.stopped:
             self.summary |= {"state": tenant.state, **({"until": tenant.leaving.until} if tenant.leaving else {})}
             end_pods(args.kubeconfig, tenant.name, after=[*isolation, kustomization])

@@ -118,6 +118,11 @@ class Tenant(Tier):
         return self.state != ACTIVE
 
     @property
+    def url(self) -> str | None:
+        """The address of its first host name that has no wildcard."""
+        return next((f"https://{host}" for host in self.hosts if not host.startswith("*")), None)
+
+    @property
     def own_source(self) -> Source:
         """The source of a tenant that runs no shared product."""
         if self.source is None:

@@ -167,6 +167,12 @@ def test_a_tenants_reconciler_and_kustomization_are_beside_the_source(run: Run) 
     assert recording.outputs["products"]["shop"]["namespace"] == "product-shop"
 
 
+def test_the_outputs_have_a_tenants_first_address_without_a_wildcard(run: Run) -> None:
+    hosts = '["*.alpha.example.com", alpha.example.com]'
+    recording = run(SHOP + f"tenants: [{{name: alpha, product: shop, hosts: {hosts}}}]\n")
+    assert recording.outputs["tenants"]["alpha"]["url"] == "https://alpha.example.com"
+
+
 def test_a_tenant_of_a_product_costs_nine_registrations(run: Run) -> None:
     recording = run(SHOP + "tenants: [{name: alpha, product: shop}]\n")
     own = [one for one in recording.registrations.values() if one.name.partition("/")[0] == "alpha"]
