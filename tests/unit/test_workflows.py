@@ -49,7 +49,7 @@ EVERY_JOB = pytest.mark.parametrize("job", list(jobs()))
 
 
 def test_the_workflows_are_these() -> None:
-    assert set(WORKFLOWS) == {"check", "preview", "drift", "deploy", "rotate-keys"}
+    assert set(WORKFLOWS) == {"check", "preview", "drift", "deploy", "onboard", "rotate-keys"}
 
 
 def test_actionlint_finds_nothing_here_and_would_find_something(tmp_path: Path) -> None:
@@ -64,8 +64,9 @@ def test_no_static_key_of_aws_or_pulumi_is_used(name: str) -> None:
     text = WORKFLOWS[name].read_text()
     assert not re.search(r"AWS_(SECRET_)?ACCESS_KEY|AWS_SESSION_TOKEN|aws-(secret-)?access-key|AKIA[A-Z0-9]", text)
     assert "secrets.PULUMI_ACCESS_TOKEN" not in text
-    # The key of the platform's GitHub App is the only secret; nothing else is to be kept or rotated.
-    assert set(re.findall(r"secrets\.(\w+)", text)) <= {"PLATFORM_APP_KEY"}
+    # Keys of GitHub Apps are the only secrets; nothing else is to be kept or rotated.
+    apps = {"ONBOARD_APP_KEY", "ONBOARD_REVIEWER_KEY"} if name == "onboard" else {"PLATFORM_APP_KEY"}
+    assert set(re.findall(r"secrets\.(\w+)", text)) <= apps
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -77,6 +78,9 @@ PROPOSES = {"contents", "pull-requests"}
 """Rights of a job that pushes a branch and opens a pull request for it."""
 
 
+APP_TOKEN = "actions/create-github-app-token"
+
+
 @EVERY_JOB
 def test_a_job_with_an_aws_role_may_write_nothing_on_github(job: Workflow) -> None:
     rights = job["permissions"]
@@ -84,8 +88,8 @@ def test_a_job_with_an_aws_role_may_write_nothing_on_github(job: Workflow) -> No
     writes = {right for right, level in rights.items() if level == "write"}
     assert writes in (set(), {"id-token"}, {"pull-requests"}, {"issues"}, PROPOSES)
     assert bool(steps(job, "aws-actions/configure-aws-credentials")) == ("id-token" in writes)
-    # An environment says who may run it; the roles trust nothing else.
-    assert ("id-token" in writes) == ("environment" in job)
+    # An environment says who may run it; the roles trust nothing else, and an App's key is nowhere else.
+    assert ("id-token" in writes or bool(steps(job, APP_TOKEN))) == ("environment" in job)
     assert job["timeout-minutes"] > 0
 
 
@@ -144,6 +148,18 @@ def test_only_main_proposes_a_rotation_and_installs_before_it_has_the_token() ->
     assert "pull_request" not in parse(WORKFLOWS["rotate-keys"])["on"]
     assert place(job, "make .venv/installed") < place(job, "./saas keys rotate --all")
     assert [bool(step.get("env")) for step in job["steps"]] == [False, False, False, True]
+
+
+def test_only_main_proposes_a_tenant_with_few_rights_and_installs_before_it_has_the_token() -> None:
+    job = parse(WORKFLOWS["onboard"])["jobs"]["propose"]
+    assert "github.ref == 'refs/heads/main'" in job["if"]
+    assert place(job, "make .venv/installed") < place(job, APP_TOKEN) < place(job, "self_service.py add")
+    proposer, reviewer = (step["with"] for step in steps(job, APP_TOKEN))
+    rights = [{key for key in token if key.startswith("permission-")} for token in (proposer, reviewer)]
+    assert rights == [{"permission-contents", "permission-pull-requests"}, {"permission-pull-requests"}]
+    assert proposer["private-key"] != reviewer["private-key"], "an App cannot approve what it has opened"
+    assert job["permissions"] == {"contents": "read"}
+    assert (job["environment"], "ref" in steps(job, "actions/checkout")[0]["with"]) == ("onboarding", False)
 
 
 @pytest.mark.parametrize("name", ["preview", "drift", "deploy"])
@@ -227,6 +243,7 @@ def test_only_the_deploy_workflow_runs_pulumi_up() -> None:
         "preview": ["preview", "preview"],
         "drift": ["preview"],
         "deploy": ["preview", "up"],
+        "onboard": [],
         "rotate-keys": [],
     }
     assert "--refresh --expect-no-changes" in WORKFLOWS["drift"].read_text()
