@@ -28,7 +28,7 @@ from tests.platform import PRIVATE, PUBLIC, Platform, Stack, Step, deploy_keys
 DURATION, LONGEST = 2, 10
 """Seconds from a fetch's look at the Secret to its sign-in, and how many at most are never refused."""
 SEVERAL = ("gamma", "delta", "epsilon")
-GENERATIONS: dict[str, int] = {tenant: 1 for tenant in (*SEVERAL, "zeta", "theta")}
+GENERATIONS: dict[str, int] = dict.fromkeys((*SEVERAL, "zeta", "theta"), 1)
 
 
 @pytest.fixture(scope="module")
