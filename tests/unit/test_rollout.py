@@ -258,19 +258,19 @@ FIRST = [name for n in range(2000) if percentile(name := f"more-{n}") < 20]
 
 def running(of: TenantList) -> Observed:
     """All is applied as the list says."""
-    found, shop = healthy(of), of.products["shop"]
-    found.kustomizations[:] = [kustomization(tenant.name) for tenant in of.tenants]
-    found.sources[:] = [source("shop-canary", f"main@sha1:{COMMIT}", branch="main")]
+    shop = of.products["shop"]
     revisions = [each for each in products.revisions("shop", shop, ()) if each.ring != "canary"]
     tags = {each.source: each.reference["tag"] for each in revisions}
     applied = {name: f"{tag}@sha1:{COMMIT if tag == 'v1.5.0' else OLD}" for name, tag in tags.items()}
-    found.sources.extend(source(name, applied[name], tag=tag) for name, tag in tags.items())
-    for item, tenant in zip(found.kustomizations, of.tenants, strict=True):
+    sources = [source("shop-canary", f"main@sha1:{COMMIT}", branch="main")]
+    sources += [source(name, applied[name], tag=tag) for name, tag in tags.items()]
+    kustomizations = [kustomization(tenant.name) for tenant in of.tenants]
+    for item, tenant in zip(kustomizations, of.tenants, strict=True):
         own = products.revision("shop", shop, tenant).source
         item["spec"]["sourceRef"]["name"] = own
         if own in applied:
             item["status"]["lastAppliedRevision"] = applied[own]
-    return found
+    return Observed(kustomizations, sources, healthy(of).workloads)
 
 
 def next_reached(of: TenantList, tag: str = "v1.5.0") -> str | None:
