@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from cli import effective, pull_request, tenants_file, yaml_edit
+from cli import changes, effective, pulumi, tenants_file, yaml_edit
 from cli.errors import CommandError
 from cli.status import Kubeconfig, Kubectl
 from cli.tenants import CHECKOUT, DryRun, File, Json, Pr, names_of_tenants
@@ -42,7 +41,7 @@ def list_(stack: Stack = None, as_json: Json = False) -> None:
     """
     keys = _deployed(stack)
     if as_json:
-        typer.echo(json.dumps(keys, indent=2))
+        changes.print_json(keys)
         return
     table = effective.new_table("key", "access", "generation", "registered", "fingerprint")
     for name, key in keys.items():
@@ -98,25 +97,11 @@ def rotate(
             return ("tenants", names.index(_known("tenant", tenant or "", names)), "keyGeneration")
 
     edit = _raised(file.name, place, to)
-    url = None
-    if pr and not dry_run:
-        body = (
-            f"By `./saas keys rotate`. After the deployment, `./saas keys verify` proves that Flux reads with {what}'s."
-        )
-        proposal = pull_request.propose(
-            file, edit, branch=f"saas/rotate-{what}", title=f"keys: rotate {what}", body=body, check=check
-        )
-        change, url = proposal.change, proposal.url
-    else:
-        change = tenants_file.change(file, edit, write=not dry_run, check=check)
-    if as_json:
-        done = {"changed": change.changed, "dryRun": dry_run, "diff": change.diff, "pullRequest": url, "byHand": others}
-        typer.echo(json.dumps(done, indent=2, ensure_ascii=False))
-        return
-    typer.echo(change.coloured_diff or f"{what}: nothing to change.\n", nl=False)
-    if url:
-        typer.echo(f"Pull request: {url}")
-    if others:
+    title, branch = f"keys: rotate {what}", f"saas/rotate-{what}"
+    body = f"By `./saas keys rotate`. After the deployment, `./saas keys verify` proves that Flux reads with {what}'s."
+    done = changes.carry_out(edit, file, branch=branch, title=title, body=body, dry_run=dry_run, pr=pr, check=check)
+    changes.report(done, f"{what}: nothing to change.", dry_run=dry_run, as_json=as_json, byHand=others)
+    if others and not as_json:
         typer.echo(
             f"Registered by hand, so not among them: {', '.join(others)}. Rotate each by its name (docs/keys.md)."
         )
@@ -169,7 +154,7 @@ def verify(
     chosen = {_known("key", name, [*readers]): readers[name] for name in names} if names else readers
     found = unproven(Kubectl(kubeconfig), chosen, timeout)
     if as_json:
-        typer.echo(json.dumps({name: {"verified": not why, "reason": why} for name, why in found.items()}, indent=2))
+        changes.print_json({name: {"verified": not why, "reason": why} for name, why in found.items()})
     else:
         for name, why in found.items():
             typer.echo(f"{name}: {why or 'read with generation ' + str(chosen[name]['generation'])}")
@@ -227,11 +212,7 @@ def _deployed(stack: str | None) -> dict[str, dict[str, Any]]:
 
 
 def _pulumi(*arguments: str) -> str:
-    try:
-        done = subprocess.run(["pulumi", *arguments], cwd=CHECKOUT, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        remedy = "Install Pulumi; on the embedded platform run `source .local/env` first."
-        raise CommandError("there is no `pulumi` on PATH", remedy) from None
+    done = pulumi.run(CHECKOUT, *arguments, capture_output=True)
     if done.returncode:
         raise CommandError(f"pulumi {' '.join(arguments)} failed:\n{done.stderr.strip()}", "Name it with --stack.")
     return done.stdout.strip()

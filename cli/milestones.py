@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import typer
-
-from cli import effective, tenants_file
+from cli import changes, effective, tenants_file
 from cli.status import Kubeconfig, Kubectl
 from cli.tenants import CHECKOUT, File, Json
 from model.config.tenants import TenantList
@@ -53,7 +50,7 @@ def status(file: File = CHECKOUT / "tenants.yaml", kubeconfig: Kubeconfig = None
     """
     found = milestones(tenants_file.load(file), file.resolve(), Kubectl(kubeconfig))
     if as_json:
-        typer.echo(json.dumps([asdict(each) for each in found], indent=2, ensure_ascii=False))
+        changes.print_json([asdict(each) for each in found])
         return
     table = effective.new_table("tenant", "state", "requested", "merged", "applied", "ready", "url")
     for each in found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -13,14 +12,14 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import effective, prometheus, pull_request, tenants_file, yaml_edit
+from cli import changes, effective, prometheus, tenants_file, yaml_edit
 from cli.errors import CommandError
-from cli.status import Kubectl
-from cli.tenants import CHECKOUT, DryRun, File, Json, Pr
+from cli.status import Kubeconfig, Kubectl
+from cli.tenants import CHECKOUT, DryRun, File, Json, Pr, entry_of, listed_at
 from cli.tenants_file import Edit
 from model import rollout as model
 from model.config import tenants, yaml_lines
-from model.config.errors import InvalidConfigError, suggestion
+from model.config.errors import suggestion
 from model.config.images import VERSION
 from model.config.products import Product
 from model.config.rings import Ring
@@ -32,19 +31,13 @@ app = typer.Typer(no_args_is_help=True, help="Show what the rings of a product r
 
 def _names(context: typer.Context, incomplete: str) -> list[str]:
     """The products' names, for the shell's completion."""
-    try:
-        listed = tenants_file.load(Path(context.params.get("file") or CHECKOUT / "tenants.yaml"))
-    except InvalidConfigError:
-        return []
-    return [name for name in listed.products if name.startswith(incomplete)]
+    listed = listed_at(context)
+    return [name for name in listed.products if name.startswith(incomplete)] if listed else []
 
 
 Shared = Annotated[str, typer.Argument(metavar="PRODUCT", autocompletion=_names)]
 InRing = Annotated[str, typer.Option("--ring", help="The ring whose version changes.")]
 Name = Annotated[str, typer.Argument(metavar="TENANT")]
-Kubeconfig = Annotated[
-    Path | None, typer.Option(help="Default: $KUBECONFIG, the embedded platform's, or kubectl's own.")
-]
 BreakGlass = Annotated[
     str | None, typer.Option(metavar="REASON", help="Whatever the gate says, for this reason, which the commit has.")
 ]
@@ -71,7 +64,7 @@ def status(
         for state in model.ring_states(name, _product(listed, name), listed.tenants, model.observe(api, name), now)
     ]
     if as_json:
-        _print_json([{"product": name} | asdict(state) for name, state in found])
+        changes.print_json([{"product": name} | asdict(state) for name, state in found])
         return
     table = effective.new_table("product", "ring", "batch", "wanted", "at", "tenants", "pinned", "failed", "since")
     for name, state in found:
@@ -313,7 +306,7 @@ def pin(
         raise CommandError(f"{until} is over", "Write a later day.")
 
     def edit(text: str) -> str:
-        entry = (entries := _raw_tenants(text, file))[index := _index(entries, name)]
+        index, entry = entry_of(text, file, name)
         found = entry.get("pin")
         if isinstance(found, dict) and {key: str(value) for key, value in found.items()} == wanted:
             return text
@@ -338,7 +331,7 @@ def unpin(
     """
 
     def edit(text: str) -> str:
-        entry = (entries := _raw_tenants(text, file))[index := _index(entries, name)]
+        index, entry = entry_of(text, file, name)
         if "pin" not in entry:
             return text
         _check_tenants_data(text, file, name, None)
@@ -437,17 +430,6 @@ def _raw_ring(text: str, file: Path, product: str, ring: str) -> dict[str, Any]:
     return found[ring] or {}
 
 
-def _raw_tenants(text: str, file: Path) -> list[dict[str, Any]]:
-    return yaml_lines.parse(text, file.name).content["tenants"]
-
-
-def _index(entries: list[dict[str, Any]], name: str) -> int:
-    names = [entry["name"] for entry in entries]
-    if name not in names:
-        raise CommandError(f"there is no tenant {name!r}", suggestion(name, names) if names else "Add it first.")
-    return names.index(name)
-
-
 def _with_tag(text: str, product: str, ring: str, before: dict[str, Any], tag: str) -> str:
     place = (*_place(product, ring), "ref")
     return (
@@ -481,21 +463,13 @@ def _finish(
     trailer: str = "",
 ) -> None:
     """Apply an edit in the way that the options say, and report it."""
-    url, message = None, f"{title}\n\n{trailer}".rstrip()
-    if pr and not dry_run:
-        body = f"By `./saas rollout`. The preview lists what changes.\n\n{trailer}".rstrip()
-        proposal = pull_request.propose(file, edit, branch=f"saas/{branch}", title=title, body=body, trailer=trailer)
-        change, url = proposal.change, proposal.url
-    else:
-        change = tenants_file.change(file, edit, write=not dry_run)
-    if as_json:
-        done = {"changed": change.changed, "dryRun": dry_run, "diff": change.diff, "pullRequest": url}
-        _print_json({**done, "message": message})
-        return
-    typer.echo(change.coloured_diff or "nothing to change.\n", nl=False)
-    if url:
-        typer.echo(f"Pull request: {url}")
-    elif trailer and change.changed:
+    message = f"{title}\n\n{trailer}".rstrip()
+    body = f"By `./saas rollout`. The preview lists what changes.\n\n{trailer}".rstrip()
+    done = changes.carry_out(
+        edit, file, branch=f"saas/{branch}", title=title, body=body, dry_run=dry_run, pr=pr, trailer=trailer
+    )
+    changes.report(done, "nothing to change.", dry_run=dry_run, as_json=as_json, message=message)
+    if trailer and done.change.changed and not done.url and not as_json:
         typer.echo(f"Commit it with this message:\n\n{message}")
 
 
@@ -506,7 +480,3 @@ def _short(revision: str) -> str:
 
 def _moment(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else ""
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))

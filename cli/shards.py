@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from cli import effective, tenants_file
+from cli import changes, effective, pulumi, tenants_file
 from cli.errors import CommandError
-from cli.tenants import CHECKOUT, DryRun, Json
+from cli.tenants import CHECKOUT, DryRun, Json, place_of
 from model.config import yaml_lines
 from model.config.base import validate
 from model.config.errors import suggestion
@@ -71,7 +70,7 @@ def list_(platform: Platform = None, project: Project = CHECKOUT, as_json: Json 
         for tenant in shards.listed.tenants
     ]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        changes.print_json(rows)
         return
     table = effective.new_table("tenant", "stack", "by")
     for row in rows:
@@ -94,8 +93,8 @@ def move(
     """
     shards = _shards(platform, project)
     chosen = _chosen(shards.listed, names)
-    pulumi = Pulumi(project)
-    states = {name: pulumi.export(name) for name in pulumi.stacks(shards.platform)}
+    engine = Pulumi(project)
+    states = {name: engine.export(name) for name in engine.stacks(shards.platform)}
     plan: dict[tuple[str, str], list[str]] = {}
     for tenant in chosen:
         target = shards.stack_of(tenant)
@@ -114,8 +113,8 @@ def move(
         if not dry_run:
             urns = [urn for name in moving for urn in resources_of(states[source], name)]
             if source != target:
-                pulumi.run("state", "move", "--yes", "--source", source, "--dest", target, *urns)
-            _move_outputs(pulumi, [*states], target, moving)
+                engine.run("state", "move", "--yes", "--source", source, "--dest", target, *urns)
+            _move_outputs(engine, [*states], target, moving)
     if not plan:
         typer.echo("Every state is where it belongs.")
     elif not dry_run:
@@ -130,12 +129,7 @@ class Pulumi:
 
     def run(self, *arguments: str) -> str:
         """The output of a command."""
-        command = ["pulumi", *arguments, "--non-interactive"]
-        try:
-            done = subprocess.run(command, cwd=self._project, capture_output=True, text=True, check=False)
-        except FileNotFoundError:
-            remedy = "Install Pulumi; on the embedded platform run `source .local/env` first."
-            raise CommandError("there is no `pulumi` on PATH", remedy) from None
+        done = pulumi.run(self._project, *arguments, "--non-interactive", capture_output=True)
         if done.returncode:
             raise CommandError(
                 f"`pulumi {' '.join(arguments[:2])}` failed: {done.stderr.strip() or done.stdout.strip()}"
@@ -163,9 +157,9 @@ OUTPUTS = ("tenants", "deployKeys")
 """Outputs with an entry for each tenant, by which the program knows what the stack has after its last update."""
 
 
-def _move_outputs(pulumi: Pulumi, stacks: Sequence[str], target: str, names: Sequence[str]) -> None:
+def _move_outputs(engine: Pulumi, stacks: Sequence[str], target: str, names: Sequence[str]) -> None:
     """Move tenants' entries in the stacks' outputs."""
-    states = {stack: pulumi.export(stack) for stack in stacks}
+    states = {stack: engine.export(stack) for stack in stacks}
     found: dict[str, dict[str, Any]] = {output: {} for output in OUTPUTS}
     for output in OUTPUTS:
         for state in states.values():
@@ -182,7 +176,7 @@ def _move_outputs(pulumi: Pulumi, stacks: Sequence[str], target: str, names: Seq
         }
         if after != before:
             outputs |= after
-            pulumi.import_(stack, states[stack])
+            engine.import_(stack, states[stack])
 
 
 def _outputs(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,11 +211,8 @@ def _all_resources(state: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _chosen(listed: TenantList, names: Sequence[str] | None) -> list[Tenant]:
-    known = {tenant.name: tenant for tenant in listed.tenants}
-    for name in names or ():
-        if name not in known:
-            raise CommandError(f"there is no tenant {name!r}", suggestion(name, known) if known else "Add it first.")
-    return [known[name] for name in names] if names else list(known.values())
+    known = [tenant.name for tenant in listed.tenants]
+    return [listed.tenants[place_of(known, name)] for name in names] if names else list(listed.tenants)
 
 
 def _shards(platform: str | None, project: Path) -> Shards:

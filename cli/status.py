@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import effective
+from cli import changes, effective
 from cli.errors import CommandError
 from cli.tenants import CHECKOUT, Json
 from model.status import COLUMNS, cells, reconciliations, workloads
@@ -76,7 +76,7 @@ def status(
         raise CommandError("Flux is not installed in this cluster", "Run `pulumi up`, or choose another --kubeconfig.")
     if as_json:
         shown = [asdict(row) | {"workloads": asdict(pods[row.name])} for row in rows]
-        typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        changes.print_json(shown)
     else:
         table = effective.new_table(*COLUMNS)
         for row in rows:

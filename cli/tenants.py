@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -13,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import assignments, effective, pull_request, tenants_file, yaml_edit
+from cli import assignments, changes, effective, pulumi, tenants_file, yaml_edit
 from cli.errors import CommandError
 from cli.tenants_file import Edit
 from model.config import departures, yaml_lines
@@ -29,11 +27,16 @@ app = typer.Typer(no_args_is_help=True, help="Add tenants, change them, let them
 
 def names_of_tenants(context: typer.Context, incomplete: str) -> list[str]:
     """The tenants' names, for the shell's completion."""
+    listed = listed_at(context)
+    return [tenant.name for tenant in listed.tenants if tenant.name.startswith(incomplete)] if listed else []
+
+
+def listed_at(context: typer.Context) -> TenantList | None:
+    """The content of the file that a command line names so far; None for an invalid one."""
     try:
-        listed = tenants_file.load(Path(context.params.get("file") or CHECKOUT / "tenants.yaml"))
+        return tenants_file.load(Path(context.params.get("file") or CHECKOUT / "tenants.yaml"))
     except InvalidConfigError:
-        return []
-    return [tenant.name for tenant in listed.tenants if tenant.name.startswith(incomplete)]
+        return None
 
 
 File = Annotated[Path, typer.Option(help="The file to read or edit.", show_default="tenants.yaml")]
@@ -75,11 +78,11 @@ def list_(
     if departed:
         left = [each.model_dump(by_alias=True, exclude_none=True) for each in listed.content.departed]
         if as_json:
-            _print_json(left)
+            changes.print_json(left)
         else:
             effective.print_table(effective.departed(listed))
     elif as_json:
-        _print_json([_plain(listed, index) for index in range(len(listed.tenants))])
+        changes.print_json([_plain(listed, index) for index in range(len(listed.tenants))])
     else:
         effective.print_table(effective.overview(listed))
 
@@ -95,7 +98,7 @@ def show(name: Known, file: File = CHECKOUT / "tenants.yaml", as_json: Json = Fa
     listed = tenants_file.load(file)
     index = _index(listed, name)
     if as_json:
-        _print_json(_plain(listed, index))
+        changes.print_json(_plain(listed, index))
     else:
         effective.print_table(effective.settings(listed, name))
 
@@ -172,19 +175,18 @@ def set_(
     ./saas tenant set acme --tag v1.4.2 --unset source.branch --pr
     """
     options = _options(tier, product, url, branch, tag, semver, commit, path, private)
-    changes = [*options, *map(assignments.assignment, settings or ())]
+    values = [*options, *map(assignments.assignment, settings or ())]
     removals = list(map(assignments.key, unset or ()))
-    if not changes and not removals:
+    if not values and not removals:
         raise CommandError("nothing to set", "Name a setting, such as --tier premium or --set quota.requests.cpu=6.")
 
     def edit(text: str) -> str:
-        listed = yaml_lines.parse(text, file.name).content["tenants"]
-        index = _place([entry["name"] for entry in listed], name)
+        index, entry = entry_of(text, file, name)
         for place in removals:
-            if _value(listed[index], place) is not _MISSING:
+            if _value(entry, place) is not _MISSING:
                 text = yaml_edit.remove(text, ("tenants", index, *place))
-        for place, value in changes:
-            own = _value(listed[index], place)
+        for place, value in values:
+            own = _value(entry, place)
             if own != value or type(own) is not type(value):
                 text = yaml_edit.set_value(text, ("tenants", index, *place), value)
         return text
@@ -316,7 +318,7 @@ def purge(
         names = [tenant["name"] for tenant in content["tenants"]]
         if name not in names and any(left["name"] == name for left in content.get("departed") or ()):
             return text
-        leaving = content["tenants"][_place(names, name)].get("leaving")
+        leaving = content["tenants"][place_of(names, name)].get("leaving")
         if not break_glass:
             _check_purge(name, leaving, today())
         backup = (leaving or {}).get("backup")
@@ -349,7 +351,7 @@ def _check_purge(name: str, leaving: Mapping[str, Any] | None, day: date) -> Non
 def entry_of(text: str, file: Path, name: str) -> tuple[int, dict[str, Any]]:
     """Index and content of a tenant's entry."""
     listed = yaml_lines.parse(text, file.name).content["tenants"]
-    index = _place([entry["name"] for entry in listed], name)
+    index = place_of([entry["name"] for entry in listed], name)
     return index, listed[index]
 
 
@@ -401,34 +403,18 @@ def finish(
             "The pull request's checks show a preview." if pr else "A preview needs the changed file: leave one out."
         )
         raise CommandError(f"--preview and {other} exclude each other", remedy)
-    url = None
-    if pr and not dry_run:
-        title = f"tenants: {verb} {name}"
-        body = f"By `./saas tenant {verb} {name}`. The preview lists what changes."
-        proposal = pull_request.propose(file, edit, branch=f"saas/{verb}-{name}", title=title, body=body)
-        change, url = proposal.change, proposal.url
-    else:
-        change = tenants_file.change(file, edit, write=not dry_run)
-    if as_json:
-        done = {"tenant": name, "changed": change.changed, "dryRun": dry_run, "diff": change.diff, "pullRequest": url}
-        _print_json(done)
-    else:
-        typer.echo(change.coloured_diff or f"{name}: nothing to change.\n", nl=False)
-        if url:
-            typer.echo(f"Pull request: {url}")
+    title, branch = f"tenants: {verb} {name}", f"saas/{verb}-{name}"
+    body = f"By `./saas tenant {verb} {name}`. The preview lists what changes."
+    done = changes.carry_out(edit, file, branch=branch, title=title, body=body, dry_run=dry_run, pr=pr)
+    changes.report(done, f"{name}: nothing to change.", dry_run=dry_run, as_json=as_json, tenant=name)
     if preview:
         _run_preview(stack, sys.stderr if as_json else None)
 
 
 def _run_preview(stack: str | None, output: Any) -> None:
     sys.stdout.flush()
-    command = ["pulumi", "preview", *(["--stack", stack] if stack else [])]
-    try:
-        code = subprocess.run(command, cwd=CHECKOUT, stdout=output, check=False).returncode
-    except FileNotFoundError:
-        remedy = "Install Pulumi; on the embedded platform run `source .local/env` first. The file is changed already."
-        raise CommandError("there is no `pulumi` on PATH", remedy) from None
-    if code:
+    chosen, note = ["--stack", stack] if stack else [], " The file is changed already."
+    if code := pulumi.run(CHECKOUT, "preview", *chosen, note=note, stdout=output).returncode:
         raise typer.Exit(code)
 
 
@@ -437,14 +423,11 @@ def _plain(listed: TenantList, index: int) -> Mapping[str, Any]:
 
 
 def _index(listed: TenantList, name: str) -> int:
-    return _place([tenant.name for tenant in listed.tenants], name)
+    return place_of([tenant.name for tenant in listed.tenants], name)
 
 
-def _place(names: Sequence[str], name: str) -> int:
+def place_of(names: Sequence[str], name: str) -> int:
+    """The index of a tenant among all."""
     if name not in names:
         raise CommandError(f"there is no tenant {name!r}", suggestion(name, names) if names else "Add it first.")
     return names.index(name)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
