@@ -14,6 +14,17 @@ from model.config.base import Finding
 from model.config.sources import Source
 
 Generation = Annotated[int, Field(ge=1, le=9999)]
+KeyGeneration = Annotated[
+    Generation,
+    Field(alias="keyGeneration", description="A higher number makes new keys and withdraws the old ones"),
+]
+KeyConfirmed = Annotated[
+    Generation,
+    Field(
+        alias="keyConfirmed",
+        description="The generation that is registered with a server other than GitHub, so that Flux reads with it",
+    ),
+]
 
 
 class Holder(Protocol):

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from model.config.base import Finding, Model, rule_error
 from model.config.images import Automation, ImageKey, ProductImage
-from model.config.keys import Generation
+from model.config.keys import KeyConfirmed, KeyGeneration
 from model.config.names import DEFAULT_SHARD, LABEL_PATTERN, MAXIMUM_PRODUCT
 from model.config.notifications import Notification
 from model.config.rings import Batch, Ring, RingName, Version, first_ring, ordered, ring_findings
@@ -65,14 +65,8 @@ class Product(Model):
         alias="rollbackTo",
         description="The oldest version that data fits once a newer one has used it; older ones are refused then",
     )
-    key_generation: Generation = Field(
-        default=1, alias="keyGeneration", description="A higher number makes new keys and withdraws the old ones"
-    )
-    key_confirmed: Generation = Field(
-        default=1,
-        alias="keyConfirmed",
-        description="The generation that is registered with a server other than GitHub, so that Flux reads with it",
-    )
+    key_generation: KeyGeneration = 1
+    key_confirmed: KeyConfirmed = 1
 
     def written_by(self, cluster: str) -> bool:
         """Whether a cluster's stack commits new versions of the images."""

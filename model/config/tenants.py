@@ -28,7 +28,7 @@ from model.config.departures import (
 from model.config.errors import Problem, raise_if_any, suggestion
 from model.config.images import automation_findings
 from model.config.inheritance import Inheritance, source_path
-from model.config.keys import Generation, key_findings, unused_generation
+from model.config.keys import KeyConfirmed, KeyGeneration, key_findings, unused_generation
 from model.config.names import LABEL_PATTERN, tenant_name_problem
 from model.config.notifications import Notification
 from model.config.overrides import ImageOverride, Patch, image_findings, patch_findings
@@ -84,14 +84,8 @@ class Tenant(Tier):
     synthetic: bool = Field(
         default=False, description="The platform's own test of its product: one that fails stops a rollout"
     )
-    key_generation: Generation = Field(
-        default=1, alias="keyGeneration", description="A higher number makes new keys and withdraws the old ones"
-    )
-    key_confirmed: Generation = Field(
-        default=1,
-        alias="keyConfirmed",
-        description="The generation that is registered with a server other than GitHub, so that Flux reads with it",
-    )
+    key_generation: KeyGeneration = 1
+    key_confirmed: KeyConfirmed = 1
     suspended: Suspension | None = Field(
         default=None, description="It runs no pods and reaches no network, and its data stays; default: it runs"
     )
