@@ -18,7 +18,8 @@ from rich.console import Console
 from local import controlplane, git, platform, pulumi
 from local.home import PROJECT, Home
 from local.kubeapi import Api
-from standins.github.store import Store
+from standins.github import git as bare
+from standins.github.store import Repository, Store
 
 T = TypeVar("T")
 
@@ -96,6 +97,19 @@ class Platform:
 
     def repository(self, full_name: str) -> str:
         return f"ssh://git@127.0.0.1:{self.home.port('git-ssh')}/{full_name}"
+
+    def hosted(self, full_name: str) -> Repository:
+        """A repository as the Git server has it, with its keys and webhooks."""
+        found = Store(self.home.git).get(*full_name.split("/"))
+        assert found is not None, full_name
+        return found
+
+    def read(self, full_name: str, path: str, branch: str = "main") -> str:
+        """A file of a repository as it was pushed last."""
+        repository = self.hosted(full_name).path
+        found = bare.entry(repository, f"refs/heads/{branch}", path)
+        assert found, path
+        return bare.blob(repository, found.sha).decode()
 
     def push(self, full_name: str, files: dict[str, str | None], folder: Path) -> str:
         """Commit files to a repository's default branch and return the commit; None deletes a file."""
@@ -252,9 +266,7 @@ def eventually(look: Callable[[], T | None], timeout: float = 60, every: float =
 
 def deploy_keys(platform: Platform, repository: str, owner: str = "acme") -> list[str]:
     """The titles of a repository's deploy keys."""
-    record = Store(platform.home.git).get(owner, repository)
-    assert record is not None
-    return [key.title for key in record.keys]
+    return [key.title for key in platform.hosted(f"{owner}/{repository}").keys]
 
 
 def running_platform(folder: Path) -> Iterator[Platform]:

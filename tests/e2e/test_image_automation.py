@@ -18,7 +18,6 @@ from rich.console import Console
 
 from local import registry, release
 from standins.github import git
-from standins.github.store import Store
 from tests.platform import PRIVATE, PUBLIC, SHOP, Platform, Stack, deploy_keys, eventually
 
 CHECK = Path(__file__).parents[2] / "local" / "shop" / ".github" / "image_updates.py"
@@ -39,9 +38,7 @@ class Shop:
 
     @property
     def repository(self) -> Path:
-        found = Store(self.platform.home.git).get("acme", "shop")
-        assert found
-        return found.path
+        return self.platform.hosted("acme/shop").path
 
     def automate(self, **automation: str) -> None:
         """Run `pulumi up` with other settings of the automation."""
@@ -70,9 +67,7 @@ class Shop:
         return found
 
     def read(self, path: str, branch: str = "main") -> str:
-        found = git.entry(self.repository, f"refs/heads/{branch}", path)
-        assert found, path
-        return git.blob(self.repository, found.sha).decode()
+        return self.platform.read("acme/shop", path, branch)
 
     def version(self, branch: str = "main") -> str:
         """The version that Git has."""

@@ -16,7 +16,6 @@ from cli import tenants_file
 from local.home import PROJECT
 from model import rollout
 from standins.github import git
-from standins.github.store import Store
 from tests.platform import PRIVATE, PUBLIC, SHOP, Platform, Stack, Step, eventually
 
 TENANTS: dict[str, dict[str, Any] | str] = {"alpha": PRIVATE, "beta": PRIVATE, "gamma": PUBLIC}
@@ -47,20 +46,13 @@ class Rollout:
 
     @property
     def repository(self) -> Path:
-        found = Store(self.platform.home.git).get("acme", "shop")
-        assert found
-        return found.path
+        return self.platform.hosted("acme/shop").path
 
     def release(self, version: str, files: dict[str, str | None]) -> str:
         """Push a commit and tag it; returns the commit."""
         commit = self.platform.push("acme/shop", files, self.folder)
         git.run(self.repository, "tag", version, commit)
         return commit
-
-    def read(self, path: str) -> str:
-        found = git.entry(self.repository, "refs/heads/main", path)
-        assert found
-        return git.blob(self.repository, found.sha).decode()
 
     def saas(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         file = self.platform.project / self.stack.tenants_file
@@ -192,7 +184,7 @@ def test_a_status_without_a_controller_lets_nothing_go_on(shop: Rollout, good: s
 
 
 def test_a_bad_version_is_stopped_at_the_second_ring_and_rolled_back(shop: Rollout, good: str) -> None:
-    fine = shop.read(KUSTOMIZATION)
+    fine = shop.platform.read("acme/shop", KUSTOMIZATION)
     listed = fine.replace("resources:\n", "resources:\n  - colour.yaml\n", 1)
     bad = shop.release("v7.2.0", {KUSTOMIZATION: listed, "kustomize/colour.yaml": COLOUR})
     shop.promoted("early", "v7.2.0", bad)

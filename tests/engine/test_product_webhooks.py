@@ -15,7 +15,7 @@ import pytest
 
 from local import agent
 from local.git.webhooks import RECEIVER, deliveries
-from standins.github.store import Store, Webhook
+from standins.github.store import Webhook
 from tests.engine.test_products import TWO, wait_until_ready
 from tests.platform import PRIVATE, SHOP, Platform, Stack, eventually
 
@@ -40,9 +40,7 @@ def hooked(stack: Stack) -> Stack:
 
 
 def hooks(platform: Platform, repository: str) -> tuple[Webhook, ...]:
-    found = Store(platform.home.git).get("acme", repository)
-    assert found is not None
-    return found.hooks
+    return platform.hosted(f"acme/{repository}").hooks
 
 
 def takes_webhooks(platform: Platform, product: str) -> bool:
