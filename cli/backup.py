@@ -64,7 +64,7 @@ def backup(
         return yaml_edit.set_value(text, ("tenants", index, "leaving", "backup"), record)
 
     if not dry_run:
-        # Before it is recorded; readable by nobody else.
+        # Mode 0600, as it has Secrets; written before the checksum is recorded.
         with open(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as written:
             written.write(content)
     finish(name, "backup", edit, file, dry_run=dry_run, preview=False, stack=None, pr=pr, as_json=as_json)

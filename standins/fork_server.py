@@ -147,7 +147,7 @@ class Child:
     def _obey(connection: socket.socket) -> None:
         while number := connection.recv(1):
             os.kill(os.getpid(), number[0])
-        os.kill(os.getpid(), signal.SIGKILL)  # nobody waits for this program any more
+        os.kill(os.getpid(), signal.SIGKILL)  # the process that asked for this program has ended
 
     def end(self) -> None:
         """Report the exit code. What comes after it may be cut off."""

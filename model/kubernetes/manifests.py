@@ -171,7 +171,7 @@ def _role_binding(tenant: Tenant, name: str, role: str, subjects: list[Manifest]
 
 
 def resource_quota(tenant: Tenant) -> Manifest:
-    """The tenant's quota. That of a suspended one admits no pod, whoever creates it."""
+    """The tenant's quota. A suspended tenant's has `pods: 0`, which holds for all users and controllers."""
     hard = {**tenant.quota, **({"pods": "0"} if tenant.stopped else {})}
     return {
         "apiVersion": "v1",

@@ -157,7 +157,7 @@ def earlier(key: dict[str, Any]) -> dict[str, Any]:
         ({"keyGeneration": 2}, {"generation": 2, "toRegister": 2}),
     ],
 )
-def test_a_generation_that_nobody_can_have_registered_is_refused(
+def test_a_generation_whose_key_does_not_exist_yet_is_refused(
     run: Run, numbers: dict[str, int], before: dict[str, Any]
 ) -> None:
     with pytest.raises(ProgramError, match=r"tenants\[0\].keyConfirmed: the key of generation \d cannot be registered"):

@@ -63,9 +63,9 @@ def test_each_ring_and_each_pinned_version_is_a_source() -> None:
     pinned = "shop-pin-v1.3.9"
     assert used == [pinned, pinned, "shop-early", "shop-canary", "shop-pin-release-1-971f5793"]
     assert [each.source for each in products.fetched_revisions("shop", shop)] == ["shop-canary"]
-    told = product_subject("shop", shop, "eu")
-    assert [each["name"] for each in told.sources] == ["shop-canary", "shop-early", "shop-broad"]
-    assert told.status_source["name"] == "shop-canary"
+    subject = product_subject("shop", shop, "eu")
+    assert [each["name"] for each in subject.sources] == ["shop-canary", "shop-early", "shop-broad"]
+    assert subject.status_source["name"] == "shop-canary"
 
 
 def test_another_ring_changes_the_kustomizations_source_and_ring_only() -> None:
