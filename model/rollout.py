@@ -6,10 +6,11 @@ own rollout, and customers that fail are counted: only the platform's synthetic 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from model.config.names import product_namespace
@@ -38,6 +39,22 @@ class Observed:
     sources: Sequence[Object]
     workloads: Mapping[str, Sequence[Object]]
     """Of all tenants, by resource."""
+
+    @cached_property
+    def by_tenant(self) -> Mapping[str, Object]:
+        """The Kustomizations by their tenants' names."""
+        return {item["metadata"]["name"]: item for item in self.kustomizations}
+
+    @cached_property
+    def unfinished(self) -> Mapping[str, str]:
+        """The first workload of each namespace that is not rolled out, in words."""
+        found: dict[str, str] = {}
+        for kind, items in self.workloads.items():
+            for item in items:
+                metadata = item["metadata"]
+                if metadata["namespace"] not in found and not _rolled_out(kind, item):
+                    found[metadata["namespace"]] = f"{kind}/{metadata['name']} is not rolled out"
+        return found
 
 
 @dataclass(frozen=True)
@@ -263,17 +280,11 @@ def _tenant_states(
     observed: Observed,
     now: datetime,
 ) -> list[TenantState]:
-    kustomizations = {item["metadata"]["name"]: item for item in observed.kustomizations}
-    rollouts = _unfinished(observed.workloads)
-    return [
-        _state(tenant, kustomizations.get(tenant.name), each.source, commit, rollouts.get(tenant.name, ""), now)
-        for tenant in _counted(name, product, tenants, each)
-    ]
+    return [_state(tenant, observed, each.source, commit, now) for tenant in _counted(name, product, tenants, each)]
 
 
-def _state(
-    tenant: Tenant, kustomization: Object | None, source: str, commit: str, unfinished: str, now: datetime
-) -> TenantState:
+def _state(tenant: Tenant, observed: Observed, source: str, commit: str, now: datetime) -> TenantState:
+    kustomization = observed.by_tenant.get(tenant.name)
     if kustomization is None:
         return TenantState(tenant.name, tenant.synthetic, "", None, "its Kustomization is missing: run `pulumi up`")
     status = kustomization.get("status", {})
@@ -283,7 +294,9 @@ def _state(
     failure = _not_applied(kustomization, source, history, now)
     if not failure and (not commit or _commit(applied) != commit):
         failure = f"it runs {applied or 'nothing'}"
-    return TenantState(tenant.name, tenant.synthetic, applied, since, failure or unfinished)
+    return TenantState(
+        tenant.name, tenant.synthetic, applied, since, failure or observed.unfinished.get(tenant.name, "")
+    )
 
 
 def _not_applied(kustomization: Object, source: str, history: Sequence[Object], now: datetime) -> str:
@@ -317,17 +330,6 @@ def _since(history: Sequence[Object]) -> datetime | None:
         return None
     times = [history[0]["firstReconciled"], *(entry["lastReconciled"] for entry in history[1:2])]
     return max(map(_time, times))
-
-
-def _unfinished(workloads: Mapping[str, Sequence[Object]]) -> Mapping[str, str]:
-    """The first workload of each namespace that is not rolled out, in words."""
-    found = defaultdict[str, list[str]](list)
-    for kind, items in workloads.items():
-        for item in items:
-            if not _rolled_out(kind, item):
-                metadata = item["metadata"]
-                found[metadata["namespace"]].append(f"{kind}/{metadata['name']} is not rolled out")
-    return {namespace: reasons[0] for namespace, reasons in found.items()}
 
 
 def _rolled_out(kind: str, item: Object) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from model.config.names import FLUX_NAMESPACE, HELD, PRODUCT_LABEL, RING_LABEL, STATE_LABEL, TENANT_LABEL
+from model.config.names import FLUX_NAMESPACE, HELD, PIN_PREFIX, PRODUCT_LABEL, RING_LABEL, STATE_LABEL, TENANT_LABEL
 
 Object = dict[str, Any]
 SOURCES = "/apis/source.toolkit.fluxcd.io/v1/gitrepositories"
@@ -182,7 +182,7 @@ def _reconciliation(
     own = "" if product else _why_not_ready(source)
     reasons = [reason for reason in (own, _why_not_ready(kustomization)) if reason]
     revision = str(kustomization.get("status", {}).get("lastAppliedRevision", ""))
-    pinned = product and source["metadata"]["name"].startswith(f"{product}-pin-")
+    pinned = product and source["metadata"]["name"].startswith(f"{product}-{PIN_PREFIX}")
     ring = f"{_ring(kustomization) or NO_RING}, pinned" if pinned else _ring(kustomization)
     return Reconciliation(name, not reasons, _short_revision(revision), "; ".join(reasons), product, of, ring)
 

@@ -15,12 +15,11 @@ from model.config.base import Finding, Model, rule_error
 from model.config.departures import Date
 from model.config.errors import suggestion
 from model.config.images import VERSION
-from model.config.names import LABEL_PATTERN
+from model.config.names import LABEL_PATTERN, PIN_PREFIX
 from model.config.sources import REFERENCES, Commit, Reference, Semver
 from model.config.tiers import DURATION, LONGEST_INTERVAL, seconds
 
 LONGEST_RING = 30
-PIN_PREFIX = "pin-"
 """Begins the names of sources of pinned versions, after the product's name."""
 RESERVED_RING = "write"
 """The image automation's source has it after the product's name."""

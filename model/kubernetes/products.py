@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from model.config.mirrors import Location
-from model.config.names import PRODUCT_LABEL, RING_LABEL, product_namespace
+from model.config.names import PIN_PREFIX, PRODUCT_LABEL, RING_LABEL, product_namespace
 from model.config.products import Product
-from model.config.rings import PIN_PREFIX, Batch
+from model.config.rings import Batch
 from model.config.tenants import Tenant
 from model.kubernetes.manifests import (
     CLUSTER_LABEL,
