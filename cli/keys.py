@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from cli import changes, effective, pulumi, tenants_file, yaml_edit
 from cli.errors import CommandError
@@ -21,6 +20,7 @@ from cli.tenants_file import Check
 from model.config import tenants, yaml_lines
 from model.config.errors import suggestion
 from model.config.keys import by_hand, fingerprint
+from model.config.stack import project_name
 from model.config.yaml_lines import YamlPath
 
 app = typer.Typer(no_args_is_help=True, help="Show deploy keys, rotate them, and prove that Flux reads with them.")
@@ -83,7 +83,7 @@ def rotate(
         what, check = name, ALWAYS
         others = _by_hand(file)
         file = file.with_name(f"Pulumi.{name}.yaml")
-        project = yaml.safe_load((file.with_name("Pulumi.yaml")).read_text())["name"]
+        project = project_name(file.parent)
 
         def place(content: Any) -> YamlPath:
             return ("config", f"{project}:keyGeneration")

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from cli import changes, effective, pulumi, tenants_file
 from cli.errors import CommandError
 from cli.tenants import CHECKOUT, DryRun, Json, place_of
-from model.config import yaml_lines
 from model.config.base import validate
 from model.config.errors import suggestion
+from model.config.stack import project_name, written
 from model.config.stack_shards import StackShard, shard_of, stack_name
 from model.config.tenants import Tenant, TenantList
 from model.config.yaml_lines import YamlFile
@@ -228,17 +227,16 @@ def _shards(platform: str | None, project: Path) -> Shards:
     if platform not in found:
         raise CommandError(f"there is no platform {platform!r}", suggestion(platform, found))
     config = found[platform]
-    written = config.content.get("shard")
-    shard = validate(StackShard, written, config, lambda path: ("shard", *path)) if written else None
+    own = config.content.get("shard")
+    shard = validate(StackShard, own, config, lambda path: ("shard", *path)) if own else None
     listed = tenants_file.load(project / config.content.get("tenantsFile", "tenants.yaml"))
     return Shards(platform, shard.count if shard else 0, listed)
 
 
 def _platforms(project: Path) -> Iterator[tuple[str, YamlFile]]:
     """The stacks that are no shard of another, with the project's keys of their files."""
-    name = yaml.safe_load((project / "Pulumi.yaml").read_text())["name"]
+    name = project_name(project)
     for path in sorted(project.glob("Pulumi.*.yaml")):
-        config = (yaml_lines.read(project, path.name).content or {}).get("config") or {}
-        own = {key.removeprefix(f"{name}:"): value for key, value in config.items() if key.startswith(f"{name}:")}
-        if own and "platform" not in own:
-            yield path.name.removeprefix("Pulumi.").removesuffix(".yaml"), YamlFile(path.name, own, {})
+        file = written(project, path.name, name)
+        if file.content and "platform" not in file.content:
+            yield path.name.removeprefix("Pulumi.").removesuffix(".yaml"), file

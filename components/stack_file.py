@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pulumi
 
-from model.config import stack, stack_shards, yaml_lines
+from model.config import stack, stack_shards
 from model.config.base import validate
 from model.config.errors import InvalidConfigError, raise_if_any
 from model.config.stack_shards import StackShard
-from model.config.yaml_lines import YamlFile, YamlPath
+from model.config.yaml_lines import YamlFile
 
 
 def read_stack_file(folder: Path) -> YamlFile:
@@ -21,14 +21,14 @@ def read_stack_file(folder: Path) -> YamlFile:
     Raises InvalidConfigError if a shard's own part is wrong, or does not fit to its platform's.
     """
     name = f"Pulumi.{pulumi.get_stack()}.yaml"
-    written, lines = _written(folder, name) if (folder / name).is_file() else ({}, {})
-    own = YamlFile(name, _from_engine(), lines)
+    written = stack.written(folder, name, pulumi.get_project()) if (folder / name).is_file() else YamlFile(name, {}, {})
+    own = YamlFile(name, _from_engine(), written.lines)
     platform = own.content["platform"]
     shard = _shard(own) if own.content["shard"] else None
     findings = [*stack_shards.configuration_findings(shard, platform, pulumi.get_stack())]
     if platform:
         known = stack.keys()
-        findings += stack_shards.foreign_keys([key for key in written if key in known], _file_of(platform))
+        findings += stack_shards.foreign_keys([key for key in written.content if key in known], _file_of(platform))
     raise_if_any(own.problem(*finding) for finding in findings)
     return _with_platform(folder, own, platform, shard) if platform and shard else own
 
@@ -39,10 +39,9 @@ def _with_platform(folder: Path, own: YamlFile, platform: str, shard: StackShard
     if not (folder / name).is_file():
         message = f"the platform's file {name} does not exist"
         raise InvalidConfigError([own.problem(("platform",), message, "Write the name of the platform's stack.")])
-    written, lines = _written(folder, name)
-    theirs = YamlFile(name, written, lines)
-    others = _shard(theirs) if written.get("shard") else None
-    if written.get("platform"):
+    theirs = stack.written(folder, name, pulumi.get_project())
+    others = _shard(theirs) if theirs.content.get("shard") else None
+    if theirs.content.get("platform"):
         problem = own.problem(("platform",), f"{platform} is a shard itself", "Write the stack of the cluster.")
     elif others is None:
         remedy = f"Write `shard: {{count: {shard.count}}}` there, and move its tenants by `./saas shard move`."
@@ -51,10 +50,10 @@ def _with_platform(folder: Path, own: YamlFile, platform: str, shard: StackShard
         message = f"{platform} has {others.count} shards, not {shard.count}"
         problem = own.problem(("shard", "count"), message, f"Write count: {others.count}, or change {name} as well.")
     else:
-        given = {key: _as_from_engine(key, value) for key, value in written.items() if value is not None}
+        given = {key: _as_from_engine(key, value) for key, value in theirs.content.items() if value is not None}
         # Its recipients are notified by the platform's stack, whose secrets no other stack can read.
         mine = {"platform": platform, "shard": own.content["shard"], "notifications": []}
-        return YamlFile(name, {**own.content, **given, **mine}, lines)
+        return YamlFile(name, {**own.content, **given, **mine}, theirs.lines)
     raise InvalidConfigError([problem])
 
 
@@ -64,21 +63,6 @@ def _shard(file: YamlFile) -> StackShard:
 
 def _file_of(stack_name: str) -> str:
     return f"Pulumi.{stack_name}.yaml"
-
-
-def _written(folder: Path, name: str) -> tuple[dict[str, Any], Mapping[YamlPath, int]]:
-    """The project's keys of a stack's file with their values and lines."""
-    file = yaml_lines.read(folder, name)
-    prefix = f"{pulumi.get_project()}:"
-    lines: dict[YamlPath, int] = {}
-    for path, line in file.lines.items():
-        match path:
-            case ("config", str(key), *inner) if key.startswith(prefix):
-                lines[(key.removeprefix(prefix), *inner)] = line
-            case _:
-                pass
-    config = cast("dict[str, Any]", (file.content or {}).get("config") or {})
-    return {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}, lines
 
 
 def _as_from_engine(key: str, value: Any) -> Any:

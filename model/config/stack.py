@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from ipaddress import ip_network
-from typing import Annotated, Any, get_args, get_origin
+from pathlib import Path
+from typing import Annotated, Any, cast, get_args, get_origin
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from model.config import aws, notifications
+from model.config import aws, notifications, yaml_lines
 from model.config.aws import AwsSettings, gateway_subnet, public_subnet, service_cidr
 from model.config.base import Model, rule_error, validate
 from model.config.errors import Problem, raise_if_any, suggestion
@@ -21,7 +22,7 @@ from model.config.notifications import Notification
 from model.config.sources import reference
 from model.config.stack_shards import StackShard
 from model.config.webhooks import WebhookSettings
-from model.config.yaml_lines import YamlFile
+from model.config.yaml_lines import YamlFile, YamlPath
 
 SHORTEST_DEADLINE, LONGEST_DEADLINE = 5, 600
 REQUIRED_CONTROLLERS = ("source-controller", "kustomize-controller")
@@ -202,6 +203,28 @@ def _addresses_on_aws(settings: AwsSettings | None) -> ClusterAddresses:
 
 GITHUB_APP_KEY = "githubAppKey"
 """The secret with the private key of the GitHub App."""
+
+
+def project_name(folder: Path) -> str:
+    """The name of the project in a folder's Pulumi.yaml, which begins the keys of stacks' files."""
+    return yaml_lines.read(folder, "Pulumi.yaml").content["name"]
+
+
+def written(folder: Path, name: str, project: str) -> YamlFile:
+    """The project's keys of a stack's file with their values and lines; without the defaults of Pulumi.yaml."""
+    file = yaml_lines.read(folder, name)
+    prefix = f"{project}:"
+    lines: dict[YamlPath, int] = {}
+    for path, line in file.lines.items():
+        match path:
+            case ("config", str(key), *inner) if key.startswith(prefix):
+                lines[(key.removeprefix(prefix), *inner)] = line
+            case _:
+                pass
+    content = cast("dict[str, Any]", file.content or {})
+    config = cast("dict[str, Any]", content.get("config") or {})
+    own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
+    return YamlFile(name, own, lines)
 
 
 def keys() -> dict[str, Any]:
