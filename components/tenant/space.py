@@ -12,7 +12,7 @@ import pulumi_kubernetes as kubernetes
 from components.aws.users import TenantUsers
 from components.configuration import Configuration
 from components.flux.deploy_key import DeployKey, SourceKeyArgs, source_key
-from components.objects import KubernetesObject
+from components.objects import KubernetesObject, source_position_only
 from components.platform import Platform
 from components.product.space import SharedProduct
 from components.tenant.aws_role import TenantRole
@@ -66,7 +66,8 @@ class TenantSpace(pulumi.ComponentResource):
     tenant that goes was leaving."""
 
     def __init__(self, name: str, args: TenantSpaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("saas:tenant:TenantSpace", name, None, opts)
+        with source_position_only():
+            super().__init__("saas:tenant:TenantSpace", name, None, opts)
         tenant, settings = args.tenant, args.settings
 
         def child(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,23 @@ def test_tenants_share_one_clone_and_have_values_images_and_patches_of_their_own
     contract = "service/product {.metadata.labels.contract}"
     assert [deployed(tenant, contract) for tenant in ("gamma", "delta")] == ["gold", ""]
     assert stack.up() == []
+    for tenant in ("gamma", "delta"):
+        whole, decided = state_bytes(stack, tenant)
+        assert whole < 36_000
+        # Outputs are the Kubernetes provider's: the inputs twice more, and what the API server adds.
+        assert decided < 15_000
+
+
+def state_bytes(stack: Stack, tenant: str) -> tuple[int, int]:
+    """What a tenant's resources take in the state, as JSON without spaces: all of it, and without the outputs."""
+    own = [
+        resource
+        for resource in stack.exported()["deployment"]["resources"]
+        if str(resource["urn"]).rpartition("::")[2].partition("/")[0] == tenant
+    ]
+    decided = [{key: value for key, value in resource.items() if key != "outputs"} for resource in own]
+    whole, without_outputs = (len(json.dumps(each, separators=(",", ":"))) for each in (own, decided))
+    return whole, without_outputs
 
 
 def test_a_variable_without_a_value_is_an_error_that_changes_nothing(stack: Stack, tmp_path: Path) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from pulumi.runtime import resource as sdk
 
 from components.kubectl import KubectlError
 from components.product.moves import changes, moved
 from model.config import tenants, yaml_lines
 from tests.program.conftest import Run
-from tests.program.recorder import ProgramError
+from tests.program.recorder import ProgramError, Recording, Registration
 from tests.program.test_tenant_space import BINDING, KUSTOMIZATION, NAMESPACE, POLICY, QUOTA, SECRET, within
 
+GET_STACK_TRACE = sdk._get_stack_trace
+"""Of the SDK; the tests of the program replace it."""
 ACCOUNT = "kubernetes:core/v1:ServiceAccount"
 
 SOURCE = "kubernetes:source.toolkit.fluxcd.io/v1:GitRepository"
@@ -173,11 +178,50 @@ def test_the_outputs_have_a_tenants_first_address_without_a_wildcard(run: Run) -
     assert recording.outputs["tenants"]["alpha"]["url"] == "https://alpha.example.com"
 
 
+def registered(recording: Recording, tenant: str) -> list[Registration]:
+    return [one for one in recording.registrations.values() if one.name.partition("/")[0] == tenant]
+
+
 def test_a_tenant_of_a_product_costs_nine_registrations(run: Run) -> None:
     recording = run(SHOP + "tenants: [{name: alpha, product: shop}]\n")
-    own = [one for one in recording.registrations.values() if one.name.partition("/")[0] == "alpha"]
+    own = registered(recording, "alpha")
     assert len(own) == 9
     assert sum(one.type.startswith("kubernetes:") for one in own) == 8
+
+
+def test_what_a_tenant_costs_does_not_grow_with_tenants_or_guard_rails(run: Run) -> None:
+    """The engine writes each dependency of each resource to the state."""
+    names = ("alpha", "gamma", "delta", "omega")
+    one, many = (run(f"{SHOP}tenants:{items(names[:count])}") for count in (1, len(names)))
+    guardrails = {urn for urn in one.registrations if "Guardrails$" in urn}
+    assert len(guardrails) > 40
+
+    def size(recording: Recording, tenant: str) -> int:
+        return sum(len(resource.request.SerializeToString()) for resource in registered(recording, tenant))
+
+    assert size(many, "alpha") == size(one, "alpha")
+    assert {size(many, name) for name in names[1:]} == {size(one, "alpha")}  # names of the same length
+    needed = [urn for resource in registered(one, "alpha") for urn in resource.depends_on]
+    assert len(needed) <= 25
+    assert len([urn for urn in needed if urn in guardrails]) == 1
+
+
+def items(names: Sequence[str]) -> str:
+    return "".join(f"\n  - {{name: {name}, product: shop}}" for name in names)
+
+
+def test_a_tenants_resources_have_the_line_that_made_them_and_no_call_stack(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine writes the stack to the state; without the limit it is a third of what a tenant takes there."""
+    monkeypatch.setattr("pulumi.runtime.resource._get_stack_trace", GET_STACK_TRACE)
+    own = registered(run(SHOP + "tenants: [{name: alpha, product: shop}]\n"), "alpha")
+    for resource in own:
+        (frame,) = resource.request.stackTrace.frames
+        assert frame.pc == resource.request.sourcePosition
+    files = {resource.request.sourcePosition.uri.rpartition("/")[2] for resource in own}
+    assert files == {"space.py"}
+    assert not hasattr(sys, "tracebacklimit")  # errors are shown whole
 
 
 def item(namespace: str, tenant: str, **spec: str) -> dict[str, object]:
