@@ -86,7 +86,7 @@ isolation: $(VENV)/installed tools
 isolation-report: $(VENV)/installed tools  ## attack every promise of isolation, and write a report
 	$(RUN) -m tests.isolation.report
 
-bench: $(VENV)/installed tools  ## measure previews, updates and Flux: make bench TENANTS="1 10 100"
+bench: $(VENV)/installed tools  ## measure previews, updates and Flux: make bench TENANTS="10 100"
 	$(RUN) -m bench $(TENANTS)
 
 format: $(VENV)/installed  ## format the sources

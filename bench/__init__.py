@@ -1,1 +1,1 @@
-"""How long the program takes, and how long until tenants are ready. `python -m bench 1 10 100`."""
+"""Many tenants, measured: `python -m bench 10 100`."""

@@ -1,44 +1,75 @@
-"""`python -m bench [TENANTS ...]`: seconds of previews, updates and Flux, for each number of tenants."""
+"""`python -m bench [TENANTS ...]`: seconds, memory and CPU of previews, updates and Flux, with many tenants."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import platform
 import subprocess
 import sys
 import tempfile
+import time
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import psutil
 from rich.console import Console
-from rich.table import Table
 
-from bench.engine import Measured, measure, seconds
+from bench import report
+from bench.lifecycle import measure
+from bench.workload import KINDS
 from local.home import PROJECT
 from local.pulumi import SHOWN_LINES, PulumiError
 from tests.platform import running_platform
 
 RUNS = 3
+RESULTS = PROJECT / ".local" / "bench.json"
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, print, and keep the results in a file, which the page of the documentation is made of."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument(
-        "tenants", nargs="*", type=_count, default=[1, 10, 100], help="how many tenants to measure with"
-    )
+    parser.add_argument("tenants", nargs="*", type=_count, default=[10, 100], help="how many tenants to measure with")
     counts: list[int] = parser.parse_args().tenants
     progress, console = Console(stderr=True), Console(soft_wrap=True)
+    results: dict[str, Any] = {"machine": _machine(), "runs": []}
+    RESULTS.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
         for on in running_platform(Path(place)):
             for count in counts:
-                progress.print(f"{count} tenants: the program alone")
-                try:
-                    alone = _alone(count, on.home.kubeconfig)
-                    found = measure(
-                        on, count, Path(place), lambda what, n=count: progress.print(f"{n} tenants: {what}")
+                for kind in KINDS:
+                    title = f"{count} tenants, {kind}"
+                    try:
+                        progress.print(f"{title}: the program alone")
+                        alone = _alone(kind, count, on.home.kubeconfig)
+                        found = measure(
+                            on, kind, count, Path(place), lambda what, of=title: progress.print(f"{of}: {what}")
+                        )
+                    except (AssertionError, subprocess.CalledProcessError, PulumiError) as error:
+                        sys.exit(_failure(error))
+                    results["runs"].append(
+                        {**asdict(found), "alone": dict(zip(("program", "flat"), alone, strict=True))}
                     )
-                except (AssertionError, subprocess.CalledProcessError, PulumiError) as error:
-                    sys.exit(_failure(error))
-                _show(console, found, alone)
+                    RESULTS.write_text(json.dumps(results))
+                    console.print(report.table(results["runs"][-1]), highlight=False)
+    console.print(f"The results are in {RESULTS}; `python -m bench.report` makes a page of them.")
+
+
+def _machine() -> dict[str, Any]:
+    """Where and of what a run was made."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    return {
+        "cores": os.cpu_count(),
+        "memory": round(psutil.virtual_memory().total / 2**30),
+        "system": f"{platform.system()} {platform.machine()}",
+        "load": round(os.getloadavg()[0], 1),
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": commit.stdout.strip(),
+    }
 
 
 def _failure(error: Exception) -> str:
@@ -57,32 +88,21 @@ def _count(word: str) -> int:
     return count
 
 
-def _alone(count: int, kubeconfig: Path) -> tuple[float, float]:
+def _alone(kind: str, count: int, kubeconfig: Path) -> tuple[float, float]:
     """Seconds of the program and of the flat one under mocks, the better of some runs in turn."""
 
-    def run(kind: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "bench.alone", kind, str(count), str(kubeconfig)]
+    def run(what: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "bench.alone", what, kind, str(count), str(kubeconfig)]
         return subprocess.run(command, cwd=PROJECT, input=given, text=True, capture_output=True, check=True)
 
+    def seconds(what: str, given: str = "") -> float:
+        began = time.monotonic()
+        run(what, given)
+        return time.monotonic() - began
+
     resources = run("resources").stdout
-    took = [(seconds(lambda: run("program")), seconds(lambda: run("flat", resources))) for _ in range(RUNS)]
+    took = [(seconds("program"), seconds("flat", resources)) for _ in range(RUNS)]
     return min(program for program, _ in took), min(flat for _, flat in took)
-
-
-def _show(console: Console, found: Measured, alone: tuple[float, float]) -> None:
-    drawn = Table(title=f"{found.tenants} tenants, seconds", title_justify="left")
-    for column in ("what", "program", "floor", "ratio"):
-        drawn.add_column(column, justify="left" if column == "what" else "right")
-    rows: dict[str, tuple[float, float | None]] = {"alone, under mocks": alone}
-    rows |= {what: (took, found.floor.get(what)) for what, took in found.program.items()}
-    for what, (took, floor) in rows.items():
-        compared = ("", "") if floor is None else (f"{floor:.1f}", f"{took / floor:.2f}" if floor >= 0.05 else "")
-        drawn.add_row(what, f"{took:.1f}", *compared)
-    console.print(drawn)
-    memory = ", ".join(f"{name} {megabytes:.0f}" for name, megabytes in sorted(found.memory.items()))
-    console.print(f"Resident memory, MB: {memory}", highlight=False)
-    for tenant, composition in found.resources.items():
-        console.print(f"Resources of {tenant}: {composition}", highlight=False)
 
 
 if __name__ == "__main__":

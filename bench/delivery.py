@@ -1,45 +1,48 @@
-"""From `git push` to applied by all tenants: of a shared product by its webhook, and by polling."""
+"""From `git push` to applied by all tenants, and from a restart of Flux until it has looked at all of them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from local import status
-from tests.platform import SHOP, CommandError, Platform, Stack, eventually
+from model.status import KUSTOMIZATIONS
+from tests.platform import CommandError, Platform, eventually
 
-READY_SECONDS = 1800.0
-REPOSITORY = "acme/shop"
-WEBHOOKS = {"by": "none", "host": "flux.acme.example"}
-
-
-def measure(on: Platform, count: int, folder: Path) -> dict[str, float]:
-    """Seconds of a product that this number of tenants shares. Leaves the platform unchanged."""
-    stack = on.stack(f"bench-shared-{count}", webhooks=WEBHOOKS)
-    names = [f"tenant-{number:04}" for number in range(count)]
-    found = {"shared product: first up": _update(stack, names, {})}
-    eventually(lambda: _ready(on, names), timeout=READY_SECONDS)
-    found["shared product: git push to applied by all, webhook"] = push(on, REPOSITORY, names, folder)
-    stack.configure(webhooks={})
-    _update(stack, names, {"interval": "1m"})
-    found["shared product: git push to applied by all, polled every minute"] = push(on, REPOSITORY, names, folder)
-    stack.run("destroy", "--yes", "--skip-preview")
-    return found
+READY_SECONDS = 3600.0
+TENANT = "toolkit.fluxcd.io/tenant"
 
 
-def _update(stack: Stack, names: Sequence[str], product: dict[str, Any]) -> float:
-    stack.interval = "10m0s"
-    tenants: dict[str, dict[str, Any] | str] = dict.fromkeys(names, "shop")
-    stack.tenants(tenants, products={"shop": {"source": SHOP, **product}})
-    began = time.monotonic()
-    stack.run("up", "--yes", "--skip-preview")
-    return time.monotonic() - began
+def kustomizations(on: Platform) -> Mapping[str, dict[str, Any]]:
+    """The tenants' Kustomizations by tenant."""
+    items = (on.get(KUSTOMIZATIONS) or {"items": []})["items"]
+    labelled = ((item["metadata"].get("labels", {}).get(TENANT), item) for item in items)
+    return {tenant: item for tenant, item in labelled if tenant}
 
 
-def _ready(on: Platform, names: Sequence[str]) -> bool:
-    return {row.name for row in status.reconciliations(on.api) if row.ready} >= set(names)
+def revision(item: Mapping[str, Any]) -> str | None:
+    """The revision that a Kustomization has applied; None while it is not ready in its current generation."""
+    status = item.get("status", {})
+    current = status.get("observedGeneration") == item["metadata"]["generation"]
+    ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", []))
+    return status.get("lastAppliedRevision") if current and ready else None
+
+
+def ready(on: Platform, names: Sequence[str]) -> bool:
+    """Whether exactly these tenants exist, and all are ready."""
+    found = kustomizations(on)
+    return found.keys() == {*names} and all(revision(item) for item in found.values())
+
+
+def wait_until_ready(on: Platform, names: Sequence[str]) -> None:
+    """Wait for it."""
+    _wait(names, lambda: ready(on, names))
+
+
+def _wait(names: Sequence[str], look: Callable[[], bool]) -> None:
+    """Wait, and look less often at many tenants: a list of a thousand keeps the API server busy."""
+    eventually(look, timeout=READY_SECONDS, every=max(0.05, len(names) / 1000))
 
 
 def push(on: Platform, repository: str, names: Sequence[str], folder: Path, asked: Sequence[str] = ()) -> float:
@@ -56,15 +59,34 @@ def push(on: Platform, repository: str, names: Sequence[str], folder: Path, aske
     (clone / "kustomize/CHANGES.md").write_text(f"{time.time_ns()}\n")
     git("add", "--all")
     git("commit", "--message", "A change")
-    commit = git("rev-parse", "HEAD")[:8]
+    commit = git("rev-parse", "HEAD")
 
     def applied() -> bool:
-        rows = status.reconciliations(on.api)
-        return {row.name for row in rows if row.ready and row.revision.endswith(commit)} >= set(names)
+        found = kustomizations(on)
+        return all((revision(found[name]) or "").endswith(commit) for name in names)
 
     began = time.monotonic()
     git("push")
     if asked:
         on.kubectl("annotate", "--overwrite", *asked, f"reconcile.fluxcd.io/requestedAt={time.time_ns()}")
-    eventually(applied, timeout=READY_SECONDS, every=0.05)
+    _wait(names, applied)
     return time.monotonic() - began
+
+
+def restart(on: Platform, names: Sequence[str]) -> float:
+    """Seconds from the end of all of Flux's pods until new ones have reconciled these tenants."""
+    before = {name: _reconciled(item) for name, item in kustomizations(on).items()}
+    began = time.monotonic()
+    on.kubectl("delete", "pods", "--all", "-n", "flux-system", "--wait=false")
+
+    def done() -> bool:
+        found = kustomizations(on)
+        return all(revision(found[name]) and _reconciled(found[name]) > before[name] for name in names)
+
+    _wait(names, done)
+    return time.monotonic() - began
+
+
+def _reconciled(item: Mapping[str, Any]) -> int:
+    """How often Flux has reconciled a Kustomization."""
+    return sum(entry.get("totalReconciliations", 0) for entry in item.get("status", {}).get("history", []))

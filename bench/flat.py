@@ -16,11 +16,12 @@ import pulumi_kubernetes as kubernetes
 provider = kubernetes.Provider(
     "flat", kubeconfig=".local/kubeconfig", cluster_identifier="flat", enable_server_side_apply=True
 )
-for n in range(int(pulumi.Config().require("count"))):
+config = pulumi.Config()
+for n in range(int(config.require("count"))):
     kubernetes.core.v1.ConfigMap(
         f"flat-{n}",
         metadata={"name": f"flat-{n}", "namespace": "default", "labels": {"bench": "flat"}},
-        data={"text": "x" * 200},
+        data={"text": ("y" if n < int(config.require("changed")) else "x") * 200},
         opts=pulumi.ResourceOptions(provider=provider),
     )
 '''
@@ -33,10 +34,11 @@ runtime:
 """
 
 
-def measure(on: Platform, count: int, base: int, tenants: int, one: int) -> dict[str, float]:
+def measure(on: Platform, count: int, base: int, tenants: int, one: int, changed: int) -> dict[str, float]:
     """Seconds of each command.
 
-    `base` resources exist before, as Flux does; then one update adds `tenants`, another adds `one` more; then all go.
+    `base` resources exist before, as Flux does; then one update adds `tenants`, another changes `changed` of them,
+    another adds `one` more; that goes again, then all go.
     """
     folder = on.project.with_name("flat")
     folder.mkdir(exist_ok=True)
@@ -52,8 +54,9 @@ def measure(on: Platform, count: int, base: int, tenants: int, one: int) -> dict
         pulumi.run(on.home, [*arguments, "--stack", stack], cwd=folder, stream=False)
         return time.monotonic() - began
 
-    def up(resources: int) -> float:
+    def up(resources: int, altered: int = 0) -> float:
         run("config", "set", "count", str(resources))
+        run("config", "set", "changed", str(altered))
         return run("up", "--yes", "--skip-preview")
 
     pulumi.ensure_stack(on.home, stack, cwd=folder)
@@ -61,6 +64,8 @@ def measure(on: Platform, count: int, base: int, tenants: int, one: int) -> dict
     return {
         "first up": up(base + tenants),
         "no-op preview": run("preview", "--expect-no-changes"),
-        "adding one tenant": up(base + tenants + one),
+        "changing the quota of all": up(base + tenants, changed),
+        "adding one tenant": up(base + tenants + one, changed),
+        "removing one tenant": up(base + tenants, changed),
         "destroy": run("destroy", "--yes", "--skip-preview"),
     }
