@@ -86,8 +86,8 @@ isolation: $(VENV)/installed tools
 isolation-report: $(VENV)/installed tools  ## attack every promise of isolation, and write a report
 	$(RUN) -m tests.isolation.report
 
-bench: $(VENV)/installed tools  ## measure previews, updates and Flux: make bench TENANTS="10 100"
-	$(RUN) -m bench $(TENANTS)
+bench: $(VENV)/installed tools  ## measure previews, updates and Flux: make bench TENANTS="10 100 1000" FAULTS=200
+	$(RUN) -m bench $(TENANTS) $(if $(FAULTS),--faults $(FAULTS))
 
 format: $(VENV)/installed  ## format the sources
 	$(VENV)/bin/ruff format $(SOURCES)

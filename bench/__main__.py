@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,44 +18,70 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from bench import report
+from bench import faults, report
+from bench.fleet import PER_STACK
 from bench.lifecycle import measure
-from bench.workload import KINDS
+from bench.workload import KINDS, SHARED
 from local.home import PROJECT
 from local.pulumi import SHOWN_LINES, PulumiError
-from tests.platform import running_platform
+from tests.platform import Platform, running_platform
 
 RUNS = 3
+KILLS, SEED = 20, 16
 RESULTS = PROJECT / ".local" / "bench.json"
 
 
 def main() -> None:
     """Measure, print, and keep the results in a file, which the page of the documentation is made of."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("tenants", nargs="*", type=_count, default=[10, 100], help="how many tenants to measure with")
-    counts: list[int] = parser.parse_args().tenants
-    progress, console = Console(stderr=True), Console(soft_wrap=True)
-    results: dict[str, Any] = {"machine": _machine(), "runs": []}
-    RESULTS.parent.mkdir(exist_ok=True)
+    parser.add_argument("tenants", nargs="*", type=_count, help="how many tenants to measure with (default: 10 100)")
+    parser.add_argument("--kind", choices=KINDS, help="only tenants of this kind (default: both up to 100 tenants)")
+    parser.add_argument("--faults", type=_count, metavar="TENANTS", help="add so many while processes are killed")
+    arguments = parser.parse_args()
+    counts: list[int] = arguments.tenants or ([] if arguments.faults else [10, 100])
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
         for on in running_platform(Path(place)):
-            for count in counts:
-                for kind in KINDS:
-                    title = f"{count} tenants, {kind}"
-                    try:
-                        progress.print(f"{title}: the program alone")
-                        alone = _alone(kind, count, on.home.kubeconfig)
-                        found = measure(
-                            on, kind, count, Path(place), lambda what, of=title: progress.print(f"{of}: {what}")
-                        )
-                    except (AssertionError, subprocess.CalledProcessError, PulumiError) as error:
-                        sys.exit(_failure(error))
-                    results["runs"].append(
-                        {**asdict(found), "alone": dict(zip(("program", "flat"), alone, strict=True))}
-                    )
-                    RESULTS.write_text(json.dumps(results))
-                    console.print(report.table(results["runs"][-1]), highlight=False)
-    console.print(f"The results are in {RESULTS}; `python -m bench.report` makes a page of them.")
+            try:
+                for count in counts:
+                    # A thousand own sources are a thousand clones: the comparison with a hundred shows what they cost.
+                    for kind in [arguments.kind] if arguments.kind else KINDS if count <= PER_STACK else [SHARED]:
+                        _measure(on, kind, count, Path(place))
+                if arguments.faults:
+                    _faults(on, arguments.faults)
+            except (AssertionError, subprocess.CalledProcessError, PulumiError) as error:
+                sys.exit(_failure(error))
+    print(f"The results are in {RESULTS}; `python -m bench.report` makes a page of them.")
+
+
+def _measure(on: Platform, kind: str, count: int, place: Path) -> None:
+    say = _progress(f"{count} tenants, {kind}")
+    machine = _machine()
+    say("the program alone")
+    alone = _alone(kind, count, on.home.kubeconfig)
+    found = measure(on, kind, count, place, say)
+    run = {**asdict(found), "alone": dict(zip(("program", "flat"), alone, strict=True)), "machine": machine}
+    results = report.load(RESULTS)
+    others = [one for one in results["runs"] if (one["kind"], one["tenants"]) != (kind, count)]
+    _keep({**results, "runs": [*others, run]})
+    Console(soft_wrap=True).print(report.table(run), highlight=False)
+
+
+def _faults(on: Platform, count: int) -> None:
+    machine = _machine()
+    survived = faults.measure(on, count, KILLS, SEED, _progress(f"{count} tenants, with faults"))
+    _keep({**report.load(RESULTS), "faults": {**asdict(survived), "machine": machine}})
+    print(report.survived(asdict(survived)))
+
+
+def _progress(title: str) -> Callable[[str], None]:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    return lambda what: console.print(f"{time.strftime('%H:%M:%S')} {title}: {what}")
+
+
+def _keep(results: Mapping[str, Any]) -> None:
+    """In a file to which each measurement adds its own, or replaces an earlier one of as many tenants."""
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results))
 
 
 def _machine() -> dict[str, Any]:

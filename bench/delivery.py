@@ -61,16 +61,22 @@ def push(on: Platform, repository: str, names: Sequence[str], folder: Path, aske
     git("commit", "--message", "A change")
     commit = git("rev-parse", "HEAD")
 
-    def applied() -> bool:
-        found = kustomizations(on)
-        return all((revision(found[name]) or "").endswith(commit) for name in names)
-
     began = time.monotonic()
     git("push")
     if asked:
         on.kubectl("annotate", "--overwrite", *asked, f"reconcile.fluxcd.io/requestedAt={time.time_ns()}")
-    _wait(names, applied)
+    wait_until_applied(on, names, commit)
     return time.monotonic() - began
+
+
+def wait_until_applied(on: Platform, names: Sequence[str], commit: str) -> None:
+    """Wait until these tenants run a commit."""
+
+    def applied() -> bool:
+        found = kustomizations(on)
+        return all((revision(found[name]) or "").endswith(commit) for name in names)
+
+    _wait(names, applied)
 
 
 def restart(on: Platform, names: Sequence[str]) -> float:

@@ -34,11 +34,11 @@ runtime:
 """
 
 
-def measure(on: Platform, count: int, base: int, tenants: int, one: int, changed: int) -> dict[str, float]:
-    """Seconds of each command.
+def measure(on: Platform, before: int, after: int, changed: int, one: int, stacks: int) -> dict[str, float]:
+    """Seconds of each command, multiplied by the number of `stacks` if it is for all of them.
 
-    `base` resources exist before, as Flux does; then one update adds `tenants`, another changes `changed` of them,
-    another adds `one` more; that goes again, then all go.
+    One stack has `before` resources at first, as Flux is there before tenants are; an update makes `after` of them,
+    the next changes `changed` of them; then the stack gets `one` more, which goes again, and all go.
     """
     folder = on.project.with_name("flat")
     folder.mkdir(exist_ok=True)
@@ -47,7 +47,7 @@ def measure(on: Platform, count: int, base: int, tenants: int, one: int, changed
             (folder / name).symlink_to((on.project / name).readlink())
     (folder / "__main__.py").write_text(PROGRAM)
     (folder / "Pulumi.yaml").write_text(PROJECT)
-    stack = f"flat-{count}"
+    stack = f"flat-{after}"
 
     def run(*arguments: str) -> float:
         began = time.monotonic()
@@ -60,12 +60,12 @@ def measure(on: Platform, count: int, base: int, tenants: int, one: int, changed
         return run("up", "--yes", "--skip-preview")
 
     pulumi.ensure_stack(on.home, stack, cwd=folder)
-    up(base)  # the type check too is done before, as it is for the program
+    up(before)  # the type check too is done before, as it is for the program
     return {
-        "first up": up(base + tenants),
-        "no-op preview": run("preview", "--expect-no-changes"),
-        "changing the quota of all": up(base + tenants, changed),
-        "adding one tenant": up(base + tenants + one, changed),
-        "removing one tenant": up(base + tenants, changed),
-        "destroy": run("destroy", "--yes", "--skip-preview"),
+        "first up": stacks * up(after),
+        "no-op preview": stacks * run("preview", "--expect-no-changes"),
+        "changing the quota of all": stacks * up(after, changed),
+        "adding one tenant": up(after + one, changed),
+        "removing one tenant": up(after, changed),
+        "destroy": stacks * run("destroy", "--yes", "--skip-preview"),
     }

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench import delivery, flat, workload
+from bench.fleet import Fleet, custom
 from bench.usage import Sampler, Usage, peaks
 from bench.workload import OWN, SHARED, Key
 from model.config import mirrors
 from model.config.names import PRODUCT_LABEL
 from model.status import SOURCES
+from standins.github import git
 from standins.github.store import Store
-from tests.platform import Platform, Stack
+from tests.platform import Platform
 
 WEBHOOKS = {"by": "none", "host": "flux.acme.example"}
 POLLED = "1m"
@@ -28,7 +30,11 @@ KEYS_OF = {SHARED: ("acme", "shop"), OWN: ("acme", "product")}
 FIRST_UP, READY = "first up", "first up until all are ready"
 PREVIEW, QUOTA, ADD, REMOVE = "no-op preview", "changing the quota of all", "adding one tenant", "removing one tenant"
 PUSH, PUSH_POLLED = "push until applied by all", f"push until applied by all, polled every {POLLED}"
+PROMOTION = "promotion of a ring until applied by all"
 RESTART, DESTROY = "restart of Flux until all are reconciled", "destroy"
+BOOTSTRAP, WAIT, WITHOUT = "bootstrapping Flux", "waiting until all are ready", "without webhooks"
+"""Steps between the measured ones."""
+TAG = "v99.0.0"
 
 
 @dataclass
@@ -44,8 +50,9 @@ class Measured:
     """Seconds of `kubectl apply --server-side` of the same objects."""
     resources: dict[str, str] = field(default_factory=dict[str, str])
     """Number and kinds of a tenant's resources."""
+    stacks: int = 1
     state: dict[str, float] = field(default_factory=dict[str, float])
-    """Kilobytes: the whole state, a tenant's part, and the largest Kubernetes object."""
+    """Kilobytes: of all stacks, of the largest one, a tenant's part, and the largest Kubernetes object."""
     largest: str = ""
     clones: int = 0
     """Sources that Flux reads for the tenants."""
@@ -57,55 +64,66 @@ class Measured:
 def measure(on: Platform, kind: str, count: int, folder: Path, say: Callable[[str], None]) -> Measured:
     """All steps with an engine, for a number of tenants. Leaves the platform without tenants."""
     names, found = workload.names(count), Measured(kind, count)
-    stack = on.stack(f"bench-{kind.partition(' ')[0]}-{count}", webhooks=WEBHOOKS)
-    stack.kept = True
+    fleet = Fleet(on, kind, count, webhooks=WEBHOOKS)
     with Sampler(on.home) as sampler:
 
-        def step(name: str, action: Callable[[], object]) -> float:
+        def step(name: str, action: Callable[[], float | None]) -> None:
+            """Some return their seconds without what they prepared."""
             say(name)
             sampler.step(name)
             began = time.monotonic()
-            action()
-            return time.monotonic() - began
+            took = action()
+            found.seconds[name] = time.monotonic() - began if took is None else took
 
-        step("bootstrapping Flux", lambda: _update(stack, kind, []))
-        base = _registered(stack)
+        step(BOOTSTRAP, lambda: fleet.update([]))
+        base = fleet.resources()
         began = time.monotonic()
-        found.seconds[FIRST_UP] = step(FIRST_UP, lambda: _update(stack, kind, names))
-        step("waiting until all are ready", lambda: delivery.wait_until_ready(on, names))
+        step(FIRST_UP, lambda: fleet.update(names))
+        step(WAIT, lambda: delivery.wait_until_ready(on, names))
         found.seconds[READY] = time.monotonic() - began
-        registered = _registered(stack)
+        registered = fleet.resources()
         _describe(found, registered, base)
         found.clones = _sources(on)
-        found.seconds[PREVIEW] = step(PREVIEW, lambda: stack.run("preview", "--expect-no-changes"))
-        found.seconds[PUSH] = step(PUSH, lambda: _push(on, kind, names, folder))
-        found.seconds[QUOTA] = step(QUOTA, lambda: _update(stack, kind, names, pods=21))
-        more = [*names, "added"]
-        found.seconds[ADD] = step(ADD, lambda: _update(stack, kind, more, pods=21))
-        one = _custom(_registered(stack)) - _custom(registered)
-        step("waiting for it", lambda: delivery.wait_until_ready(on, more))
-        found.seconds[REMOVE] = step(REMOVE, lambda: _update(stack, kind, names, pods=21, departed=["added"]))
-        found.seconds[RESTART] = step(RESTART, lambda: delivery.restart(on, names))
+        step(PREVIEW, fleet.preview)
+        step(PUSH, lambda: _push(on, kind, names, folder))
+        step(QUOTA, lambda: fleet.update(names, pods=21))
+        more, place = [*names, "added"], fleet.place("added")
+        step(ADD, lambda: fleet.update(more, pods=21, only=place))
+        one = custom(fleet.resources()[place]) - custom(registered[place])
+        step(WAIT, lambda: delivery.wait_until_ready(on, more))
+        given: dict[str, Any] = {"pods": 21, "departed": ["added"]}
+        step(REMOVE, lambda: fleet.update(names, only=place, **given))
+        step(RESTART, lambda: delivery.restart(on, names))
         if kind == SHARED:
-            stack.configure(webhooks={})
-            poll = {"pods": 21, "departed": ["added"], "interval": POLLED}
-            step("without webhooks", lambda: _update(stack, kind, names, **poll))
-            found.seconds[PUSH_POLLED] = step(PUSH_POLLED, lambda: _push(on, kind, names, folder))
-        found.seconds[DESTROY] = step(DESTROY, lambda: stack.run("destroy", "--yes", "--skip-preview"))
+            step(PROMOTION, lambda: _promote(on, fleet, names, given))
+            fleet.first.configure(webhooks={})
+            step(WITHOUT, lambda: fleet.update(names, only=0, interval=POLLED, **given))
+            step(PUSH_POLLED, lambda: _push(on, kind, names, folder))
+        if not fleet.shards:  # the platform's folder is thrown away
+            step(DESTROY, fleet.destroy)
+    for name in (BOOTSTRAP, WAIT, WITHOUT):
+        found.seconds.pop(name, None)
     found.usage, found.memory = sampler.usage, peaks(sampler.usage)
-    if kind == SHARED:
+    if kind == SHARED and not fleet.shards:
         say("the same objects by kubectl")
-        found.kubectl = _kubectl(on, stack, kind, names)
+        found.kubectl = _kubectl(on, fleet, names)
+    if kind == SHARED:
         say("the flat program")
-        quotas = 2 * count  # the ResourceQuota, and the namespace's annotation of the most replicas
-        found.flat = flat.measure(on, count, _custom(base), _custom(registered) - _custom(base), one, quotas)
+        before, after = (custom(stacks[-1]) for stacks in (base, registered))
+        # Of each tenant its ResourceQuota, and the namespace's annotation of the most replicas.
+        changed = 2 * sum(fleet.place(name) == len(fleet.stacks) - 1 for name in names)
+        found.flat = flat.measure(on, before, after, changed, one, max(1, fleet.shards))
     return found
 
 
-def _update(stack: Stack, kind: str, names: Sequence[str], **given: Any) -> None:
-    file = stack.platform.project / stack.tenants_file
-    file.write_text(workload.tenants_yaml(kind, names, **given))
-    stack.run("up", "--yes", "--skip-preview")
+def _promote(on: Platform, fleet: Fleet, names: Sequence[str], given: Mapping[str, Any]) -> None:
+    """The ring of all tenants from its branch to a tag, until all have applied it."""
+    repository = on.hosted(REPOSITORIES[SHARED]).path
+    made = on.git("commit-tree", "main^{tree}", "-p", "main", "-m", "A release", folder=repository)
+    commit = made.stdout.strip()
+    git.run(repository, "tag", TAG, commit)
+    fleet.update(names, only=0, tag=TAG, **given)
+    delivery.wait_until_applied(on, names, commit)
 
 
 def _push(on: Platform, kind: str, names: Sequence[str], folder: Path) -> float:
@@ -120,12 +138,12 @@ def _sources(on: Platform) -> int:
     return sum(item["metadata"]["namespace"] != "flux-system" for item in items)
 
 
-def _kubectl(on: Platform, stack: Stack, kind: str, names: Sequence[str]) -> dict[str, float]:
+def _kubectl(on: Platform, fleet: Fleet, names: Sequence[str]) -> dict[str, float]:
     """`kubectl apply --server-side` of the same objects, until all are ready. They are removed again."""
-    _update(stack, kind, [])
-    made = workload.keys(kind, names)
-    text = workload.objects(kind, names, mirrors.load(on.home.mirrors.parent, on.home.mirrors.name), made)
-    with _deploy_keys(on, KEYS_OF[kind], made):
+    fleet.update([])
+    made = workload.keys(fleet.kind, names)
+    text = workload.objects(fleet.kind, names, mirrors.load(on.home.mirrors.parent, on.home.mirrors.name), made)
+    with _deploy_keys(on, KEYS_OF[fleet.kind], made):
         began = time.monotonic()
         on.kubectl("apply", "--server-side", "-f", "-", stdin=text)
         applied = time.monotonic() - began
@@ -135,7 +153,7 @@ def _kubectl(on: Platform, stack: Stack, kind: str, names: Sequence[str]) -> dic
         on.kubectl("delete", "namespaces", "-l", delivery.TENANT)
         on.kubectl("delete", "gitrepositories", "-A", "-l", PRODUCT_LABEL)
         on.kubectl("delete", "namespaces", "-l", PRODUCT_LABEL)
-    stack.run("destroy", "--yes", "--skip-preview")
+    fleet.destroy()
     return {FIRST_UP: applied, READY: until_ready}
 
 
@@ -154,26 +172,19 @@ def _deploy_keys(on: Platform, repository: tuple[str, str], made: Sequence[Key])
             store.remove_key(key.public)
 
 
-def _registered(stack: Stack) -> list[dict[str, Any]]:
-    """The stack's resources, without the stack itself and the providers."""
-    resources = json.loads(stack.run("stack", "export").stdout)["deployment"].get("resources", [])
-    return [resource for resource in resources if not resource["type"].startswith("pulumi:")]
-
-
-def _custom(resources: Sequence[dict[str, Any]]) -> int:
-    return sum(bool(resource["custom"]) for resource in resources)
-
-
-def _describe(found: Measured, resources: Sequence[dict[str, Any]], base: Sequence[dict[str, Any]]) -> None:
+def _describe(found: Measured, stacks: Sequence[list[dict[str, Any]]], base: Sequence[list[dict[str, Any]]]) -> None:
     """Sizes of the state, and what one tenant consists of."""
-    whole, before = _kilobytes(resources), _kilobytes(base)
+    resources = [resource for stack in stacks for resource in stack]
+    whole, before = _kilobytes(resources), sum(map(_kilobytes, base))
     of_kubernetes = [one for one in resources if one["type"].startswith("kubernetes:")]
     largest = max(of_kubernetes, key=lambda one: _kilobytes(one["inputs"]))
     found.state = {
         "whole": whole,
+        "largest stack": max(map(_kilobytes, stacks)),
         "one tenant": (whole - before) / found.tenants,
         "largest object": _kilobytes(largest["inputs"]),
     }
+    found.stacks = len(stacks)
     found.largest = f"{largest['type'].rpartition(':')[2]} {largest['urn'].rpartition('::')[2]}"
     samples = [name for name in ("tenant-0000", "tenant-0009") if name in workload.names(found.tenants)]
     found.resources = {name: _composition(resources, name) for name in samples[: 1 if found.kind == SHARED else 2]}
@@ -187,4 +198,4 @@ def _composition(resources: Sequence[dict[str, Any]], tenant: str) -> str:
     """The number and kinds of a tenant's resources: those named TENANT or TENANT/NAME."""
     own = [resource for resource in resources if str(resource["urn"]).rpartition("::")[2].partition("/")[0] == tenant]
     kinds = ", ".join(str(resource["type"]).rpartition(":")[2] for resource in own if resource["custom"])
-    return f"{_custom(own)} and {len(own) - _custom(own)} components: {kinds}"
+    return f"{custom(own)} and {len(own) - custom(own)} components: {kinds}"

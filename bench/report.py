@@ -1,17 +1,18 @@
-"""`python -m bench.report [FILE]`: writes scale.md into docs/, with charts, from the results of the benchmark."""
+"""`python -m bench.report [FILE]`: writes the results of the benchmark into docs/scale.md, with charts."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from bench import charts, lifecycle
-from bench.workload import OWN, SHARED
+from bench import charts, lifecycle, usage
+from bench.workload import KINDS, OWN, SHARED
 from local.home import PROJECT
 
 Run = Mapping[str, Any]
@@ -21,16 +22,29 @@ POINTS = 240
 """Of a line in a chart; of what lies between them the highest is drawn."""
 PROCESSES = 8
 """Lines in a chart: of the processes with the highest values."""
+PROFILED = (lifecycle.FIRST_UP, lifecycle.PREVIEW, lifecycle.ADD, lifecycle.DESTROY)
+"""Steps whose CPU seconds the page shows by process."""
+PAGE = PROJECT / "docs" / "scale.md"
+BEGIN, END = "<!-- measured -->", "<!-- end of what was measured -->"
 
 
 def main() -> None:
-    """Write the page and its charts."""
+    """Write the figures into the page, and the charts."""
     parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__)
     parser.add_argument("file", nargs="?", type=Path, default=PROJECT / ".local" / "bench.json")
-    results = json.loads(parser.parse_args().file.read_text())
-    for path, text in pages(results).items():
-        (PROJECT / "docs" / path).write_text(text)
-        print(f"docs/{path}")
+    results = load(parser.parse_args().file)
+    text, drawings = figures(results)
+    page = PAGE.read_text()
+    before, _, rest = page.partition(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{rest.partition(END)[2]}")
+    for path, drawing in drawings.items():
+        (PAGE.parent / path).write_text(drawing)
+    print(f"{PAGE.relative_to(PROJECT)} and {len(drawings)} charts")
+
+
+def load(file: Path) -> dict[str, Any]:
+    """The results of all measurements until now."""
+    return json.loads(file.read_text()) if file.exists() else {"runs": []}
 
 
 def table(run: Run) -> Table:
@@ -43,40 +57,84 @@ def table(run: Run) -> Table:
     return drawn
 
 
-def pages(results: Mapping[str, Any]) -> dict[str, str]:
-    """The page and the charts by their paths below docs/."""
-    runs: list[Run] = results["runs"]
-    found: dict[str, str] = {}
-    parts = [*_introduction(results["machine"], runs)]
+def figures(results: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """The part of the page that is measured, and the charts by their paths below docs/."""
+    runs: list[Run] = sorted(results["runs"], key=lambda run: (run["tenants"], KINDS.index(run["kind"])))
+    drawings: dict[str, str] = {}
+    parts = [*_aims(runs, results.get("faults"))]
+    parts += _comparison(runs)
     for run in runs:
         name = f"img/scale-{run['kind'].partition(' ')[0]}-{run['tenants']}"
-        found |= {f"{name}-{chart}.svg": drawing for chart, drawing in _charts(run).items()}
+        drawings |= {f"{name}-{chart}.svg": drawing for chart, drawing in _charts(run).items()}
         parts += _section(run, name)
-    parts += _comparison(runs)
-    return {"scale.md": "\n".join(parts) + "\n", **found}
+    return "\n".join(parts) + "\n", drawings
 
 
-def _introduction(machine: Mapping[str, Any], runs: Sequence[Run]) -> Iterator[str]:
-    counts = list(dict.fromkeys(run["tenants"] for run in runs))
-    yield "# Many tenants, measured"
-    yield ""
-    yield (
-        f'Written by `python -m bench.report` after `make bench TENANTS="{" ".join(map(str, counts))}"` at commit '
-        f"`{machine['commit']}`, {machine['date']}:"
+@dataclass(frozen=True)
+class Aim:
+    """One figure of one run, and what it should be at most."""
+
+    what: str
+    tenants: int
+    limit: float
+    floor: str = ""
+    """The lower bound whose multiple the limit is; seconds without."""
+
+
+AIMS = (
+    Aim(lifecycle.PREVIEW, 100, 1.2, FLAT),
+    Aim(lifecycle.PREVIEW, 1000, 1.2, FLAT),
+    Aim(lifecycle.FIRST_UP, 100, 1.5, FLAT),
+    Aim(lifecycle.READY, 100, 3, KUBECTL),
+    Aim(lifecycle.ADD, 1000, 30),
+    Aim(lifecycle.DESTROY, 100, 2, FLAT),
+    Aim(lifecycle.PUSH, 1000, 90),
+)
+
+
+def _aims(runs: Sequence[Run], faults: Mapping[str, Any] | None) -> Iterator[str]:
+    yield from ("| what | tenants of one product | aim | measured | |", "|---|---|---|---|---|")
+    shared = {run["tenants"]: run for run in runs if run["kind"] == SHARED}
+    for aim in AIMS:
+        run = shared.get(aim.tenants)
+        took = run["seconds"].get(aim.what) if run else None
+        if run is None or took is None:
+            continue
+        bound = {FLAT: run["flat"], KUBECTL: run["kubectl"]}[aim.floor][aim.what] if aim.floor else 1.0
+        wanted = f"{aim.limit:g} x {aim.floor}" if aim.floor else f"{aim.limit:g} s"
+        ratio = f" (x {took / bound:.2f})" if aim.floor else ""
+        yield f"| {aim.what} | {aim.tenants} | {wanted} | {took:.1f} s{ratio} | {_met(took <= aim.limit * bound)} |"
+    if {100, 1000} <= shared.keys():
+        few, many = (shared[count]["memory"]["source-controller"] for count in (100, 1000))
+        words = f"{few:.0f} MB with 100, {many:.0f} MB with 1,000"
+        yield f"| memory of source-controller | 1000 | does not grow | {words} | {_met(many <= 1.2 * few)} |"
+    if faults:
+        cells = ("faults while tenants are added", faults["tenants"], "nothing lost or twice", survived(faults), "yes")
+        yield f"| {' | '.join(map(str, cells))} |"
+
+
+def _met(met: bool) -> str:
+    return "yes" if met else "no"
+
+
+def survived(faults: Mapping[str, Any]) -> str:
+    """What a run with faults has shown; it would have failed otherwise."""
+    kills = ", ".join(f"{name} {count}" for name, count in sorted(faults["kills"].items()))
+    return (
+        f"{sum(faults['kills'].values())} kills ({kills}), {faults['updates']} runs of `pulumi up`, all "
+        f"{faults['tenants']} ready after {faults['seconds']:.0f} s"
     )
-    yield (
-        f"{machine['cores']} cores, {machine['memory']} GiB, {machine['system']}, load {machine['load']} at the start. "
-        "The engine, the Kubernetes provider, the API server, etcd and Flux's controllers are the real"
-    )
-    yield "programs, and all of them share these cores; pods are simulated. The state is in files."
-    yield ""
-    yield f"- **{FLAT}**: a Pulumi program with as many ConfigMaps and no dependencies: what the engine itself takes."
-    yield f"- **{KUBECTL}**: `kubectl apply --server-side` of the same objects: what the API server and Flux take."
 
 
 def _section(run: Run, name: str) -> Iterator[str]:
     state, tenants = run["state"], run["tenants"]
-    yield from ("", f"## {tenants} tenants, {run['kind']}", "", f"![Seconds]({name}-seconds.svg)", "")
+    machine = run["machine"]
+    yield from ("", f"## {tenants} tenants, {run['kind']}", "")
+    yield (
+        f"Commit `{machine['commit']}`, {machine['date']}: {machine['cores']} cores, {machine['memory']} GiB, "
+        f"{machine['system']}."
+    )
+    yield from ("", f"![Seconds]({name}-seconds.svg)", "")
     yield from (f"| seconds | program | {FLAT} | {KUBECTL} |", "|---|---|---|---|")
     yield from (f"| {' | '.join(row)} |" for row in _rows(run))
     yield ""
@@ -84,10 +142,25 @@ def _section(run: Run, name: str) -> Iterator[str]:
         yield f"- **Resources of {tenant}**: {composition}."
     yield f"- **Clones**: {run['clones']}."
     yield (
-        f"- **State**: {state['whole']:.0f} kB, {state['one tenant']:.1f} kB for each tenant. The largest object is "
-        f"{run['largest']} with {state['largest object']:.0f} kB."
+        f"- **State**: {state['whole']:.0f} kB in {run['stacks']} {'stack' if run['stacks'] == 1 else 'stacks'}, of "
+        f"which the largest has {state['largest stack']:.0f} kB; {state['one tenant']:.1f} kB for each tenant. The "
+        f"largest object is {run['largest']} with {state['largest object']:.0f} kB."
     )
+    yield from _spent(run)
     yield from ("", f"![Memory]({name}-memory.svg)", "", f"![CPU]({name}-cpu.svg)")
+
+
+def _spent(run: Run) -> Iterator[str]:
+    """CPU seconds of each process in the steps of the engine."""
+    spent = {step: usage.spent(run["usage"], step) for step in PROFILED}
+    names = sorted(
+        {name for step in spent.values() for name in step}, key=lambda name: -spent[PROFILED[0]].get(name, 0)
+    )
+    yield from ("", f"| CPU seconds | {' | '.join(PROFILED)} |", f"|---|{'---|' * len(PROFILED)}")
+    for name in names:
+        figures = [spent[step].get(name, 0.0) for step in PROFILED]
+        if max(figures) >= 1:
+            yield f"| {name} | {' | '.join(f'{figure:.1f}' for figure in figures)} |"
 
 
 def _comparison(runs: Sequence[Run]) -> Iterator[str]:
@@ -131,10 +204,10 @@ def _charts(run: Run) -> dict[str, str]:
     rows = {
         what: {kind: seconds[what] for kind, seconds in kinds.items() if what in seconds} for what in run["seconds"]
     }
-    usage = run["usage"]
-    steps = [(at, step) for at, step in usage["steps"]]
-    memory = {name: [(at, memory) for at, memory, _ in samples] for name, samples in usage["samples"].items()}
-    cpu = {name: [(at, cores) for at, _, cores in samples] for name, samples in usage["samples"].items()}
+    sampled = run["usage"]
+    steps = [(at, step) for at, step in sampled["steps"]]
+    memory = {name: [(at, memory) for at, memory, _ in samples] for name, samples in sampled["samples"].items()}
+    cpu = {name: [(at, cores) for at, _, cores in samples] for name, samples in sampled["samples"].items()}
     return {
         "seconds": charts.bars(f"{title}: seconds", "s", rows),
         "memory": charts.lines(f"{title}: memory", "MB", _highest(memory), steps),

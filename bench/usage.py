@@ -6,8 +6,10 @@ import contextlib
 import re
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -105,3 +107,20 @@ def of_pulumi(command: list[str]) -> str | None:
 def peaks(usage: Usage) -> dict[str, float]:
     """The most megabytes of each process."""
     return {name: max(memory for _, memory, _ in samples) for name, samples in usage.samples.items()}
+
+
+def spent(usage: Mapping[str, Any], step: str) -> dict[str, float]:
+    """CPU seconds of each process in a step, from its samples."""
+    ends = [at for at, _ in usage["steps"][1:]] + [float("inf")]
+    spans = [(at, end) for (at, name), end in zip(usage["steps"], ends, strict=True) if name == step]
+    if not spans:
+        return {}
+    began, ended = spans[0]
+    found: dict[str, float] = {}
+    for name, samples in usage["samples"].items():
+        last = began
+        for at, _, cores in samples:
+            if began < at <= ended:
+                found[name] = found.get(name, 0.0) + cores * (at - last)
+                last = at
+    return found

@@ -52,21 +52,28 @@ def _sources(listed: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def tenants_yaml(
-    kind: str, listed: Sequence[str], *, pods: int = 20, interval: str | None = None, departed: Sequence[str] = ()
+    kind: str,
+    listed: Sequence[str],
+    *,
+    pods: int = 20,
+    interval: str | None = None,
+    tag: str | None = None,
+    departed: Sequence[str] = (),
 ) -> str:
-    """The file for these tenants, with a quota of their tier, and the interval at which Flux polls the product."""
+    """The file for these tenants: a quota of their tier, how often Flux polls the product, what its only ring runs."""
     content: dict[str, Any] = {"tiers": {"basic": {"quota": {"pods": pods}}}}
     if not listed:
         content["tenants"] = []
     elif kind == SHARED:
         polled = {"interval": interval} if interval else {}
-        content["products"] = {PRODUCT: {"source": SHOP, **polled}}
+        ring = {"ref": {"tag": tag}} if tag else {}
+        content["products"] = {PRODUCT: {"source": SHOP, "rings": {"all": ring}, **polled}}
         content["tenants"] = [{"name": name, "product": PRODUCT} for name in listed]
     else:
         content["defaults"] = {"interval": INTERVAL, "source": {"path": "./kustomize"}}
         content["tenants"] = [{"name": name, "source": source} for name, source in _sources(listed).items()]
     if departed:
-        content["departed"] = [{"name": name, "since": "2026-11-26"} for name in departed]
+        content["departed"] = [{"name": name, "since": "2026-11-26", "breakGlass": "a benchmark"} for name in departed]
     return yaml.safe_dump(content, sort_keys=False)
 
 
@@ -97,8 +104,8 @@ def objects(kind: str, listed: Sequence[str], rules: Sequence[mirrors.Mirror], g
             return []
         return [
             manifests.source_secret(
-                namespace,
                 holder,
+                namespace,
                 private_key=key.private_pem,
                 public_key=key.public,
                 known_hosts=known_hosts,

@@ -28,36 +28,52 @@ def run(kind: str, count: int) -> dict[str, Any]:
         flat={lifecycle.FIRST_UP: 20.0, lifecycle.PREVIEW: 4.0} if kind == SHARED else {},
         kubectl={lifecycle.FIRST_UP: 10.0} if kind == SHARED else {},
         resources={"tenant-0000": "8 and 1 components: Namespace"},
-        state={"whole": 2500.0, "one tenant": 34.2, "largest object": 164.0},
+        state={"whole": 2500.0, "largest stack": 2500.0, "one tenant": 34.2, "largest object": 164.0},
         largest="ConfigMap flux-watchdog",
         clones=1 if kind == SHARED else count,
         memory={"source-controller": 1079.0},
         usage=Usage(samples, [(0.0, "first up"), (30.0, "no-op preview")]),
     )
-    return {**asdict(found), "alone": {"program": 3.0, "flat": 2.0}}
+    return {**asdict(found), "alone": {"program": 3.0, "flat": 2.0}, "machine": MACHINE}
 
 
 MACHINE = {"cores": 2, "memory": 24, "system": "Linux x86_64", "load": 0.1, "date": "2026-11-26", "commit": "abc1234"}
-RESULTS = {"machine": MACHINE, "runs": [run(kind, 10) for kind in KINDS]}
+RESULTS = {"runs": [run(kind, 10) for kind in KINDS]}
 
 
 def test_the_page_names_every_figure_and_its_ratio_to_the_floor() -> None:
-    page = report.pages(RESULTS)["scale.md"]
+    page, _ = report.figures(RESULTS)
     assert "| first up | 30.0 | 20.0 (x 1.50) | 10.0 (x 3.00) |" in page
     assert "| the program alone, under mocks | 3.0 | 2.0 (x 1.50) |  |" in page
     assert "| 10 | shared product | 1 | 1079.0 | 2.5 | 34.2 |\n| 10 | own sources | 10 |" in page
-    assert "2500 kB, 34.2 kB for each tenant. The largest object is ConfigMap flux-watchdog with 164 kB." in page
+    assert "2500 kB in 1 stack, of which the largest has 2500 kB; 34.2 kB for each tenant." in page
+    assert "The largest object is ConfigMap flux-watchdog with 164 kB." in page
+
+
+def test_the_page_says_which_aims_are_met() -> None:
+    faults = {"tenants": 200, "kills": {"gitserver": 9, "kube-apiserver": 11}, "updates": 4, "seconds": 300.0}
+    page, _ = report.figures({"runs": [run(SHARED, 100)], "faults": faults})
+    assert "| no-op preview | 100 | 1.2 x flat program | 8.0 s (x 2.00) | no |" in page
+    assert "| first up | 100 | 1.5 x flat program | 30.0 s (x 1.50) | yes |" in page
+    assert "20 kills (gitserver 9, kube-apiserver 11), 4 runs of `pulumi up`, all 200 ready after 300 s" in page
+    assert "| destroy | 100" not in page
+
+
+def test_cpu_seconds_are_counted_by_step() -> None:
+    page, _ = report.figures({"runs": [run(SHARED, 10)]})
+    # Half a core from second 0 to second 30; what follows belongs to the next step.
+    assert "| source-controller | 15.0 | 484.5 |" in page
 
 
 def test_every_chart_of_the_page_is_drawn_and_every_drawn_one_shown() -> None:
-    found = report.pages(RESULTS)
-    assert set(re.findall(r"\((img/.*?\.svg)\)", found.pop("scale.md"))) == found.keys()
-    for drawing in found.values():
+    page, drawings = report.figures(RESULTS)
+    assert set(re.findall(r"\((img/.*?\.svg)\)", page)) == drawings.keys()
+    for drawing in drawings.values():
         ElementTree.fromstring(drawing)
 
 
 def test_a_run_without_the_other_kind_is_not_compared() -> None:
-    assert "beside own sources" not in report.pages({**RESULTS, "runs": RESULTS["runs"][:1]})["scale.md"]
+    assert "beside own sources" not in report.figures({"runs": RESULTS["runs"][:1]})[0]
 
 
 def test_bars_are_as_long_as_their_values() -> None:
@@ -67,7 +83,7 @@ def test_bars_are_as_long_as_their_values() -> None:
 
 
 def test_lines_keep_the_highest_value() -> None:
-    found = report.pages({"machine": MACHINE, "runs": [run(SHARED, 10)]})["img/scale-shared-10-memory.svg"]
+    found = report.figures({"runs": [run(SHARED, 10)]})[1]["img/scale-shared-10-memory.svg"]
     lines = [one.attrib["points"].split() for one in ElementTree.fromstring(found).iter(f"{SVG}polyline")]
     assert [len(line) for line in lines] == [200, 1]
     assert lines[0][-1].endswith(f",{charts.TOP}.0")
@@ -87,6 +103,8 @@ def test_the_measured_tenants_are_what_the_program_accepts(kind: str) -> None:
     assert kinds.count("GitRepository") == (1 if kind == SHARED else 20)
     assert kinds.count("Kustomization") == kinds.count("LimitRange") == 20
     assert kinds.count("Secret") == len(private)
+    namespaces = {one["metadata"]["name"] for one in objects if one["kind"] == "Namespace"}
+    assert {one["metadata"]["namespace"] for one in objects if one["kind"] != "Namespace"} == namespaces
     assert len(workload.reading(OWN, names, "stefanprodan/podinfo")) == 18
 
 
