@@ -86,12 +86,15 @@ def measure(on: Platform, kind: str, count: int, folder: Path, say: Callable[[st
         found.clones = _sources(on)
         step(PREVIEW, fleet.preview)
         step(PUSH, lambda: _push(on, kind, names, folder))
-        step(QUOTA, lambda: fleet.update(names, pods=21))
+        given: dict[str, Any] = {}
+        if not fleet.shards:  # of shards it is as many times one shard's
+            given["pods"] = 21
+            step(QUOTA, lambda: fleet.update(names, **given))
         more, place = [*names, "added"], fleet.place("added")
-        step(ADD, lambda: fleet.update(more, pods=21, only=place))
+        step(ADD, lambda: fleet.update(more, only=place, **given))
         one = custom(fleet.resources()[place]) - custom(registered[place])
         step(WAIT, lambda: delivery.wait_until_ready(on, more))
-        given: dict[str, Any] = {"pods": 21, "departed": ["added"]}
+        given["departed"] = ["added"]
         step(REMOVE, lambda: fleet.update(names, only=place, **given))
         step(RESTART, lambda: delivery.restart(on, names))
         if kind == SHARED:
@@ -99,7 +102,7 @@ def measure(on: Platform, kind: str, count: int, folder: Path, say: Callable[[st
             fleet.first.configure(webhooks={})
             step(WITHOUT, lambda: fleet.update(names, only=0, interval=POLLED, **given))
             step(PUSH_POLLED, lambda: _push(on, kind, names, folder))
-        if not fleet.shards:  # the platform's folder is thrown away
+        if not fleet.shards:  # else the platform's folder is thrown away
             step(DESTROY, fleet.destroy)
     for name in (BOOTSTRAP, WAIT, WITHOUT):
         found.seconds.pop(name, None)

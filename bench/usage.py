@@ -20,6 +20,8 @@ from local.home import Home
 PERIOD = 1.0
 PROGRAM = re.compile(r"run_module\('standins\.python|/run_program\.py\b|pulumi-language-python")
 """The Python program and its language host, in their command lines."""
+FORKED = "program and stand-ins"
+"""What the fork server started: their command lines are its own."""
 
 
 @dataclass
@@ -38,7 +40,7 @@ class Sampler:
     def __init__(self, home: Home) -> None:
         self.usage = Usage()
         self._home = home
-        self._began = time.monotonic()
+        self._began, self._created = time.monotonic(), time.time()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._spent: dict[psutil.Process, float] = {}
@@ -69,8 +71,9 @@ class Sampler:
             with contextlib.suppress(psutil.NoSuchProcess):
                 times = process.cpu_times()
                 spent[process] = times.user + times.system
-                # A process that is new here may have run for long.
-                cores = (spent[process] - self._spent.get(process, spent[process])) / (now - self._last)
+                # One that ran before the measurement has spent what it has spent.
+                earlier = 0.0 if process.create_time() > self._created else spent[process]
+                cores = (spent[process] - self._spent.get(process, earlier)) / (now - self._last)
                 memory, cpu = found.get(name, (0.0, 0.0))
                 found[name] = memory + process.memory_info().rss / 1e6, cpu + cores
         for name, (memory, cpu) in found.items():
@@ -84,7 +87,10 @@ class Sampler:
         found: list[tuple[str, psutil.Process]] = []
         for pid, name in known.items():
             with contextlib.suppress(psutil.NoSuchProcess):
-                found.append((name, psutil.Process(pid)))
+                process = psutil.Process(pid)
+                found.append((name, process))
+                if name == "fork-server":
+                    found += [(FORKED, child) for child in process.children()]
         for child in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 if child.pid not in known and (name := of_pulumi(child.cmdline())):
