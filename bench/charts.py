@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 COLOURS = ("#0969da", "#9a6700", "#1a7f37", "#cf222e", "#8250df", "#bf3989", "#57606a", "#1b7c83")
-WIDTH, LEFT, RIGHT, TOP = 900, 300, 70, 62
+WIDTH, LEFT, RIGHT, TOP = 900, 300, 70, 78
 STYLE = """\
   <style>
     .page { fill: #ffffff } .text { fill: #1f2328 } .soft { fill: #59636e; font-size: 12px } .line { stroke: #d1d9e0 }
@@ -71,11 +71,14 @@ def lines(title: str, unit: str, series: Mapping[str, Points], steps: Sequence[t
 
 def _legend(series: Sequence[str]) -> list[str]:
     parts: list[str] = []
-    x = 20.0
+    x, y = 20.0, 48
     for name in series:
-        parts.append(f'<rect x="{x:.0f}" y="38" width="12" height="12" rx="2" fill="{_colour(series, name)}"/>')
-        parts.append(_text(x + 17, 48, name, kind="soft"))
-        x += 17 + 6.5 * len(name) + 18
+        width = 17 + 6.5 * len(name) + 18
+        if x + width > WIDTH:
+            x, y = 20.0, y + 18
+        parts.append(f'<rect x="{x:.0f}" y="{y - 10}" width="12" height="12" rx="2" fill="{_colour(series, name)}"/>')
+        parts.append(_text(x + 17, y, name, kind="soft"))
+        x += width
     return parts
 
 

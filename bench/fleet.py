@@ -1,4 +1,4 @@
-"""The stacks that have the measured tenants: one, or beyond a shard's tenants the platform's and its shards."""
+"""The stacks that have the measured tenants: one, or from a hundred tenants on the platform's and its shards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from model.config.stack_shards import hashed_shard
 from tests.platform import Platform, Stack
 
 PER_STACK = 100
-"""Tenants, beyond which a stack is split: with the state in files the time of an update grows with their square."""
+"""Tenants of a shard: with the state in files, the time of an update grows with the square of a stack's resources."""
 
 
 class Fleet:
@@ -19,7 +19,7 @@ class Fleet:
 
     def __init__(self, on: Platform, kind: str, count: int, **settings: Any) -> None:
         self.kind = kind
-        self.shards = -(-count // PER_STACK) if count > PER_STACK else 0
+        self.shards = -(-count // PER_STACK) if count >= PER_STACK else 0
         name = f"bench-{kind.partition(' ')[0]}-{count}"
         split = {"shard": {"count": self.shards}} if self.shards else {}
         self.first = on.stack(name, **settings, **split)

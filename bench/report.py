@@ -172,14 +172,16 @@ def _comparison(runs: Sequence[Run]) -> Iterator[str]:
     if not both:
         return
     yield from ("", "## A shared product beside own sources", "")
-    yield "| tenants | | clones | source-controller, MB | push until applied by all, s | state of a tenant, kB |"
-    yield "|---|---|---|---|---|---|"
+    yield "| tenants | | resources of one | its state, kB | clones | source-controller, MB | push until applied, s |"
+    yield "|---|---|---|---|---|---|---|"
     for count in both:
         for kind in (SHARED, OWN):
             run = by_kind[count, kind]
-            figures = (run["clones"], run["memory"]["source-controller"], run["seconds"][lifecycle.PUSH])
-            cells = [str(figures[0]), *(f"{figure:.1f}" for figure in figures[1:]), f"{run['state']['one tenant']:.1f}"]
-            yield f"| {count} | {kind} | {' | '.join(cells)} |"
+            megabytes, seconds = run["memory"]["source-controller"], run["seconds"][lifecycle.PUSH]
+            resources = next(iter(run["resources"].values())).partition(":")[0]
+            state = run["state"]["one tenant"]
+            cells = (f"{state:.1f}", str(run["clones"]), f"{megabytes:.1f}", f"{seconds:.1f}")
+            yield f"| {count} | {kind} | {resources} | {' | '.join(cells)} |"
     yield ""
     yield "Of a shared product a webhook tells Flux; of own sources Flux is told by annotations right after the push."
 

@@ -45,7 +45,7 @@ def test_the_page_names_every_figure_and_its_ratio_to_the_floor() -> None:
     page, _ = report.figures(RESULTS)
     assert "| first up | 30.0 | 20.0 (x 1.50) | 10.0 (x 3.00) |" in page
     assert "| the program alone, under mocks | 3.0 | 2.0 (x 1.50) |  |" in page
-    assert "| 10 | shared product | 1 | 1079.0 | 2.5 | 34.2 |\n| 10 | own sources | 10 |" in page
+    assert "| 10 | shared product | 8 and 1 components | 34.2 | 1 | 1079.0 | 2.5 |\n| 10 | own sources | 8 " in page
     assert "2500 kB in 1 stack, of which the largest has 2500 kB; 34.2 kB for each tenant." in page
     assert "The largest object is ConfigMap flux-watchdog with 164 kB." in page
 
