@@ -21,6 +21,9 @@ Pair = tuple[yaml.Node, yaml.Node]
 MERGE = "tag:yaml.org,2002:merge"
 """The tag of the key `<<`."""
 
+MOST_VALUES = 1_000_000
+"""Values in a file, with those that aliases repeat: eight levels of nine aliases each would take all memory."""
+
 
 def dotted(path: YamlPath) -> str:
     """The path in dotted notation: tenants[2].source.url"""
@@ -89,12 +92,20 @@ class _Reader:
         self._name = name
         self.lines: dict[YamlPath, int] = {(): 1}
         self.problems: list[Problem] = []
+        self._values = 0
 
     def content(self) -> Any:
         root = self._loader.get_single_node()
         return None if root is None else self._value(root, ())
 
+    def _count(self) -> None:
+        self._values += 1
+        if self._values > MOST_VALUES:
+            message = f"more than {MOST_VALUES:,} values, because aliases repeat others"
+            raise InvalidConfigError([Problem(self._name, 0, "", message, "Write fewer aliases inside of aliases.")])
+
     def _value(self, node: yaml.Node, path: YamlPath) -> Any:
+        self._count()
         self.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
@@ -133,6 +144,7 @@ class _Reader:
             sources = cast("list[yaml.Node]", value.value) if isinstance(value, yaml.SequenceNode) else [value]
             # Of several mappings, the first that has a key wins.
             for source in reversed(sources):
+                self._count()
                 if isinstance(source, yaml.MappingNode):
                     yield from self._inherited(source, path)
                     yield from (pair for pair in _own(source) if isinstance(pair[0], yaml.ScalarNode))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import hmac
+import json
 import re
 import time
 from base64 import b64encode
 from collections.abc import Iterator
 from copy import deepcopy
 from datetime import date
+from importlib.resources import files
 from typing import Any, get_args, get_origin
 
 import botocore.session
@@ -19,7 +22,7 @@ from pydantic.fields import FieldInfo
 
 from model import checks
 from model.config import mirrors, notifications, stack, tenants, yaml_lines
-from model.config.aws import AwsSettings, NodeSettings
+from model.config.aws import AwsSettings, NodeSettings, has_accelerators, is_arm
 from model.config.base import Model, validate
 from model.config.errors import InvalidConfigError
 from model.config.mirrors import Mirror, MirrorsFile
@@ -172,6 +175,15 @@ def test_a_merge_key_takes_mappings_only(text: str) -> None:
 
 def test_a_merge_key_that_contains_itself_is_refused() -> None:
     assert "contains itself" in refused(yaml_value, "a: &a {<<: *a}\n")
+
+
+@pytest.mark.parametrize("level", ["{next}: &{next} [*{own}, *{own}]", "{next}: &{next} {{<<: [*{own}, *{own}]}}"])
+def test_aliases_that_multiply_each_other_are_refused(monkeypatch: pytest.MonkeyPatch, level: str) -> None:
+    lines = [level.format(own=f"l{number}", next=f"l{number + 1}") for number in range(14)]
+    monkeypatch.setattr(yaml_lines, "MOST_VALUES", 1000)
+    problem = refused(yaml_value, "\n".join(["l0: &l0 {x: 1}", *lines]))
+    assert problem.startswith("x.yaml: more than 1,000 values, because aliases repeat others")
+    assert yaml_value("\n".join(["l0: &l0 {x: 1}", *lines[:5]]))
 
 
 def test_a_problem_of_a_merged_value_is_reported_where_it_is_written() -> None:
@@ -925,6 +937,20 @@ def test_instance_types_with_accelerators_are_warned_about() -> None:
     assert [*accelerators(AwsSettings.model_validate({**AWS, "cluster": {"adopt": True}}))] == []
     settings = AwsSettings.model_validate({**AWS, "cluster": {"nodes": {"instanceTypes": ["g5.xlarge"]}}})
     assert any("g5.xlarge has accelerators" in text for text in all_warnings([], settings, date(2026, 11, 26)))
+
+
+def test_names_of_instance_types_tell_processor_and_accelerators_as_ec2_does() -> None:
+    known = json.loads(gzip.decompress((files("moto.ec2.resources") / "instance_types.json.gz").read_bytes()))
+    assert len(known) > 1000
+    architectures = {name: kind["ProcessorInfo"]["SupportedArchitectures"] for name, kind in known.items()}
+    assert [name for name, found in architectures.items() if is_arm(name) != ("arm64" in found)] == []
+    parts = ("GpuInfo", "NeuronInfo", "InferenceAcceleratorInfo", "FpgaInfo", "MediaAcceleratorInfo")
+    accelerated = {name for name, kind in known.items() if any(kind.get(part) for part in parts)}
+    # The description of this type leaves its chips out.
+    assert {name for name in known if has_accelerators(name)} - accelerated == {"trn2u.48xlarge"}
+    assert [name for name in accelerated if not has_accelerators(name)] == []
+    for name in known:
+        assert NodeSettings.model_validate({"instanceTypes": [name]})
 
 
 @pytest.mark.parametrize("text", ["1  " * 60 + "!", "1 , " * 60 + "!", "1" * 500 + "!", "1-" + "a-" * 200 + "!"])
