@@ -17,6 +17,7 @@ def create_platform() -> components.Platform:
     """All that tenants share."""
     # Network and cluster: EKS in a VPC, or an existing cluster
     aws = components.create_aws_context(configuration)
+    components.check_region(configuration, aws)
     components.check_addon_versions(configuration, aws)
     network = components.create_network(configuration, aws)
     logs = components.create_container_logs(settings, aws)

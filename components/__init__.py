@@ -4,8 +4,8 @@ configuration   the stack's settings and tenants, validated before anything is r
 cluster         the Kubernetes provider; a cluster reached by its kubeconfig
 preflight       asks the cluster, by kubectl, whether the update would take over or break what exists
 aws/            context (provider, region, account, prefix, tags), network (VPC), eks with nodes, addons and storage,
-                addon_versions, registry (ECR), users (Cognito), monitoring (CloudWatch), backup, webhooks, roles,
-                kms
+                region and addon_versions (checks), registry (ECR), users (Cognito), monitoring (CloudWatch), backup,
+                webhooks, roles, kms
 flux/           repository (GitHub), github_checks, deploy_key, installation (Flux, its sync with the infra repository)
 product/        space (a product that several tenants run: its namespace, source and deploy key), image_automation,
                 webhook (Flux's receivers, and the hook on GitHub)
@@ -27,6 +27,7 @@ from components.aws.context import AwsContext, create_aws_context
 from components.aws.eks import create_eks_cluster
 from components.aws.monitoring import create_alarms, create_container_logs, create_tenant_log_groups
 from components.aws.network import create_network
+from components.aws.region import check_region
 from components.aws.registry import create_registry
 from components.aws.storage import create_storage_classes
 from components.aws.users import create_tenant_users, create_user_pool
@@ -66,6 +67,7 @@ __all__ = [
     "Preflight",
     "check_addon_versions",
     "check_github",
+    "check_region",
     "create_alarms",
     "create_aws_context",
     "create_backup",

@@ -10,14 +10,13 @@ import pulumi_aws as aws
 
 from components.aws.context import AwsContext
 from components.aws.kms import EncryptionKey, EncryptionKeyArgs
-from components.configuration import Configuration, refusal
+from components.configuration import Configuration
 from model.config.aws import (
     GATEWAY_ENDPOINTS,
     ExistingVpcSettings,
     VpcSettings,
     private_subnet,
     public_subnet,
-    zone_problem,
 )
 from model.iam.documents import allow, document, logs_use_key, service_trust
 from model.iam.endpoints import endpoint_policy
@@ -378,14 +377,6 @@ def _check_usable(
                 pulumi.log.warn(f"{subnet_id} lacks the tag {tag}=1: load balancers will not find it. Add the tag.")
 
 
-def _refuse_missing_zones(configuration: Configuration, settings: VpcSettings, context: AwsContext) -> None:
-    """Raise pulumi.RunError for zones that the account does not have in the region, before anything is created."""
-    found = aws.get_availability_zones(opts=pulumi.InvokeOptions(provider=context.provider))
-    zones = dict(zip(found.names, found.zone_ids, strict=True))
-    if problem := zone_problem(context.region, settings.zones, zones):
-        raise refusal([configuration.stack_file.problem(("aws", "network", "zones"), *problem)])
-
-
 def create_network(configuration: Configuration, context: AwsContext | None) -> VpcNetwork | None:
     """The network of the stack's cluster; None where the cluster exists already and has its own."""
     settings = configuration.settings
@@ -394,5 +385,4 @@ def create_network(configuration: Configuration, context: AwsContext | None) -> 
     network = settings.aws.network
     if network.existing:
         return ExistingNetwork(settings.cluster, ExistingNetworkArgs(context=context, settings=network.existing))
-    _refuse_missing_zones(configuration, network, context)
     return Network(settings.cluster, NetworkArgs(context=context, settings=network, cluster_name=settings.cluster))

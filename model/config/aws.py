@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from ipaddress import IPv4Network
 from typing import Annotated, Any, Literal
@@ -783,6 +783,23 @@ def is_arm(instance_type: str) -> bool:
     # A g after the generation's number: m7g, c8gn, t4g. The first generation was a1.
     family = instance_type.split(".")[0]
     return family == "a1" or re.fullmatch(r"[a-z]+\d+g[a-z]*", family) is not None
+
+
+def instance_type_problems(
+    region: str, types: Sequence[str], zones: Sequence[str], offered: Mapping[str, Collection[str]]
+) -> Iterator[Finding]:
+    """Types that the region lacks, and zones with none of the types; `offered` are the zones of each type."""
+    command = f"aws ec2 describe-instance-type-offerings --region {region} --location-type availability-zone"
+    for index, kind in enumerate(types):
+        if kind not in offered:
+            similar = difflib.get_close_matches(kind, sorted(offered), n=1)
+            remedy = f"Did you mean {similar[0]}?" if similar else f"Write one that `{command}` lists."
+            yield (index,), f"EC2 has no {kind} in {region}", remedy
+    if offered.keys() >= set(types) and (
+        empty := [zone for zone in zones if not any(zone in offered[kind] for kind in types)]
+    ):
+        message = f"EC2 has none of these types in {' and '.join(empty)}: no node would run there"
+        yield (), message, f"Add one that `{command} --filters Name=location,Values={empty[0]}` lists."
 
 
 def zone_problem(region: str, zones: Sequence[str], found: Mapping[str, str]) -> tuple[str, str] | None:

@@ -62,6 +62,20 @@ def _availability_zones(aws: Session, arguments: Values) -> Values:
     }
 
 
+def _instance_type_offerings(aws: Session, arguments: Values) -> Values:
+    filters = [{"Name": each["name"], "Values": each["values"]} for each in arguments.get("filters", ())]
+    place, key = arguments.get("locationType", "region"), "InstanceTypeOfferings"
+    found = aws.list("ec2", "describe_instance_type_offerings", key, LocationType=place, Filters=filters)
+    return {
+        **arguments,
+        "id": aws.region,
+        "region": aws.region,
+        "instanceTypes": [offering["InstanceType"] for offering in found],
+        "locations": [offering["Location"] for offering in found],
+        "locationTypes": [offering["LocationType"] for offering in found],
+    }
+
+
 def _parameter(aws: Session, arguments: Values) -> Values:
     found = aws.call("ssm", "get_parameter", Name=arguments["name"])["Parameter"]
     return {
@@ -88,6 +102,13 @@ FUNCTIONS: Mapping[str, AwsFunction] = {
     "aws:index/getAvailabilityZones:getAvailabilityZones": AwsFunction({}, _availability_zones),
     "aws:index/getPartition:getPartition": AwsFunction({}, _partition),
     "aws:index/getRegion:getRegion": AwsFunction({}, _region),
+    "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": AwsFunction(
+        {
+            "locationType": Property(choices=("region", "availability-zone", "availability-zone-id")),
+            "filters": Property(list, of={"name": Property(required=True), "values": Property(list, required=True)}),
+        },
+        _instance_type_offerings,
+    ),
     "aws:cloudwatch/getLogGroups:getLogGroups": AwsFunction({"logGroupNamePrefix": Property()}, logs.get_log_groups),
     "aws:ec2/getVpc:getVpc": AwsFunction(_BY_ID, ec2.get_vpc),
     "aws:ec2/getSubnet:getSubnet": AwsFunction(_BY_ID, ec2.get_subnet),

@@ -106,6 +106,12 @@ class FakeProviders(mocks.Mocks):
             case "aws:index/getAvailabilityZones:getAvailabilityZones":
                 zones = {f"eu-west-1{letter}": f"euw1-az{n}" for n, letter in enumerate("abc", 1)}
                 return {"names": [*zones], "zoneIds": [*zones.values()]}
+            case "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings":
+                # Every type, in the zones of the regions that the tests use.
+                types = args.args["filters"][0]["values"]
+                zones = [f"{region}{letter}" for region in ("eu-west-1", "ap-northeast-1") for letter in "abcd"]
+                pairs = [(kind, zone) for kind in types for zone in zones]
+                return {"instanceTypes": [kind for kind, _ in pairs], "locations": [zone for _, zone in pairs]}
             case "aws:cloudwatch/getLogGroups:getLogGroups":
                 return {"logGroupNames": []}
             case "aws:eks/getAddonVersion:getAddonVersion":

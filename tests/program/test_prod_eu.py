@@ -84,6 +84,40 @@ def test_zones_that_the_region_lacks_are_refused_before_anything_is_made(run: Ru
     assert run("tenants: []\n", config=config, stack_name="prod-eu", answers={ZONES: TOKYO}).of("aws:ec2/subnet:Subnet")
 
 
+TYPES = "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings"
+OFFERED = {"m7g.large": "abc", "m7g.xlarge": "ab", "g5.xlarge": "a"}
+
+
+def offerings(asked: dict[str, Any]) -> dict[str, list[str]]:
+    """EC2's answer in a region with three types, not all in each zone."""
+    types = asked["filters"][0]["values"] if asked.get("filters") else OFFERED
+    pairs = [(kind, f"eu-west-1{letter}") for kind in types for letter in OFFERED.get(kind, "")]
+    return {"instanceTypes": [kind for kind, _ in pairs], "locations": [zone for _, zone in pairs]}
+
+
+@pytest.mark.parametrize("compute", ["auto", "nodes"])
+@pytest.mark.parametrize(
+    ("types", "refusal"),
+    [
+        (["m7g.large", "m7g.3xlarge"], r"instanceTypes\[1\]: EC2 has no m7g.3xlarge in eu-west-1\n +Did you mean m7g"),
+        (["x9z.metal"], r"instanceTypes\[0\]: EC2 has no x9z.metal in eu-west-1\n +Write one that `aws ec2 descr"),
+        (["m7g.xlarge"], r"instanceTypes: EC2 has none of these types in eu-west-1c: no node would run there"),
+        (["m7g.xlarge", "m7g.large"], ""),
+    ],
+)
+def test_instance_types_that_the_region_lacks_are_refused(
+    run: Run, compute: str, types: list[str], refusal: str
+) -> None:
+    config = production(cluster=NODES) if compute == "nodes" else production()
+    config["aws"]["cluster"]["nodes"]["instanceTypes"] = types
+    arguments = {"config": config, "stack_name": "prod-eu", "answers": {TYPES: offerings}}
+    if not refusal:
+        assert run("tenants: []\n", **arguments).of("eks:index:Cluster")
+        return
+    with pytest.raises(ProgramError, match=rf"aws\.cluster\.nodes\.{refusal}"):
+        run("tenants: []\n", **arguments)
+
+
 @pytest.mark.parametrize(("key", "other"), [("region", "us-east-1"), ("account", "999999999999")])
 def test_a_stack_cannot_move_to_another_region_or_account(run: Run, key: str, other: str) -> None:
     location = {"region": "eu-west-1", "account": production()["aws"]["account"]}

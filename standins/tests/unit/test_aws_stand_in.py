@@ -10,6 +10,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from standins.codec import UNKNOWN, from_struct
+from standins.moto import api_gateway
 from standins.provider import InitFailedError
 from standins.tests.unit.aws_stand_in import Plugin, State, emulated
 from standins.tests.unit.engine_context import AbortedError
@@ -29,6 +30,7 @@ SERVICE = "com.amazonaws.eu-west-1"
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
+    api_gateway.install()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
@@ -500,6 +502,13 @@ def test_the_account_and_existing_networks_can_be_asked_for(
         "eu-west-1b": "euw1-az1",
         "eu-west-1c": "euw1-az2",
     }
+    asked = [{"name": "instance-type", "values": ["m7g.large", "m7g.lagre"]}]
+    types = "ec2/getInstanceTypeOfferings:getInstanceTypeOfferings"
+    offered = plugin.invoke(types, locationType="availability-zone", filters=asked)
+    assert {*zip(offered["instanceTypes"], offered["locations"], strict=True)} == {
+        ("m7g.large", zone) for zone in zones["names"]
+    }
+    assert len(plugin.invoke(types)["instanceTypes"]) > 500
     found = plugin.invoke("ec2/getVpc:getVpc", id=vpc[0])
     assert (found["cidrBlock"], found["enableDnsHostnames"], found["tags"]["Name"]) == ("10.0.0.0/16", True, "it")
     found = plugin.invoke("ec2/getSubnet:getSubnet", id=subnet[0])
