@@ -229,7 +229,7 @@ def _shards(platform: str | None, project: Path) -> Shards:
     config = found[platform]
     own = config.content.get("shard")
     shard = validate(StackShard, own, config, lambda path: ("shard", *path)) if own else None
-    listed = tenants_file.load(project / config.content.get("tenantsFile", "tenants.yaml"))
+    listed = tenants_file.load(project / str(config.content.get("tenantsFile") or "tenants.yaml"))
     return Shards(platform, shard.count if shard else 0, listed)
 
 

@@ -66,18 +66,26 @@ def change(path: Path, edit: Edit, *, write: bool, check: Check = tenants.parse)
 
     Raises InvalidConfigError with all problems of the text before or after the edit; the file stays as it is.
     """
-    path = path.resolve()
+    try:
+        path = path.resolve(strict=True)
+    except (OSError, RuntimeError) as error:  # a link that leads to itself: RuntimeError before Python 3.13
+        raise _unusable(path, error) from None
     with _locked(path.parent):
         try:
             before = path.read_bytes().decode("utf-8")
-        except FileNotFoundError:
-            raise CommandError(f"{path} does not exist", "Name another file with --file.") from None
+        except OSError as error:
+            raise _unusable(path, error) from None
         except UnicodeDecodeError:
             raise CommandError(f"{path} is not a UTF-8 file", "Save it as UTF-8.") from None
         done = edited(path.name, before, edit, check)
         if write and done.changed:
             _replace(path, done.after)
     return done
+
+
+def _unusable(path: Path, error: Exception) -> CommandError:
+    reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error}"
+    return CommandError(f"{path} {reason}", "Name another file with --file.")
 
 
 def edited(name: str, before: str, edit: Edit, check: Check = tenants.parse) -> Change:
@@ -112,7 +120,11 @@ def _locked(folder: Path) -> Iterator[None]:
 def _replace(path: Path, text: str) -> None:
     # Always the same name, which .gitignore has: the next run overwrites what a killed one left.
     partial = path.with_name(f".{path.name}.partial")
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError as error:
+        raise CommandError(f"{path} cannot be changed: {error}", "Make its folder writable.") from None
+    with open(descriptor, "wb") as file:
         file.write(text.encode("utf-8"))
         file.flush()
         os.fchmod(file.fileno(), path.stat().st_mode & 0o777)

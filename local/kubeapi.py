@@ -15,7 +15,7 @@ FIELD_MANAGER = "saas-in-eks-local"
 
 
 class ApiError(RuntimeError):
-    """The API server refused a request, with its own message."""
+    """The API server refused a request, with its own message, or cannot be reached."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Api:
             return False
 
     def get(self, path: str) -> dict[str, Any] | None:
-        """Get an object, or None if it does not exist. Raises ApiError, and OSError if the server can't be reached."""
+        """Get an object, or None if it does not exist. Raises ApiError."""
         try:
             return self._request("GET", path)
         except urllib.error.HTTPError as error:
@@ -69,8 +69,16 @@ class Api:
         request = urllib.request.Request(  # noqa: S310 - always https
             self.server + path, data, {"Content-Type": kind}, method=method
         )
-        with self._open(request) as response:
-            return json.load(response)
+        try:
+            with self._open(request) as response:
+                return json.load(response)
+        except urllib.error.HTTPError:
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            raise ApiError(
+                f"{self.server} cannot be reached ({reason}). Its log: make logs NAME=kube-apiserver"
+            ) from error
 
     def _open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
         # Never through a proxy that the environment names: the server is on this machine.

@@ -314,7 +314,11 @@ def _root_urn(stack: str, cwd: Path) -> str:
 
 
 def _project_name(cwd: Path) -> str:
-    for line in (cwd / "Pulumi.yaml").read_text().splitlines():
+    try:
+        lines = (cwd / "Pulumi.yaml").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PulumiError(f"{cwd / 'Pulumi.yaml'} cannot be read: {error}") from None
+    for line in lines:
         if line.startswith("name:"):
             return line.removeprefix("name:").split("#")[0].strip().strip("\"'")
     raise PulumiError(f"{cwd / 'Pulumi.yaml'} names no project: add a line `name: ...`")

@@ -58,6 +58,8 @@ class Rehearsal:
 
     home: Home
     stack: str = STACK
+    source: Path = PROJECT
+    """The project that is copied."""
     extra: dict[str, str] = field(default_factory=dict)
     given: dict[str, list[str]] = field(default_factory=dict)
     """AWS resources that existed before the program ran."""
@@ -81,6 +83,8 @@ class Rehearsal:
 
     def start(self, console: Console) -> None:
         """Start the platform and the AWS emulator, and create the stack."""
+        _stack_content(self.source / self.stack_file.name)
+        _yaml(self.source / self.tenants_file.name)
         shutil.rmtree(self.home.path, ignore_errors=True)
         self.home.create()
         pulumi.preload(self.home, aws=True)
@@ -96,9 +100,15 @@ class Rehearsal:
         aws.stop(self.home)
         platform.stop(self.home)
 
+    def change_tenants(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change the content of tenants.yaml."""
+        content: dict[str, Any] = _yaml(self.tenants_file)
+        change(content)
+        self.tenants_file.write_text(yaml.safe_dump(content, sort_keys=False))
+
     def configure(self, change: Callable[[dict[str, Any]], None]) -> None:
         """Change the stack's configuration, given without its keys' namespace."""
-        content: dict[str, Any] = yaml.safe_load(self.stack_file.read_text())
+        content: dict[str, Any] = _yaml(self.stack_file)
         plain = {key.partition(":")[2]: value for key, value in content["config"].items()}
         change(plain)
         content["config"] = {f"saas-in-eks:{key}": value for key, value in plain.items()}
@@ -132,12 +142,11 @@ class Rehearsal:
 
     def _copy_project(self) -> None:
         self.project.mkdir()
-        for name in (*CODE, f"Pulumi.{self.stack}.yaml"):
-            shutil.copy(PROJECT / name, self.project / name)
-        shutil.copy(PROJECT / "tenants.yaml", self.tenants_file)
+        for name in (*CODE, self.stack_file.name, self.tenants_file.name):
+            shutil.copy(self.source / name, self.project / name)
         for name in FOLDERS:
-            shutil.copytree(PROJECT / name, self.project / name, ignore=shutil.ignore_patterns("__pycache__"))
-        (self.project / ".venv").symlink_to(PROJECT / ".venv")
+            shutil.copytree(self.source / name, self.project / name, ignore=shutil.ignore_patterns("__pycache__"))
+        (self.project / ".venv").symlink_to(self.source / ".venv")
         # The only difference from production: where repositories and the manifest are read from.
         self.configure(
             lambda config: config.update(mirrorsFile=str(self.home.mirrors), fluxManifest=str(self.home.manifest))
@@ -151,7 +160,7 @@ class Rehearsal:
 
     def _prepare_account(self) -> None:
         """Create what an account has before the program runs: roles of people and workflows, and the boundaries."""
-        cluster = yaml.safe_load(self.stack_file.read_text())["config"]["saas-in-eks:aws"]["cluster"]
+        cluster = _stack_content(self.stack_file)["config"]["saas-in-eks:aws"]["cluster"]
         session = aws.session(self.home)
         statement = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
         trust = {"Version": "2012-10-17", "Statement": [statement]}
@@ -162,6 +171,32 @@ class Rehearsal:
         for name in BOUNDARIES:
             session.call("iam", "create_policy", PolicyName=name, PolicyDocument=json.dumps(everything))
         self.given = aws.leftovers(self.home)
+
+
+def _yaml(file: Path) -> Any:
+    """The content of a YAML file. Raises RehearsalError."""
+    try:
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RehearsalError(f"{file.name} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise RehearsalError(f"{file.name} is not YAML: {error}") from None
+
+
+def _stack_content(file: Path) -> dict[str, Any]:
+    """A stack's file, if it is one whose settings the rehearsal can change. Raises RehearsalError.
+
+    Every other mistake in it is the program's to report, in the first preview.
+    """
+    content = value = _yaml(file)
+    for step in ("config", "saas-in-eks:aws", "cluster"):
+        value = value.get(step) if isinstance(value, dict) else None
+    if not isinstance(value, dict) or value.get("compute") != "auto":
+        raise RehearsalError(
+            f"{file.name} has no cluster with Auto Mode, with which the rehearsal begins. Write `compute: auto` below "
+            "`cluster:` of saas-in-eks:aws"
+        )
+    return content
 
 
 def _changes(log: Path) -> Iterator[Change]:
@@ -205,7 +240,8 @@ def begin_with_an_older_version(config: dict[str, Any]) -> None:
 def change_administrators_and_size(config: dict[str, Any]) -> None:
     """Remove the viewers from a protected cluster, and raise the limit of its nodes."""
     config["aws"]["cluster"]["viewers"] = []
-    config["aws"]["cluster"]["nodes"]["cpuLimit"] *= 2
+    nodes = config["aws"]["cluster"].setdefault("nodes", {})
+    nodes["cpuLimit"] = 2 * nodes.get("cpuLimit", 64)
 
 
 def upgrade(config: dict[str, Any]) -> None:
@@ -220,9 +256,9 @@ def remove_protection(config: dict[str, Any]) -> None:
 
 def run_a_node_group(config: dict[str, Any]) -> None:
     """Choose managed nodes in place of Auto Mode, whose load balancers webhooks came by."""
-    del config["webhooks"]
+    config.pop("webhooks", None)
     cluster = config["aws"]["cluster"]
-    config["aws"]["cluster"] = cluster | NODE_GROUP | {"addons": cluster["addons"] | NODE_GROUP_ADDONS}
+    config["aws"]["cluster"] = cluster | NODE_GROUP | {"addons": cluster.get("addons", {}) | NODE_GROUP_ADDONS}
 
 
 def add_nodes(config: dict[str, Any]) -> None:
@@ -269,15 +305,15 @@ def rehearse(
             _wait_for_tenants(rehearsal)
         update("second pulumi up")
         rehearsal.configure(change_administrators_and_size)
-        rehearsal.tenants_file.write_text(rehearsal.tenants_file.read_text() + NEW_TENANT)
+        rehearsal.change_tenants(add_a_tenant)
         update("administrators change, nodes scale out, a tenant joins", "create", "update", "delete")
         rehearsal.configure(upgrade)
-        rehearsal.tenants_file.write_text(rehearsal.tenants_file.read_text().replace(NEW_TENANT, LEAVING_TENANT))
+        rehearsal.change_tenants(let_it_leave)
         update("minor upgrade", "update", "delete")
         with step("a tenant's volume is backed up and restored"):
             backup.rehearse(rehearsal.home)
         rehearsal.configure(remove_protection)
-        rehearsal.tenants_file.write_text(rehearsal.tenants_file.read_text().replace(LEAVING_TENANT, DEPARTED))
+        rehearsal.change_tenants(remove_it)
         update("a tenant departs, protection goes off", "update", "delete", "discard")
         _destroy(rehearsal, step)
         rehearsal.configure(run_a_node_group)
@@ -313,14 +349,23 @@ NEW_TENANT = """
 """
 
 TODAY = datetime.now(UTC).date()
-LEAVING_TENANT = f"{NEW_TENANT}    leaving: {{since: {TODAY}, until: {TODAY}}}\n"
 
-DEPARTED = f"""
-departed:
-  - name: tenant-of-a-pull-request
-    since: {TODAY}
-    backup: {{id: the vault's first recovery point, restored: {TODAY}}}
-"""
+
+def add_a_tenant(content: dict[str, Any]) -> None:
+    """Add a tenant as the last one."""
+    content["tenants"] = [*(content.get("tenants") or []), *yaml.safe_load(NEW_TENANT)]
+
+
+def let_it_leave(content: dict[str, Any]) -> None:
+    """Let the last tenant leave, today."""
+    content["tenants"][-1]["leaving"] = {"since": TODAY, "until": TODAY}
+
+
+def remove_it(content: dict[str, Any]) -> None:
+    """Remove the last tenant."""
+    backup = {"id": "the vault's first recovery point", "restored": TODAY}
+    departed = {"name": content["tenants"].pop()["name"], "since": TODAY, "backup": backup}
+    content["departed"] = [*(content.get("departed") or []), departed]
 
 
 def _only(changes: list[Change], *operations: str) -> list[Change]:

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from model.config import aws, notifications, yaml_lines
 from model.config.aws import AwsSettings, gateway_subnet, public_subnet, service_cidr
 from model.config.base import Model, rule_error, validate
-from model.config.errors import Problem, raise_if_any, suggestion
+from model.config.errors import InvalidConfigError, Problem, raise_if_any, suggestion
 from model.config.git import known_hosts_error
 from model.config.keys import Generation
 from model.config.names import CONTROLLERS, FLUX_SIZES, LABEL_PATTERN
@@ -206,12 +206,22 @@ GITHUB_APP_KEY = "githubAppKey"
 
 
 def project_name(folder: Path) -> str:
-    """The name of the project in a folder's Pulumi.yaml, which begins the keys of stacks' files."""
-    return yaml_lines.read(folder, "Pulumi.yaml").content["name"]
+    """The name of the project in a folder's Pulumi.yaml, which begins the keys of stacks' files.
+
+    Raises InvalidConfigError if there is none.
+    """
+    file = yaml_lines.read(folder, "Pulumi.yaml")
+    name = _mapping(file, (), file.content).get("name")
+    if not isinstance(name, str):
+        raise InvalidConfigError([file.problem((), "the project has no name", "Add a line `name: saas-in-eks`.")])
+    return name
 
 
 def written(folder: Path, name: str, project: str) -> YamlFile:
-    """The project's keys of a stack's file with their values and lines; without the defaults of Pulumi.yaml."""
+    """The project's keys of a stack's file with their values and lines; without the defaults of Pulumi.yaml.
+
+    Raises InvalidConfigError for a file that is not a stack's.
+    """
     file = yaml_lines.read(folder, name)
     prefix = f"{project}:"
     lines: dict[YamlPath, int] = {}
@@ -221,10 +231,16 @@ def written(folder: Path, name: str, project: str) -> YamlFile:
                 lines[(key.removeprefix(prefix), *inner)] = line
             case _:
                 pass
-    content = cast("dict[str, Any]", file.content or {})
-    config = cast("dict[str, Any]", content.get("config") or {})
+    config = _mapping(file, ("config",), _mapping(file, (), file.content).get("config"))
     own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
     return YamlFile(name, own, lines)
+
+
+def _mapping(file: YamlFile, path: YamlPath, value: Any) -> dict[str, Any]:
+    """A value that has to be a mapping if there is any. Raises InvalidConfigError."""
+    if value is None or isinstance(value, dict):
+        return cast("dict[str, Any]", value or {})
+    raise InvalidConfigError([file.problem(path, "must be a mapping", "Write `key: value` lines below it.")])
 
 
 def keys() -> dict[str, Any]:

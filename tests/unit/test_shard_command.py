@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from cli.__main__ import app
 from cli.errors import CommandError
+from model.config.errors import InvalidConfigError
 
 SOURCE = {"url": "https://github.com/acme/shop", "branch": "main"}
 PULUMI = """\
@@ -174,4 +175,32 @@ def test_what_cannot_be_moved_is_refused(folder: Folder, arguments: Sequence[str
 def test_without_a_platform_that_has_shards_its_name_is_asked_for(folder: Folder) -> None:
     (folder.path / "Pulumi.eu.yaml").unlink()
     with pytest.raises(CommandError, match="no stack has shards"):
+        folder.saas("list")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("Pulumi.yaml", None, "Pulumi.yaml: the file does not exist"),
+        ("Pulumi.yaml", "", "Pulumi.yaml:1: the project has no name"),
+        ("Pulumi.yaml", "- name: x\n", "Pulumi.yaml:1: must be a mapping"),
+        ("Pulumi.yaml", "name: [x]\n", "Pulumi.yaml:1: the project has no name"),
+        ("Pulumi.eu.yaml", "- config\n", "Pulumi.eu.yaml:1: must be a mapping"),
+        ("Pulumi.eu.yaml", "config: [x]\n", "Pulumi.eu.yaml:1: config: must be a mapping"),
+        ("Pulumi.eu.yaml", "config: {saas-in-eks:shard: 2}\n", "Pulumi.eu.yaml:1: shard: must be a mapping"),
+        ("Pulumi.eu.yaml", "config: {saas-in-eks:shard: {count: x}}\n", "shard.count: must be a whole number"),
+        (
+            "Pulumi.eu.yaml",
+            "config: {saas-in-eks:shard: {count: 2}, saas-in-eks:tenantsFile: [x]}\n",
+            r"\['x'\]: the file does not exist",
+        ),
+        ("all.yaml", None, "all.yaml: the file does not exist"),
+    ],
+)
+def test_a_mistake_in_the_projects_files_is_named(folder: Folder, name: str, content: str | None, message: str) -> None:
+    if content is None:
+        (folder.path / name).unlink()
+    else:
+        (folder.path / name).write_text(content)
+    with pytest.raises(InvalidConfigError, match=message):
         folder.saas("list")

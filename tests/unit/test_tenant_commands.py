@@ -25,6 +25,7 @@ from typer.testing import CliRunner
 from cli import __main__ as command_line
 from cli import tenants as commands
 from cli import tenants_file
+from cli.errors import CommandError
 
 ROOT = Path(__file__).parents[2]
 TEXT = """\
@@ -212,6 +213,28 @@ def test_a_dry_run_changes_nothing(saas: Command, file: Path) -> None:
 )
 def test_mistakes_name_the_remedy_and_change_nothing(refused: Command, arguments: str, error: str) -> None:
     assert re.search(error, refused(*arguments.split()))
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("missing.yaml", "missing.yaml does not exist"),
+        ("missing/tenants.yaml", "tenants.yaml does not exist"),
+        ("loop.yaml", "loop.yaml cannot be read: "),
+        ("folder.yaml", "folder.yaml cannot be read: "),
+        ("taken.yaml", "taken.yaml cannot be changed: "),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(file: Path, name: str, error: str) -> None:
+    folder = file.parent
+    (folder / "loop.yaml").symlink_to("loop.yaml")
+    (folder / "folder.yaml").mkdir()
+    (folder / "taken.yaml").write_text(TEXT)
+    (folder / ".taken.yaml.partial").mkdir()
+    arguments = ["tenant", "set", "alpha", "--tier", "basic", "--file", str(folder / name)]
+    refused = CliRunner().invoke(command_line.app, arguments).exception
+    assert isinstance(refused, CommandError)
+    assert error in str(refused)
 
 
 def test_machines_get_problems_with_file_line_and_remedy(file: Path) -> None:

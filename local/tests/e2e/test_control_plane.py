@@ -70,9 +70,9 @@ def test_keys_are_readable_by_their_owner_only(home: Home) -> None:
 def test_another_certificate_authority_is_not_trusted(home: Home, tmp_path: Path) -> None:
     stranger = pki.Authority(tmp_path)
     api = Api.connect(home.port("kube-apiserver"), stranger.certificate, stranger.client("admin"))
-    with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED") as caught:
+    with pytest.raises(ApiError, match="CERTIFICATE_VERIFY_FAILED") as caught:
         api.get("/version")
-    assert isinstance(getattr(caught.value, "reason", None), ssl.SSLCertVerificationError)
+    assert isinstance(getattr(caught.value.__cause__, "reason", None), ssl.SSLCertVerificationError)
 
 
 def test_clients_of_the_api_server_can_not_use_etcd(home: Home) -> None:

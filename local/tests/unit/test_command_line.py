@@ -1,0 +1,89 @@
+"""`make rehearse` and the others: a mistake ends in one clear answer and exit code 1, without a traceback."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from local import __main__ as command
+from local import controlplane, platform, processes, rehearsal
+from local.home import PROJECT, Home
+from local.pki import Authority
+
+Run = Callable[..., str]
+FILES = ("Pulumi.yaml", "Pulumi.prod-eu.yaml", "tenants.yaml", "__main__.py", "pyproject.toml", "tenants.schema.json")
+STACK = "Pulumi.prod-eu.yaml"
+NO_CLUSTER = f"{STACK} has no cluster with Auto Mode"
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command that has to fail, on a platform that is not started; returns what it prints."""
+
+    def call(*arguments: str) -> str:
+        monkeypatch.setattr("sys.argv", ["local", *arguments])
+        assert command.main() == 1
+        return " ".join(capsys.readouterr().out.split())
+
+    monkeypatch.setattr(Home, "default", lambda: Home(tmp_path / "home").create())
+    monkeypatch.setattr(platform, "start", lambda *_: None)
+    return call
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project that a rehearsal is to copy."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for name in FILES:
+        shutil.copy(PROJECT / name, folder / name)
+    monkeypatch.setattr(rehearsal, "Rehearsal", partial(rehearsal.Rehearsal, source=folder))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "answer"),
+    [
+        (STACK, None, f"{STACK} cannot be read: No such file or directory"),
+        (STACK, "config: [a\n", f"{STACK} is not YAML: "),
+        (STACK, "", NO_CLUSTER),
+        (STACK, "- a\n", NO_CLUSTER),
+        (STACK, "config:\n", NO_CLUSTER),
+        (STACK, "config: {saas-in-eks:aws: [a]}\n", NO_CLUSTER),
+        (STACK, "config: {saas-in-eks:aws: {cluster: {compute: nodes}}}\n", NO_CLUSTER),
+        ("tenants.yaml", None, "tenants.yaml cannot be read: No such file or directory"),
+        ("tenants.yaml", "tenants: [a\n", "tenants.yaml is not YAML: "),
+        ("tenants.yaml", b"\xff\xfe", "tenants.yaml is not YAML: "),
+    ],
+)
+def test_a_rehearsal_says_which_file_it_cannot_use(
+    run: Run, project: Path, name: str, content: str | bytes | None, answer: str
+) -> None:
+    if content is None:
+        (project / name).unlink()
+    else:
+        (project / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert run("rehearse").startswith(f"error: {answer}")
+
+
+def test_an_update_without_a_project_says_so(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controlplane, "server_url", lambda _: "https://127.0.0.1:1")
+    monkeypatch.setattr(platform.pulumi, "ensure_stack", partial(platform.pulumi.ensure_stack, cwd=tmp_path))
+    assert "error: /" in (said := run("up"))
+    assert "Pulumi.yaml cannot be read" in said
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["release", "1.1.0"]])
+def test_an_api_server_that_does_not_answer_is_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    authority = Authority(tmp_path / "pki")
+    api = controlplane.Api.connect(1, authority.certificate, authority.client("admin"))
+    monkeypatch.setattr(controlplane, "administrator", lambda _: api)
+    everything = dict.fromkeys((*controlplane.COMPONENTS, "gitserver", "registry", "agent"))
+    monkeypatch.setattr(processes, "running", lambda _: everything)
+    assert run(*arguments).startswith("error: https://127.0.0.1:1 cannot be reached (")
