@@ -141,13 +141,16 @@ def read(text: str) -> Preview:
     """Read the output of `pulumi preview --json`; anything else is an unfinished preview with an error."""
     try:
         document = json.loads(text)
-        if not isinstance(document, dict) or not isinstance(document.get("steps") or [], list):
+        steps = document.get("steps") or [] if isinstance(document, dict) else None
+        if not isinstance(steps, list) or not all(
+            isinstance(step, dict) and {"urn", "op"} <= {*step} for step in steps
+        ):
             raise ValueError("JSON, but without a preview's steps")
     except ValueError as error:
         return Preview([], False, [f"Not a preview: {error}. Look for the error of `pulumi preview` above."], {})
     changes: dict[str, Change] = {}
     first: dict[str, str] = {}
-    for step in document.get("steps") or []:
+    for step in steps:
         urn, op = step["urn"], step["op"]
         operation = "replace" if op in REPLACEMENT_STEPS else "create" if op == "import" else op
         first.setdefault(urn, op)
@@ -263,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--comment", type=Path, required=True, help="where to write the comment")
     options = parser.parse_args(arguments)
-    preview = combined([read(path.read_text() if path.exists() else "") for path in options.previews])
+    preview = combined([read(path.read_text(errors="replace") if path.is_file() else "") for path in options.previews])
     refusals = objections(preview, LARGE if options.large_change else USUAL)
     options.comment.write_text(comment(preview, refusals, options.stack))
     print(comment(preview, refusals, options.stack, sys.maxsize), *preview.errors, sep="\n")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -60,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("platform", help="the platform's stack")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="{stack} in it becomes the stack's name")
     options = parser.parse_args(arguments)
+    if not options.command or not shutil.which(options.command[0]):
+        parser.error(f"there is no command {' '.join(options.command[:1])!r} on PATH")
     parts = shards(options.platform, Path.cwd())
     steps = {
         "at-once": [[options.platform, *parts]],

@@ -253,6 +253,9 @@ def test_the_exit_code_is_the_verdict_and_a_comment_is_always_written(tmp_path: 
         # What the engine prints when the program fails: a summary of what was registered until then.
         digest(diagnostics=[{"severity": "error", "message": "Program failed"}]),
         '{"steps": []}',
+        '{"steps": [3]}',
+        '{"steps": [{"op": "create"}], "changeSummary": {"create": 1}}',
+        '{"steps": {"op": "create"}, "changeSummary": {"create": 1}}',
         "error: no stack selected",
         "[]",
         "",

@@ -100,3 +100,13 @@ def test_a_stack_without_shards_runs_alone_with_python_alone(folder: Path) -> No
     ]
     done = subprocess.run(command, cwd=folder, env={"PATH": os.defpath}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (7, "")
+
+
+@pytest.mark.parametrize("command", [[], ["no-such-command"]])
+def test_a_command_that_does_not_exist_is_refused(
+    folder: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        stacks.main(["at-once", "eu", *command])
+    assert ended.value.code == 2
+    assert "on PATH" in capsys.readouterr().err
