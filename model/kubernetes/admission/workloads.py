@@ -20,6 +20,8 @@ from model.kubernetes.admission.policy import (
 from model.kubernetes.manifests import (
     MAX_COMPLETIONS,
     MAX_REPLICAS,
+    OWNER_LABEL,
+    PLATFORM,
     PODS_AS_RECONCILER,
     PRIORITY_CLASSES,
     REGISTRIES,
@@ -467,22 +469,26 @@ LONGEST_GRACE = 600
 
 ENDINGS = Policy(
     name="saas-tenant-endings",
-    promise="Nothing that Kubernetes makes for a tenant keeps its namespace from going when the tenant goes.",
+    promise="What Kubernetes makes for a tenant goes with its namespace, and does not pass as the platform's.",
     rules=(*TEMPLATES, NEW_PODS),
     conditions={"spec-changes": unless_same("spec"), **NOT_FROM_A_TEMPLATE},
     variables={
         **POD,
-        # Controllers copy finalizers from templates to pods and claims.
+        # Controllers copy finalizers and labels from templates to jobs, pods and claims.
         "templates": "request.kind.kind == 'Pod' ? [] : request.kind.kind == 'CronJob' ? "
         "[dyn(object).spec.jobTemplate, dyn(object).spec.jobTemplate.spec.template] : [dyn(object).spec.template]",
         "claims": CLAIM_TEMPLATES,
-        "finalizers": "(variables.templates + variables.claims)"
-        ".map(one, one.?metadata.?finalizers.orValue([])).flatten()",
+        "metadata": "(variables.templates + variables.claims).map(one, one.?metadata)",
+        "finalizers": "variables.metadata.map(one, one.?finalizers.orValue([])).flatten()",
     },
     checks=(
         Check(
             "variables.finalizers.size() == 0",
             "a template's finalizers, which nobody takes away, keep the namespace for ever. Leave them out.",
+        ),
+        Check(
+            f"!variables.metadata.exists(one, one.?labels[?'{OWNER_LABEL}'].orValue('') == '{PLATFORM}')",
+            f"a template's label {OWNER_LABEL}: {PLATFORM} marks the platform's own objects. Leave it out.",
         ),
         Check(
             f"variables.pod.?terminationGracePeriodSeconds.orValue(30) <= {LONGEST_GRACE}",
@@ -493,7 +499,7 @@ ENDINGS = Policy(
 
 DELETIONS = Policy(
     name="saas-tenant-deletions",
-    promise=ENDINGS.promise,
+    promise="Nothing that Kubernetes makes for a tenant keeps its namespace from going when the tenant goes.",
     rules=(Rule("", ("pods",), ("DELETE",)), Rule("", ("pods/eviction",), ("CREATE",))),
     conditions={"tenants-user": TENANTS_USER},
     variables={

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from model.kubernetes.manifests import Manifest
+from model.kubernetes.manifests import OWNER_LABEL, PLATFORM, Manifest
 from tests.isolation import objects as of
 from tests.isolation.attack import (
     ADMIN,
@@ -340,6 +340,14 @@ def endings() -> Iterator[Attack]:
     replicated, claim = of.stateful_set(BASIC), of.claim(BASIC)["spec"]
     replicated["spec"]["volumeClaimTemplates"] = [{"metadata": {"name": "data", **stuck}, "spec": claim}]
     yield tries("a StatefulSet's claims can never be deleted", reason, replicated)
+    platforms, reason = {"labels": {OWNER_LABEL: PLATFORM}}, "marks the platform's own objects"
+    labelled, job, replicated = of.deployment(BASIC), of.cron_job(BASIC), of.stateful_set(BASIC)
+    labelled["spec"]["template"]["metadata"]["labels"] |= platforms["labels"]
+    yield tries("a Deployment's pods pretend to be the platform's", reason, labelled)
+    job["spec"]["jobTemplate"]["metadata"] = platforms
+    yield tries("a CronJob's Jobs pretend to be the platform's", reason, job)
+    replicated["spec"]["volumeClaimTemplates"] = [{"metadata": {"name": "data", **platforms}, "spec": claim}]
+    yield tries("a StatefulSet's claims pretend to be the platform's", reason, replicated)
     for build in (of.deployment, of.cron_job):
         what = build.__name__.replace("_", " ")
         lasting = build(BASIC, terminationGracePeriodSeconds=10**9)
