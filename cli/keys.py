@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,17 +19,16 @@ from cli.status import Kubeconfig, Kubectl
 from cli.tenants import CHECKOUT, DryRun, File, Json, Pr, names_of_tenants
 from cli.tenants_file import Check
 from model.config import tenants, yaml_lines
-from model.config.errors import suggestion
+from model.config.errors import InvalidConfigError, suggestion
 from model.config.keys import by_hand, fingerprint
-from model.config.stack import project_name
-from model.config.yaml_lines import YamlPath
+from model.config.stack import own_keys, project_name
+from model.config.yaml_lines import YamlFile, YamlPath
 
 app = typer.Typer(no_args_is_help=True, help="Show deploy keys, rotate them, and prove that Flux reads with them.")
 
 Stack = Annotated[str | None, typer.Option(help="The stack; default: the selected one.")]
 SOURCE = "gitrepositories.source.toolkit.fluxcd.io"
 REQUESTED = "reconcile.fluxcd.io/requestedAt"
-ALWAYS: Check = lambda file: None  # noqa: E731 - the stack's file is the program's to validate
 
 
 @app.command("list")
@@ -80,10 +80,10 @@ def rotate(
     check: Check = tenants.parse
     if everything:
         name = (stack or _pulumi("stack", "--show-name")).rpartition("/")[2]
-        what, check = name, ALWAYS
-        others = _by_hand(file)
+        what, others = name, _by_hand(file)
         file = file.with_name(f"Pulumi.{name}.yaml")
         project = project_name(file.parent)
+        check = partial(_stacks_generation, project=project)
 
         def place(content: Any) -> YamlPath:
             return ("config", f"{project}:keyGeneration")
@@ -117,12 +117,23 @@ def _raised(name: str, place: Callable[[Any], YamlPath], to: int | None) -> tena
         content = yaml_lines.parse(text, name).content
         path = place(content)
         for step in path[:-1]:
-            content = content[step]
-        current = int(content.get(path[-1], 1))
+            content = content[step] if isinstance(step, int) else (content or {}).get(step)
+        current = int((content or {}).get(path[-1]) or 1)
         wanted = wanted or current + 1
         return text if current >= wanted else yaml_edit.set_value(text, path, wanted)
 
     return edit
+
+
+def _stacks_generation(file: YamlFile, project: str) -> None:
+    """Check that a stack's file has a number that can be raised; all else in it is the program's to validate."""
+    written = own_keys(file, project)
+    if file.content is None:
+        raise InvalidConfigError([file.problem((), "is empty", "Write the stack's `config:` into it.")])
+    number = written.content.get("keyGeneration")
+    if number is not None and not str(number).isdecimal():
+        problem = written.problem(("keyGeneration",), f"{number!r} is not a generation", "Write a number, such as 2.")
+        raise InvalidConfigError([problem])
 
 
 def _by_hand(file: Path) -> list[str]:

@@ -222,7 +222,11 @@ def written(folder: Path, name: str, project: str) -> YamlFile:
 
     Raises InvalidConfigError for a file that is not a stack's.
     """
-    file = yaml_lines.read(folder, name)
+    return own_keys(yaml_lines.read(folder, name), project)
+
+
+def own_keys(file: YamlFile, project: str) -> YamlFile:
+    """The same of a stack's file that is read."""
     prefix = f"{project}:"
     lines: dict[YamlPath, int] = {}
     for path, line in file.lines.items():
@@ -233,7 +237,7 @@ def written(folder: Path, name: str, project: str) -> YamlFile:
                 pass
     config = _mapping(file, ("config",), _mapping(file, (), file.content).get("config"))
     own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
-    return YamlFile(name, own, lines)
+    return YamlFile(file.name, own, lines)
 
 
 def _mapping(file: YamlFile, path: YamlPath, value: Any) -> dict[str, Any]:

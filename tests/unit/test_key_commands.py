@@ -134,6 +134,30 @@ def test_a_rotation_of_nothing_is_refused(folder: Path, arguments: list[str], me
     assert (folder / "tenants.yaml").read_text() == TENANTS
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "Pulumi.prod-eu.yaml:1: is empty"),
+        ("- config\n", "Pulumi.prod-eu.yaml:1: must be a mapping"),
+        ("config: [x]\n", "Pulumi.prod-eu.yaml:1: config: must be a mapping"),
+        ("config: {saas-in-eks:keyGeneration: two}\n", "keyGeneration: 'two' is not a generation"),
+        ("config: {saas-in-eks:keyGeneration: [2]}\n", "keyGeneration: [2] is not a generation"),
+    ],
+)
+def test_a_stacks_file_with_mistakes_is_not_edited(folder: Path, content: str, message: str) -> None:
+    (folder / "Pulumi.prod-eu.yaml").write_text(content)
+    with pytest.raises(InvalidConfigError) as refused:
+        rotate(folder, "--all", "--stack", "prod-eu")
+    assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["config:\n", "config: {saas-in-eks:keyGeneration: }\n", "encryptionsalt: x\n"])
+def test_a_stacks_file_without_a_generation_gets_the_second(folder: Path, text: str) -> None:
+    (folder / "Pulumi.prod-eu.yaml").write_text(text)
+    rotate(folder, "--all", "--stack", "prod-eu")
+    assert content(folder, "Pulumi.prod-eu.yaml")["config"] == {"saas-in-eks:keyGeneration": 2}
+
+
 def test_a_scheduled_rotation_waits_for_its_open_pull_request(clone: Path) -> None:
     (clone / "Pulumi.yaml").write_text("name: saas-in-eks\n")
     (clone / "Pulumi.prod-eu.yaml").write_text(STACK)
