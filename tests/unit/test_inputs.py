@@ -949,8 +949,6 @@ def test_names_of_instance_types_tell_processor_and_accelerators_as_ec2_does() -
     # The description of this type leaves its chips out.
     assert {name for name in known if has_accelerators(name)} - accelerated == {"trn2u.48xlarge"}
     assert [name for name in accelerated if not has_accelerators(name)] == []
-    for name in known:
-        assert NodeSettings.model_validate({"instanceTypes": [name]})
 
 
 @pytest.mark.parametrize("text", ["1  " * 60 + "!", "1 , " * 60 + "!", "1" * 500 + "!", "1-" + "a-" * 200 + "!"])
