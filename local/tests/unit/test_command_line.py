@@ -8,11 +8,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 
 from local import __main__ as command
 from local import controlplane, platform, processes, rehearsal
 from local.home import PROJECT, Home
 from local.pki import Authority
+from model.config import aws, stack, tenants, yaml_lines
+from model.config.base import validate
+from model.config.yaml_lines import YamlFile
 
 Run = Callable[..., str]
 FILES = ("Pulumi.yaml", "Pulumi.prod-eu.yaml", "tenants.yaml", "__main__.py", "pyproject.toml", "tenants.schema.json")
@@ -87,3 +91,37 @@ def test_an_api_server_that_does_not_answer_is_named(
     everything = dict.fromkeys((*controlplane.COMPONENTS, "gitserver", "registry", "agent"))
     monkeypatch.setattr(processes, "running", lambda _: everything)
     assert run(*arguments).startswith("error: https://127.0.0.1:1 cannot be reached (")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        (PROJECT / "tenants.yaml").read_text(),
+        "departed: []\ntenants: [{name: alpha, source: {url: 'https://github.com/acme/shop', branch: main}}]\n",
+    ],
+)
+def test_a_rehearsals_changes_of_its_files_are_what_the_program_takes(tmp_path: Path, text: str) -> None:
+    life = rehearsal.Rehearsal(Home(tmp_path))
+    life.project.mkdir()
+    life.tenants_file.write_text(text)
+    states: list[dict[str, str]] = []
+    for change in (rehearsal.add_a_tenant, rehearsal.let_it_leave, rehearsal.remove_it):
+        life.change_tenants(change)
+        listed = tenants.parse(yaml_lines.read(life.project, "tenants.yaml"))
+        states.append({tenant.name: tenant.state for tenant in listed.tenants})
+    name = "tenant-of-a-pull-request"
+    assert states == [{**states[2], name: "active"}, {**states[2], name: "leaving"}, states[2]]
+    assert len(states[2]) == len(yaml.safe_load(text)["tenants"])
+    assert [left.name for left in listed.content.departed] == [name]
+    shutil.copy(PROJECT / STACK, life.stack_file)
+    for change in (
+        rehearsal.begin_with_an_older_version,
+        rehearsal.change_administrators_and_size,
+        rehearsal.upgrade,
+        rehearsal.remove_protection,
+        rehearsal.run_a_node_group,
+        rehearsal.add_nodes,
+    ):
+        life.configure(change)
+        own = stack.written(life.project, STACK, "saas-in-eks").content
+        assert not [*aws.broken_rules(validate(aws.AwsSettings, own["aws"], YamlFile(STACK, own["aws"], {})))]
