@@ -785,21 +785,28 @@ def is_arm(instance_type: str) -> bool:
     return family == "a1" or re.fullmatch(r"[a-z]+\d+g[a-z]*", family) is not None
 
 
-def instance_type_problems(
-    region: str, types: Sequence[str], zones: Sequence[str], offered: Mapping[str, Collection[str]]
-) -> Iterator[Finding]:
-    """Types that the region lacks, and zones with none of the types; `offered` are the zones of each type."""
-    command = f"aws ec2 describe-instance-type-offerings --region {region} --location-type availability-zone"
+OFFERINGS = "aws ec2 describe-instance-type-offerings --region {region} --location-type availability-zone"
+
+
+def unknown_types(region: str, types: Sequence[str], known: Collection[str]) -> Iterator[Finding]:
+    """Instance types that EC2 does not have in the region."""
     for index, kind in enumerate(types):
-        if kind not in offered:
-            similar = difflib.get_close_matches(kind, sorted(offered), n=1)
+        if kind not in known:
+            similar = difflib.get_close_matches(kind, sorted(known), n=1)
+            command = OFFERINGS.format(region=region)
             remedy = f"Did you mean {similar[0]}?" if similar else f"Write one that `{command}` lists."
             yield (index,), f"EC2 has no {kind} in {region}", remedy
-    if offered.keys() >= set(types) and (
-        empty := [zone for zone in zones if not any(zone in offered[kind] for kind in types)]
-    ):
-        message = f"EC2 has none of these types in {' and '.join(empty)}: no node would run there"
-        yield (), message, f"Add one that `{command} --filters Name=location,Values={empty[0]}` lists."
+
+
+def zones_without_types(
+    region: str, zones: Sequence[str], zones_of: Mapping[str, Collection[str]]
+) -> tuple[str, str] | None:
+    """Message and remedy for zones in which EC2 has none of the instance types, given the zones of each."""
+    if not (empty := [zone for zone in zones if not any(zone in offered for offered in zones_of.values())]):
+        return None
+    command = f"{OFFERINGS.format(region=region)} --filters Name=location,Values={empty[0]}"
+    message = f"EC2 has none of these types in {' and '.join(empty)}: no node would run there"
+    return message, f"Add one that `{command}` lists."
 
 
 def zone_problem(region: str, zones: Sequence[str], found: Mapping[str, str]) -> tuple[str, str] | None:

@@ -118,6 +118,16 @@ def test_instance_types_that_the_region_lacks_are_refused(
         run("tenants: []\n", **arguments)
 
 
+def test_a_running_cluster_is_only_warned_of_a_zone_without_its_types(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = production()
+    config["aws"]["cluster"]["nodes"]["instanceTypes"] = ["m7g.xlarge"]
+    earlier = {"aws": {"region": "eu-west-1", "account": config["aws"]["account"]}}
+    run("tenants: []\n", config=config, stack_name="prod-eu", answers={TYPES: offerings}, earlier=earlier)
+    assert "EC2 has none of these types in eu-west-1c" in caplog.text
+
+
 @pytest.mark.parametrize(("key", "other"), [("region", "us-east-1"), ("account", "999999999999")])
 def test_a_stack_cannot_move_to_another_region_or_account(run: Run, key: str, other: str) -> None:
     location = {"region": "eu-west-1", "account": production()["aws"]["account"]}
