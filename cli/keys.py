@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -117,7 +117,7 @@ def _raised(name: str, place: Callable[[Any], YamlPath], to: int | None) -> tena
         content = yaml_lines.parse(text, name).content
         path = place(content)
         for step in path[:-1]:
-            content = content[step] if isinstance(content, list) else (content or {}).get(step)
+            content = cast("Any", content[step] if isinstance(step, int) else (content or {}).get(step))
         current = int((content or {}).get(path[-1]) or 1)
         wanted = wanted or current + 1
         return text if current >= wanted else yaml_edit.set_value(text, path, wanted)
