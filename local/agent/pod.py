@@ -111,7 +111,7 @@ class PodRunner:
         finally:
             if self.deleting:
                 await self._insist(lambda: self._context.api.delete(self._pod))
-                shutil.rmtree(self._folder, ignore_errors=True)
+                await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
             else:
                 with contextlib.suppress(*UNAVAILABLE):  # the whole platform stops
                     await self._context.api.patch_status(self._pod, self._manifest({"waiting": {"reason": "Stopped"}}))
