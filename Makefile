@@ -1,7 +1,7 @@
 # `make help` lists the commands. They install everything they need below .venv and .local.
 .DEFAULT_GOAL := help
 .PHONY: help up status logs release down rehearse policy isolation-report test check lint unit program stand-ins engine e2e isolation
-.PHONY: bench lock tools format
+.PHONY: embedded bench lock tools format
 
 PYTHON ?= python3
 # Some machines set this, so that each start of Python compiles all that it imports: half of the tests' time.
@@ -53,9 +53,12 @@ tools: $(VENV)/installed  ## build the programs that no registry ships
 # Each imports other large packages, so a process for each is quicker than workers that import them all.
 FAST := lint program stand-ins unit
 
+# The longest first, so that neither of the two runs alone for long at the end.
+PLATFORMS := engine isolation e2e embedded
+
 test: tools  ## all tests
 	@echo "All tests, two kinds at a time; engine, end-to-end and isolation tests have a platform each."
-	$(MAKE) --no-print-directory --jobs=2 --keep-going $(FAST) isolation e2e engine
+	$(MAKE) --no-print-directory --jobs=2 --keep-going $(FAST) $(PLATFORMS)
 
 check: $(VENV)/installed  ## format, lint, types, unit and program tests
 	$(MAKE) --no-print-directory --jobs=2 --keep-going $(FAST)
@@ -75,13 +78,13 @@ stand-ins: $(VENV)/installed
 	$(RUN) -m pytest -q local/tests/unit standins/tests/unit
 
 engine: $(VENV)/installed pipeline/policy/.venv/installed tools
-	$(RUN) -m pytest -q tests/engine standins/tests/engine
+	$(RUN) -m pytest -q tests/engine
 
-e2e: $(VENV)/installed tools
-	$(RUN) -m pytest -q tests/e2e local/tests/e2e
+e2e isolation: $(VENV)/installed tools
+	$(RUN) -m pytest -q tests/$@
 
-isolation: $(VENV)/installed tools
-	$(RUN) -m pytest -q tests/isolation
+embedded: $(VENV)/installed tools
+	$(RUN) -m pytest -q local/tests/e2e standins/tests/engine
 
 isolation-report: $(VENV)/installed tools  ## attack every promise of isolation, and write a report
 	$(RUN) -m tests.isolation.report
