@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.server
 import json
 import threading
@@ -13,6 +14,7 @@ import pytest
 import yaml
 from pulumi.runtime.proto import source_pb2
 
+from components.kubectl import KubectlError, kubectl
 from tests.program import recorder
 from tests.program.recorder import Github, Recording
 
@@ -78,6 +80,33 @@ def cluster() -> Iterator[Callable[..., str]]:
 @pytest.fixture(scope="session")
 def modern_cluster(cluster: Callable[..., str]) -> str:
     return cluster("v1.36.4")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def kubectl_once(modern_cluster: str) -> Iterator[None]:
+    """The same question to a cluster that never changes is asked once: kubectl costs as much as the program itself."""
+
+    @functools.cache
+    def answer(kubeconfig: str, *arguments: str) -> str | KubectlError:
+        try:
+            return kubectl(kubeconfig, *arguments)
+        except KubectlError as error:
+            return error
+
+    def ask(kubeconfig: str, *arguments: str) -> str:
+        path = Path(kubeconfig) if len(kubeconfig) < 1000 else None
+        text = path.read_text() if path and path.is_file() else kubeconfig
+        if arguments[0] != "get" or not (text == modern_cluster or recorder.EKS_ENDPOINT in text):
+            return kubectl(kubeconfig, *arguments)
+        found = answer(text, *arguments)
+        if isinstance(found, KubectlError):
+            raise found
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("cluster", "preflight", "product.moves", "tenant.pods", "tenant.volumes"):
+            patch.setattr(f"components.{module}.kubectl", ask)
+        yield
 
 
 @pytest.fixture(scope="session")

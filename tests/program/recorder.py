@@ -25,6 +25,7 @@ from components.aws.context import AwsContext
 
 NEWEST_RELEASE = "1.36.1-20261120"
 """The AMI release that AWS recommends."""
+EKS_ENDPOINT = "https://eks.example"
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -41,7 +42,7 @@ class Registration:
     @functools.cached_property
     def inputs(self) -> dict[str, Any]:
         """Without secret marks. Most tests read those of a few resources only."""
-        return _plain(rpc.deserialize_properties(self.request.object, keep_unknowns=True))
+        return _decoded(self.request.object)
 
     @property
     def depends_on(self) -> set[str]:
@@ -199,7 +200,7 @@ class FakeProviders(mocks.Mocks):
         urn = self.monitor.make_urn("", "aws:eks/cluster:Cluster", name)
         outputs = {
             "arn": f"arn:aws:eks:eu-west-1:123456789012:cluster/{inputs['name']}",
-            "endpoint": "https://eks.example",
+            "endpoint": EKS_ENDPOINT,
             "certificateAuthority": {"data": "Q0E="},
             "vpcConfig": {"clusterSecurityGroupId": "sg-0123456789abcdef0"},
             "roleArn": f"arn:aws:iam::123456789012:role/{inputs['name']}-eksRole-role-0123456",
@@ -370,12 +371,20 @@ def _without_references(struct: Any) -> None:
             _without_references(inner)
 
 
-def _plain(value: Any) -> Any:
-    """The value without secret marks, which deserialization moves up to the containers."""
-    value = rpc.unwrap_rpc_secret(value) if isinstance(value, dict) and rpc.is_rpc_secret(value) else value
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list) else value
+def _decoded(value: Any) -> Any:
+    """A value of a request as the program gave it, without secret marks."""
+    if value == rpc.UNKNOWN:
+        return pulumi.output.Unknown()
+    if isinstance(value, struct_pb2.ListValue):
+        return [_decoded(inner) for inner in value]
+    if not isinstance(value, struct_pb2.Struct):
+        return value
+    if rpc._is_rpc_struct_secret(value):
+        return _decoded(value["value"])
+    if rpc._special_sig_key in value:
+        return rpc.deserialize_property(value)
+    decoded = {key: _decoded(inner) for key, inner in value.items()}
+    return {key: inner for key, inner in decoded.items() if inner is not None}
 
 
 def _text(value: Any) -> str:
