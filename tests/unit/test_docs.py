@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from typer.main import get_command
 
 from cli import __main__ as cli
 
@@ -24,10 +25,10 @@ OURS = re.compile(
 """Paths of this project, not of a product's repository or of the infra repository."""
 
 
-def tokens(page: Path) -> Iterator[Token]:
-    for block in MarkdownIt("gfm-like", {"linkify": False}).parse(page.read_text(encoding="utf-8")):
-        yield block
-        yield from block.children or ()
+@functools.cache
+def tokens(page: Path) -> list[Token]:
+    blocks = MarkdownIt("gfm-like", {"linkify": False}).parse(page.read_text(encoding="utf-8"))
+    return [token for block in blocks for token in (block, *(block.children or ()))]
 
 
 def links(page: Path) -> list[str]:
@@ -38,7 +39,7 @@ def links(page: Path) -> list[str]:
 
 def anchors(page: Path) -> set[str]:
     """Fragments that GitHub gives the page's headings."""
-    blocks = list(tokens(page))
+    blocks = tokens(page)
     titles = [blocks[place + 1].content for place, token in enumerate(blocks) if token.type == "heading_open"]
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
@@ -88,7 +89,7 @@ def test_modules_that_are_run_exist(page: Path) -> None:
 
 
 def test_commands_of_saas_exist(page: Path) -> None:
-    group = get_command(cli.app)
+    group = typer.main.get_command(cli.app)
     for command in named(page, r"\./saas ([a-z][a-z -]*[a-z])"):
         found: Any = group
         for word in command.split(" -")[0].split():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,7 @@ def inside(tenant: str, op: str, kind: str, name: str, **more: Any) -> Mapping[s
 
 def digest(*steps: Mapping[str, Any], diagnostics: Sequence[Mapping[str, str]] = (), **totals: int) -> str:
     root = {"op": "same", "urn": STACK, "newState": {"urn": STACK, "type": "pulumi:pulumi:Stack"}}
-    counts = {"same": 5, **totals}
-    for change in steps:
-        counts.setdefault(change["op"], sum(other["op"] == change["op"] for other in steps))
+    counts = {**Counter(change["op"] for change in steps), "same": 5, **totals}
     return json.dumps({"steps": [root, *steps], "diagnostics": list(diagnostics), "changeSummary": counts})
 
 
