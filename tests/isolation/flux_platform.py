@@ -195,7 +195,9 @@ class HostilePlatform:
 
     def logged_error(self, controller: str, since: int, *words: str) -> str:
         """The error of the first line with all these words that a controller wrote since then; empty for none."""
-        lines = self._log(controller).read_bytes()[since:].decode().splitlines()
+        with self._log(controller).open("rb") as log:
+            log.seek(since)
+            lines = log.read().decode().splitlines()
         found = next((line for line in lines if all(word in line for word in words)), "")
         return str(json.loads(found).get("error", found)) if found else ""
 
