@@ -93,7 +93,8 @@ class Monitor(mocks.MockMonitor):
             return super().Invoke(request)
         result = struct_pb2.Struct()
         result.update({"urn": found.urn, "id": found.id, "state": found.object})
-        return resource_pb2.ResourceInvokeResponse(**{"return": result})
+        fields: dict[str, Any] = {"return": result}  # the name is a keyword
+        return resource_pb2.ResourceInvokeResponse(**fields)
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
         if "pulumi:pulumi:Stack" in request.urn:
