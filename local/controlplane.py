@@ -6,6 +6,7 @@ Tenants' pods do not run: kwok simulates their nodes, by the stages in `local/kw
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -224,6 +225,8 @@ def _start_kwok(home: Home, program: Path, api: Api) -> None:
 def _start(home: Home, name: str, argv: Sequence[str | Path], ready: Callable[[], bool]) -> None:
     # Not the user's environment, with a kubeconfig, proxies or a kwok configuration.
     env = {"PATH": "/usr/bin:/bin", "HOME": str(home.path), "TMPDIR": str(home.path)}
+    if "GOGC" in os.environ:  # tests have the Go runtime collect less often
+        env["GOGC"] = os.environ["GOGC"]
     processes.start(home, name, argv, env=env, ready=ready, timeout=START_TIMEOUT)
 
 
