@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import typer
 
-from cli import backup, keys, milestones, rollout, shards, status, tenants
+from cli import backup, keys, milestones, restore, rollout, shards, status, tenants
 from cli.errors import CommandError
 from cli.yaml_edit import EditError
 from model.config.errors import InvalidConfigError
@@ -21,6 +21,7 @@ app = typer.Typer(
     help="Edit and show the SaaS' tenants. Files are changed, nothing is deployed: that is `pulumi up`, or a merge.",
 )
 tenants.app.command()(backup.backup)
+tenants.app.command()(restore.check_backup)
 tenants.app.command()(milestones.status)
 app.add_typer(tenants.app, name="tenant")
 app.add_typer(rollout.app, name="rollout")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,8 @@ from model.status import COLUMNS, cells, reconciliations, workloads
 
 EMBEDDED = CHECKOUT / ".local" / "kubeconfig"
 """The kubeconfig of the embedded platform."""
+DELETION = "120s"
+"""How long a namespace may take to be deleted."""
 
 
 class Kubectl:
@@ -47,11 +50,41 @@ class Kubectl:
         if done.returncode:
             raise self._unanswered(done)
 
+    def create(
+        self, objects: Sequence[dict[str, Any]], *, dry_run: bool = False
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """The objects that the cluster made, or would make, and why it refused others."""
+        if not objects:
+            return [], []
+        command = ["create", "--filename", "-", "--output", "json", *(["--dry-run=server"] if dry_run else [])]
+        given = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+        done = subprocess.run([*self._command, *command], input=given, capture_output=True, text=True, check=False)
+        refused = [line for line in done.stderr.strip().splitlines() if not line.startswith("Warning: ")]
+        if done.returncode and not refused:
+            raise self._unanswered(done)
+        return list(_documents(done.stdout)), refused if done.returncode else []
+
+    def delete_namespace(self, name: str) -> None:
+        """Delete a namespace, and wait until it is gone."""
+        change = ["delete", "namespace", name, "--ignore-not-found", f"--timeout={DELETION}"]
+        done = subprocess.run([*self._command, *change], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise self._unanswered(done)
+
     @staticmethod
     def _unanswered(done: subprocess.CompletedProcess[str]) -> CommandError:
         said = done.stderr.strip().splitlines() or ["kubectl said nothing"]
         remedy = "Name its kubeconfig with --kubeconfig; for the embedded platform run `make up` first."
         return CommandError(f"the cluster does not answer: {said[-1]}", remedy)
+
+
+def _documents(text: str) -> Iterator[dict[str, Any]]:
+    """The objects in JSON documents that follow each other."""
+    decoder, rest = json.JSONDecoder(), text.strip()
+    while rest:
+        item, end = decoder.raw_decode(rest)
+        yield from item["items"] if item["kind"] == "List" else [item]
+        rest = rest[end:].lstrip()
 
 
 Kubeconfig = Annotated[
