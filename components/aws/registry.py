@@ -15,6 +15,7 @@ from components.aws.kms import EncryptionKey, EncryptionKeyArgs
 from components.cluster import Cluster
 from components.configuration import Configuration
 from model.config.aws import RegistrySettings
+from model.config.kept_images import MOST, kept_tags, too_many
 from model.config.names import FLUX_NAMESPACE, IMAGE_SCANNER
 from model.iam.documents import allow, document, pod_identity_trust
 
@@ -40,6 +41,8 @@ class RegistryArgs:
     """ARNs of the nodes' roles. They have to exist: ECR refuses a policy that names a missing role."""
     image_scanner: bool
     """Whether Flux has its image-reflector-controller."""
+    kept_tags: Sequence[str] = ()
+    """Patterns for tags that never expire, such as those of pinned versions."""
 
 
 class Registry(pulumi.ComponentResource):
@@ -92,8 +95,11 @@ class Registry(pulumi.ComponentResource):
         aws.ecr.LifecyclePolicy(
             f"{self._name}-{name}",
             repository=repository.name,
-            policy=lifecycle_policy(args.settings),
-            opts=self._context.child(self),
+            policy=lifecycle_policy(args.settings, args.kept_tags),
+            # A repository has one: deleting the old one after putting the new one would leave none.
+            opts=pulumi.ResourceOptions.merge(
+                self._context.child(self), pulumi.ResourceOptions(delete_before_replace=True)
+            ),
         )
         aws.ecr.RepositoryPolicy(
             f"{self._name}-{name}",
@@ -142,41 +148,45 @@ class Registry(pulumi.ComponentResource):
         return role, association
 
 
-def lifecycle_policy(settings: RegistrySettings) -> str:
-    """Images that ECR deletes by itself. An image that matches one rule is not considered by later ones."""
-    return json.dumps(
-        {
-            "rules": [
-                _expire(
-                    1,
-                    "What somebody marked as running stays",
-                    tagStatus="tagged",
-                    tagPatternList=[KEPT],
-                    countType="imageCountMoreThan",
-                    countNumber=9999,
-                ),
-                _expire(
-                    2,
-                    "Untagged images, which nothing refers to by name",
-                    tagStatus="untagged",
-                    countType="sinceImagePushed",
-                    countUnit="days",
-                    countNumber=settings.untagged_days,
-                ),
-                _expire(
-                    3,
-                    "All but the newest releases",
-                    tagStatus="tagged",
-                    tagPatternList=["*"],
-                    countType="imageCountMoreThan",
-                    countNumber=settings.keep_releases,
-                ),
-            ]
-        }
-    )
+def lifecycle_policy(settings: RegistrySettings, kept_tags: Sequence[str] = ()) -> str:
+    """Images that ECR deletes by itself. An image that matches one rule is not considered by later ones.
+
+    Of several patterns in a rule, an image would have to match all: each has a rule of its own.
+    """
+    kept = [("What somebody marked as running stays", KEPT)]
+    kept += [("A version that tenants.yaml names stays", tag) for tag in kept_tags]
+    selections: list[tuple[str, Mapping[str, object]]] = [
+        (
+            description,
+            {"tagStatus": "tagged", "tagPatternList": [tag], "countType": "imageCountMoreThan", "countNumber": 9999},
+        )
+        for description, tag in kept
+    ]
+    selections += [
+        (
+            "Untagged images, which nothing refers to by name",
+            {
+                "tagStatus": "untagged",
+                "countType": "sinceImagePushed",
+                "countUnit": "days",
+                "countNumber": settings.untagged_days,
+            },
+        ),
+        (
+            "All but the newest releases",
+            {
+                "tagStatus": "tagged",
+                "tagPatternList": ["*"],
+                "countType": "imageCountMoreThan",
+                "countNumber": settings.keep_releases,
+            },
+        ),
+    ]
+    rules = [_expire(number, *selection) for number, selection in enumerate(selections, 1)]
+    return json.dumps({"rules": rules})
 
 
-def _expire(priority: int, description: str, **selection: object) -> Mapping[str, object]:
+def _expire(priority: int, description: str, selection: Mapping[str, object]) -> Mapping[str, object]:
     return {
         "rulePriority": priority,
         "description": description,
@@ -210,6 +220,9 @@ def create_registry(configuration: Configuration, context: AwsContext | None, cl
     settings = configuration.settings
     if not (settings.aws and settings.aws.registry and context and isinstance(cluster, EksCluster | AdoptedEksCluster)):
         return None
+    tags = kept_tags(configuration.everyone)
+    if warning := too_many(tags):
+        pulumi.log.warn(warning)
     return Registry(
         settings.cluster,
         RegistryArgs(
@@ -219,5 +232,6 @@ def create_registry(configuration: Configuration, context: AwsContext | None, cl
             cluster_arn=cluster.arn,
             pull_roles=[cluster.node_role_arn] if isinstance(cluster, EksCluster) else [],
             image_scanner=IMAGE_SCANNER in configuration.flux_components,
+            kept_tags=tags[:MOST],
         ),
     )

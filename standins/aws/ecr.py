@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from standins.aws.engine import REGION, TAGS, AwsKind, Call, Field, Tagging
 from standins.aws.policies import check_principals
 from standins.provider import Values
+
+MAX_RULES, MAX_WILDCARDS = 50, 4
+"""Of a lifecycle policy, and of a pattern in it."""
 
 
 class _Ecr(AwsKind):
@@ -139,10 +143,10 @@ class LifecyclePolicy(_RepositoryDocument):
         mistakes = list(super().check(name, inputs, seed))
         yield from mistakes
         if isinstance(inputs.get("policy"), str) and not mistakes:
-            yield from (("policy", reason) for reason in _rule_mistakes(json.loads(inputs["policy"]).get("rules")))
+            yield from (("policy", reason) for reason in rule_mistakes(json.loads(inputs["policy"]).get("rules")))
 
 
-def _rule_mistakes(rules: Any) -> Iterable[str]:
+def rule_mistakes(rules: Any) -> Iterable[str]:
     """Rules that ECR refuses; the emulator checks their form only."""
     if not isinstance(rules, list) or not rules:
         yield "has no rules"
@@ -150,6 +154,14 @@ def _rule_mistakes(rules: Any) -> Iterable[str]:
     priorities = [rule.get("rulePriority") for rule in rules]
     if len(set(priorities)) < len(priorities):
         yield f"two rules have the same rulePriority: {priorities}"
+    if len(rules) > MAX_RULES:
+        yield f"{len(rules)} rules, of which ECR takes {MAX_RULES} at most"
+    patterns = [pattern for rule in rules for pattern in rule.get("selection", {}).get("tagPatternList") or ()]
+    for pattern in sorted({pattern for pattern in patterns if patterns.count(pattern) > 1}):
+        yield f"two rules have the tag pattern {pattern}"
+    for pattern in patterns:
+        if not re.fullmatch(r"[A-Za-z0-9._*-]{1,128}", pattern) or pattern.count("*") > MAX_WILDCARDS:
+            yield f"{pattern!r} is no tag pattern: it takes what tags have, and {MAX_WILDCARDS} * at most"
     for rule in rules:
         selection = rule.get("selection", {})
         lists = {"tagPrefixList", "tagPatternList"} & {key for key, value in selection.items() if value}

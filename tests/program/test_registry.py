@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
@@ -10,9 +11,12 @@ import pytest
 
 from components.aws.registry import Registry, RegistryArgs
 from model.config.aws import RegistrySettings
+from standins.aws.ecr import rule_mistakes
 from tests.iam_lint import findings
 from tests.program import service_model
+from tests.program.conftest import Run
 from tests.program.recorder import Recording, aws_context, record
+from tests.program.test_prod_eu import production
 
 NODES = "arn:aws:iam::123456789012:role/saas-prod-eu-node"
 CLUSTER = "arn:aws:eks:eu-west-1:123456789012:cluster/prod-eu"
@@ -20,7 +24,13 @@ REPOSITORY = "aws:ecr/repository:Repository"
 
 
 def registry(
-    preview: bool = False, *, image_scanner: bool = True, protected: bool = True, nodes: bool = True, **settings: Any
+    preview: bool = False,
+    *,
+    image_scanner: bool = True,
+    protected: bool = True,
+    nodes: bool = True,
+    kept_tags: Sequence[str] = (),
+    **settings: Any,
 ) -> Recording:
     def program() -> None:
         args = RegistryArgs(
@@ -30,6 +40,7 @@ def registry(
             cluster_arn=pulumi.Output.from_input(CLUSTER),
             pull_roles=[pulumi.Output.from_input(NODES)] if nodes else [],
             image_scanner=image_scanner,
+            kept_tags=kept_tags,
         )
         pulumi.export("urls", dict(Registry("prod-eu", args).repository_urls))
 
@@ -124,6 +135,49 @@ def test_images_with_a_keep_tag_never_expire() -> None:
     assert marked["tagPatternList"] == ["keep-*"]
     assert (untagged["tagStatus"], untagged["countNumber"], untagged["countUnit"]) == ("untagged", 7, "days")
     assert (releases["tagPatternList"], releases["countNumber"]) == (["*"], 30)
+
+
+LIFECYCLE = "aws:ecr/lifecyclePolicy:LifecyclePolicy"
+
+
+def test_named_versions_never_expire_each_by_a_rule_before_those_that_delete() -> None:
+    found = registry(kept_tags=["*1.4.2", "main-7"])
+    for repository in ("product", "team/worker"):
+        rules = policy(found, LIFECYCLE, f"prod-eu-{repository}")["rules"]
+        kept = [rule["selection"] for rule in rules if rule["selection"]["countNumber"] == 9999]
+        # An image would have to match all patterns of a rule.
+        assert [selection["tagPatternList"] for selection in kept] == [["keep-*"], ["*1.4.2"], ["main-7"]]
+        assert [rule["rulePriority"] for rule in rules] == [1, 2, 3, 4, 5]
+        assert rules[-1]["selection"]["tagPatternList"] == ["*"]
+        assert not list(rule_mistakes(rules))
+    # A new policy would be deleted with the old one: a repository has one.
+    assert found.resource(LIFECYCLE, "prod-eu-product").request.deleteBeforeReplace
+
+
+def test_the_versions_of_pins_rings_and_holds_in_tenants_yaml_are_kept(
+    run: Run,
+) -> None:
+    tenants = """\
+products:
+  shop:
+    source: {url: "ssh://git@github.com/acme/shop", branch: main, private: true}
+    rings:
+      canary: {ref: {branch: main}}
+      broad: {ref: {tag: v1.5.0}, after: canary, previous: v1.4.2}
+tenants:
+  - {name: alpha, product: shop}
+  - {name: beta, product: shop, ring: broad, pin: {tag: v1.3.9, until: 2099-01-31, reason: contract 4711}}
+"""
+    recording = run(tenants, config=production(), stack_name="prod-eu")
+    rules = policy(recording, LIFECYCLE, "prod-eu-product")["rules"]
+    assert [rule["selection"].get("tagPatternList") for rule in rules] == [
+        ["keep-*"],
+        ["*1.3.9"],
+        ["*1.5.0"],
+        ["*1.4.2"],
+        None,
+        ["*"],
+    ]
 
 
 def test_a_preview_without_a_registry_shows_the_same_resources() -> None:

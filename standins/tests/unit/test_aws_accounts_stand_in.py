@@ -42,6 +42,7 @@ MANIFEST = json.dumps(
         "layers": [],
     }
 )
+TAGS = [*enumerate([*(f"*1.{minor}.0" for minor in range(48)), "1.0.0", "a/b", "1.0.0"], 1)]
 names = (f"it-{number}" for number in itertools.count(1))
 
 
@@ -187,6 +188,14 @@ def test_rules_of_expiry_are_checked(plugin: Plugin) -> None:
     found = plugin.failures(EXPIRY, repository="x", policy=json.dumps({"rules": [rule, rule]}))
     assert [reason for _, reason in found if "same rulePriority" in reason]
     assert [reason for _, reason in found if "tagPatternList" in reason]
+    kept = [{**rule, "rulePriority": n, "selection": {**rule["selection"], "tagPatternList": [tag]}} for n, tag in TAGS]
+    found = plugin.failures(EXPIRY, repository="x", policy=json.dumps({"rules": kept}))
+    assert [reason for _, reason in found] == [
+        "51 rules, of which ECR takes 50 at most",
+        "two rules have the tag pattern 1.0.0",
+        "'a/b' is no tag pattern: it takes what tags have, and 4 * at most",
+    ]
+    assert not plugin.failures(EXPIRY, repository="x", policy=json.dumps({"rules": kept[:49]}))
 
 
 ATTRIBUTE = {
