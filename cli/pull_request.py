@@ -46,7 +46,7 @@ def propose(
         url = _open_request(folder, branch)
         tips = _fetched(folder, base, branch)
         start = tips[branch] if url and branch in tips else tips[base]
-        name = f"{_git(folder, 'rev-parse', '--show-prefix')}{path.name}"
+        name = f"{git(folder, 'rev-parse', '--show-prefix')}{path.name}"
         proposed = _edited(folder, tips[base], name, edit, check)
         change = _edited(folder, start, name, edit, check)
         if url is None and not proposed.changed:
@@ -83,36 +83,37 @@ def _default_branch(folder: Path) -> str:
 
 def _fetched(folder: Path, *branches: str) -> dict[str, str]:
     """The commits of those of these branches that exist on the remote; fetched."""
-    listed = _git(folder, "ls-remote", REMOTE, *(f"refs/heads/{branch}" for branch in branches))
+    listed = git(folder, "ls-remote", REMOTE, *(f"refs/heads/{branch}" for branch in branches))
     tips = {line.split("\trefs/heads/")[1]: line.split("\t")[0] for line in listed.splitlines()}
-    _git(folder, "fetch", "--quiet", "--no-write-fetch-head", REMOTE, *tips.values())
+    git(folder, "fetch", "--quiet", "--no-write-fetch-head", REMOTE, *tips.values())
     return tips
 
 
 def _commit(folder: Path, parent: str, name: str, text: str, message: str) -> str:
-    blob = _git(folder, "hash-object", "-w", "--stdin", given=text)
-    mode = _git(folder, "ls-tree", "--full-tree", parent, name).split(" ", 1)[0]
+    blob = git(folder, "hash-object", "-w", "--stdin", given=text)
+    mode = git(folder, "ls-tree", "--full-tree", parent, name).split(" ", 1)[0]
     with tempfile.TemporaryDirectory() as scratch:
         index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
-        _git(folder, "read-tree", parent, extra=index)
-        _git(folder, "update-index", "--cacheinfo", f"{mode},{blob},{name}", extra=index)
-        tree = _git(folder, "write-tree", extra=index)
+        git(folder, "read-tree", parent, extra=index)
+        git(folder, "update-index", "--cacheinfo", f"{mode},{blob},{name}", extra=index)
+        tree = git(folder, "write-tree", extra=index)
     signed = _run(folder, "git", "config", "--type=bool", "commit.gpgsign").stdout.strip() == "true"
-    return _git(folder, "commit-tree", *(["-S"] if signed else []), "-p", parent, "-m", message, tree)
+    return git(folder, "commit-tree", *(["-S"] if signed else []), "-p", parent, "-m", message, tree)
 
 
 def _open_request(folder: Path, branch: str) -> str | None:
-    listed = _gh(folder, "pr", "list", "--head", branch, "--state", "open", "--json", "url")
+    listed = gh(folder, "pr", "list", "--head", branch, "--state", "open", "--json", "url")
     found = json.loads(listed)
     return str(found[0]["url"]) if found else None
 
 
 def _opened(folder: Path, base: str, branch: str, title: str, body: str) -> str:
-    made = _gh(folder, "pr", "create", "--base", base, "--head", branch, "--title", title, "--body", body)
+    made = gh(folder, "pr", "create", "--base", base, "--head", branch, "--title", title, "--body", body)
     return made.splitlines()[-1]
 
 
-def _gh(folder: Path, *arguments: str) -> str:
+def gh(folder: Path, *arguments: str) -> str:
+    """What GitHub's command line answers in a clone."""
     try:
         done = _run(folder, "gh", *arguments)
     except FileNotFoundError:
@@ -123,7 +124,8 @@ def _gh(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _git(folder: Path, *arguments: str, given: str | None = None, extra: dict[str, str] | None = None) -> str:
+def git(folder: Path, *arguments: str, given: str | None = None, extra: dict[str, str] | None = None) -> str:
+    """What Git answers in a clone."""
     done = _run(folder, "git", *arguments, given=given, extra=extra)
     if done.returncode != 0:
         raise CommandError(f"git {arguments[0]} failed:\n{done.stderr.strip()}")

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import changes, effective, prometheus, tenants_file, yaml_edit
+from cli import changes, effective, prometheus, scheduled_merges, tenants_file, yaml_edit
 from cli.errors import CommandError
 from cli.status import Kubeconfig, Kubectl
 from cli.tenants import CHECKOUT, DryRun, File, Json, Pr, entry_of, listed_at
@@ -27,6 +27,7 @@ from model.config.tenants import TenantList
 from model.kubernetes.products import unpinned_revision
 
 app = typer.Typer(no_args_is_help=True, help="Show what the rings of a product run, and move them to other versions.")
+app.command()(scheduled_merges.merge_scheduled)
 
 
 def _names(context: typer.Context, incomplete: str) -> list[str]:
@@ -85,6 +86,10 @@ def promote(
         str | None, typer.Option(help="The tag's commit; default: asked of the cluster, else of the repository.")
     ] = None,
     break_glass: BreakGlass = None,
+    scheduled: Annotated[
+        bool,
+        typer.Option("--scheduled", help="With --pr, outside of the ring's windows: it is merged in the next one."),
+    ] = False,
     all_batches: Annotated[
         bool, typer.Option("--all-batches", help="With --break-glass: the whole ring, not its next batch only.")
     ] = False,
@@ -104,15 +109,19 @@ def promote(
 
     \b
     ./saas rollout promote shop --ring early --to v1.5.0 --pr
+    ./saas rollout promote shop --ring broad --to v1.5.0 --pr --scheduled
     ./saas rollout promote shop --ring broad --to v1.5.1 --pr --break-glass 'v1.5.0 loses orders'
     """
+    if scheduled and (break_glass or not pr):
+        raise CommandError("--scheduled is about a pull request that can wait", "Write --pr, without --break-glass.")
     listed = tenants_file.load(file)
     own, current = _product(listed, product), _ring(listed, product, ring)
     going_on = model.under_way(own, ring, to)
     if all_batches and break_glass is None:
         raise CommandError("--all-batches skips the gates between batches", "Write --break-glass REASON too.")
     if (current.ref is None or current.ref.tag != to or going_on) and break_glass is None:
-        reasons = list(_reasons(listed, product, own, ring, to, commit, kubeconfig, prometheus_url))
+        windows = own if not scheduled else scheduled_merges.without_windows(own, ring)
+        reasons = list(_reasons(listed, product, windows, ring, to, commit, kubeconfig, prometheus_url))
         if reasons:
             refusal = "".join(f"\n  - {reason}" for reason in reasons)
             remedy = "Wait, or write --break-glass REASON if it is worse not to."
@@ -151,7 +160,7 @@ def promote(
 
     _finish(
         f"{product}: {ring} to {to}" + (f", {target} of it" if target else ""),
-        f"promote-{product}-{ring}",
+        f"{'scheduled' if scheduled else 'promote'}-{product}-{ring}",
         edit,
         file,
         dry_run=dry_run,

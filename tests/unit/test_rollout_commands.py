@@ -168,6 +168,25 @@ def test_the_gate_refuses_and_breaking_the_glass_is_recorded(
     assert file.read_text() == PROMOTED
 
 
+def test_a_scheduled_promotion_waits_for_windows_and_for_nothing_else(
+    saas: Saas, refused: Saas, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    branches: list[str] = []
+
+    def propose(*_: Any, **options: str) -> Proposal:
+        branches.append(options["branch"])
+        return Proposal(Change("tenants.yaml", "", ""), "https://github.example/pull/1")
+
+    monkeypatch.setattr(pull_request, "propose", propose)
+    scheduled = ("promote", "shop", "--ring", "broad", "--to", "v1.4.2", "--commit", OLD, "--pr", "--scheduled")
+    assert "pull/1" in saas(*scheduled)
+    assert branches == ["saas/scheduled-shop-broad"]
+    assert "broad is open on fri" in refused(*scheduled[:-1])
+    assert "early is to run" in refused(*scheduled[:5], "v1.5.0", "--commit", COMMIT, "--pr", "--scheduled")
+    file.write_text(TEXT.replace("broad: {after: early,", "broad: {after: early, hold: the fair,"))
+    assert "broad is held: the fair" in refused(*scheduled)
+
+
 BATCHES = (
     TEXT.replace("        soak: 24h\n", "        soak: 24h\n        batches: 20%\n")
     + """\

@@ -49,7 +49,7 @@ EVERY_JOB = pytest.mark.parametrize("job", list(jobs()))
 
 
 def test_the_workflows_are_these() -> None:
-    assert set(WORKFLOWS) == {"check", "preview", "drift", "deploy", "onboard", "rotate-keys"}
+    assert set(WORKFLOWS) == {"check", "preview", "drift", "deploy", "onboard", "rotate-keys", "windows"}
 
 
 def test_actionlint_finds_nothing_here_and_would_find_something(tmp_path: Path) -> None:
@@ -65,8 +65,8 @@ def test_no_static_key_of_aws_or_pulumi_is_used(name: str) -> None:
     assert not re.search(r"AWS_(SECRET_)?ACCESS_KEY|AWS_SESSION_TOKEN|aws-(secret-)?access-key|AKIA[A-Z0-9]", text)
     assert "secrets.PULUMI_ACCESS_TOKEN" not in text
     # Keys of GitHub Apps are the only secrets; nothing else is to be kept or rotated.
-    apps = {"ONBOARD_APP_KEY", "ONBOARD_REVIEWER_KEY"} if name == "onboard" else {"PLATFORM_APP_KEY"}
-    assert set(re.findall(r"secrets\.(\w+)", text)) <= apps
+    apps = {"onboard": {"ONBOARD_APP_KEY", "ONBOARD_REVIEWER_KEY"}, "windows": {"ONBOARD_APP_KEY"}}
+    assert set(re.findall(r"secrets\.(\w+)", text)) <= apps.get(name, {"PLATFORM_APP_KEY"})
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -162,6 +162,17 @@ def test_only_main_proposes_a_tenant_with_few_rights_and_installs_before_it_has_
     assert (job["environment"], "ref" in steps(job, "actions/checkout")[0]["with"]) == ("onboarding", False)
 
 
+def test_promotions_are_merged_by_the_command_of_main_which_is_installed_before_there_is_a_token() -> None:
+    (job,) = parse(WORKFLOWS["windows"])["jobs"].values()
+    assert job["permissions"] == {"contents": "read"}
+    assert "ref" not in steps(job, "actions/checkout")[0]["with"]
+    assert place(job, "make .venv/installed") < place(job, APP_TOKEN) < place(job, "./saas rollout merge-scheduled")
+    (token,) = steps(job, APP_TOKEN)
+    rights = {key for key in token["with"] if key.startswith("permission-")}
+    assert rights == {"permission-contents", "permission-pull-requests"}
+    assert parse(WORKFLOWS["windows"])["concurrency"] == {"group": "windows", "cancel-in-progress": False}
+
+
 @pytest.mark.parametrize("name", ["preview", "drift", "deploy"])
 def test_packages_are_installed_before_there_are_credentials(name: str) -> None:
     (job,) = [job for job in parse(WORKFLOWS[name])["jobs"].values() if "environment" in job]
@@ -245,6 +256,7 @@ def test_only_the_deploy_workflow_runs_pulumi_up() -> None:
         "deploy": ["preview", "up"],
         "onboard": [],
         "rotate-keys": [],
+        "windows": [],
     }
     assert "--refresh --expect-no-changes" in WORKFLOWS["drift"].read_text()
 
