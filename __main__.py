@@ -117,4 +117,4 @@ spaces = components.create_tenant_spaces(configuration, platform, github, users=
 # Notifications: who is notified when Flux cannot apply something of a tenant
 components.create_tenant_notifications(configuration, platform.cluster, platform.products, spaces)
 
-components.export_tenants(configuration, platform, spaces)
+components.export_tenants(configuration, platform, spaces, users)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import typer
 
-from cli import backup, keys, milestones, restore, rollout, shards, status, tenants
+from cli import backup, keys, milestones, restore, rollout, shards, status, tenants, users
 from cli.errors import CommandError
 from cli.yaml_edit import EditError
 from model.config.errors import InvalidConfigError
@@ -23,6 +23,7 @@ app = typer.Typer(
 tenants.app.command()(backup.backup)
 tenants.app.command()(restore.check_backup)
 tenants.app.command()(milestones.status)
+tenants.app.command()(users.users)
 app.add_typer(tenants.app, name="tenant")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(keys.app, name="keys")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -216,7 +215,7 @@ def _handled(api: Kubectl, key: Mapping[str, Any], token: str) -> str | None:
 
 def _deployed(stack: str | None) -> dict[str, dict[str, Any]]:
     """The stack's output `deployKeys`."""
-    outputs = json.loads(_pulumi("stack", "output", "--json", *(["--stack", stack] if stack else [])))
+    outputs = pulumi.outputs(CHECKOUT, stack)
     if "deployKeys" not in outputs:
         raise CommandError("the stack has no output deployKeys yet", "Run `pulumi up` once.")
     return outputs["deployKeys"]

@@ -10,7 +10,7 @@ from components.aws.backup import Backup
 from components.aws.monitoring import Alarms
 from components.aws.network import VpcNetwork
 from components.aws.registry import Registry
-from components.aws.users import UserPool
+from components.aws.users import TenantUsers, UserPool
 from components.configuration import Configuration
 from components.flux.deploy_key import DeployKey, deployed_keys
 from components.flux.installation import FluxSync
@@ -48,6 +48,7 @@ def export_platform(
         pulumi.export("alarmTopic", alarms.topic_arn)
     if backup:
         pulumi.export("backupVault", backup.vault_name)
+        pulumi.export("backups", backup.summary)
     if configuration.settings.shard:
         pulumi.export("shards", configuration.settings.shard.count)
         pulumi.export("forShards", values_for_shards(platform))
@@ -68,7 +69,12 @@ def export_products(
         pulumi.export("imageSigningKeys", {name: each.signing_key for name, each in automations.items()})
 
 
-def export_tenants(configuration: Configuration, platform: Platform, spaces: Mapping[str, TenantSpace]) -> None:
+def export_tenants(
+    configuration: Configuration,
+    platform: Platform,
+    spaces: Mapping[str, TenantSpace],
+    users: Mapping[str, TenantUsers],
+) -> None:
     """Where tenants are, what owners have to register by hand, and what every stack needs of its last update."""
     cluster, aws, shard = platform.cluster, platform.aws, configuration.settings.shard
     pulumi.export("cluster", {"name": cluster.cluster_name, "kubeconfig": cluster.kubeconfig, "uid": cluster.uid})
@@ -79,6 +85,8 @@ def export_tenants(configuration: Configuration, platform: Platform, spaces: Map
         pulumi.export("shard", shard.index)
         pulumi.export("fluxShards", in_use(configuration.tenants))
     pulumi.export("tenants", {name: space.summary for name, space in spaces.items()})
+    if pools := {name: each.own_issuer for name, each in users.items() if each.own_issuer}:
+        pulumi.export("identityPools", pools)
     keys = {**platform.keys, **{name: space.key for name, space in spaces.items()}}
     pulumi.export("deployKeys", deployed_keys(keys, configuration.earlier.get("deployKeys", {})))
     by_hand = {**platform.keys_by_hand, **{name: space.public_key for name, space in spaces.items()}}

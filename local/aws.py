@@ -176,6 +176,7 @@ _LISTS: dict[str, Callable[[Session], list[str]]] = {
     "event rule": _simple("events", "list_rules", "Rules", "Name"),
     "backup vault": _simple("backup", "list_backup_vaults", "BackupVaultList", "BackupVaultName"),
     "backup plan": _simple("backup", "list_backup_plans", "BackupPlansList", "BackupPlanName"),
+    "bucket": _simple("s3", "list_buckets", "Buckets", "Name"),
     "detector": _simple("guardduty", "list_detectors", "DetectorIds"),
     "volume": _simple("ec2", "describe_volumes", "Volumes", "VolumeId"),
     # The emulator's images come with snapshots of their owners.

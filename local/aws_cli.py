@@ -1,8 +1,8 @@
-"""`aws eks get-token`, the only command of AWS' CLI that kubeconfigs for EKS need: `python -m local.aws_cli`.
+"""AWS' command line on this machine: `python -m local.aws_cli`. It has the operations of AWS' API and `eks get-token`.
 
-Checks that the emulator has the cluster, and that this machine would reach its endpoint; then answers with the
-administrator's client certificate for the platform's control plane, which takes the place of every EKS cluster. AWS
-answers with a token; Kubernetes' clients accept both.
+Kubeconfigs for EKS call the latter. It checks that the emulator has the cluster, and that this machine would reach its
+endpoint; then answers with the administrator's client certificate for the platform's control plane, which takes the
+place of every EKS cluster. AWS answers with a token; Kubernetes' clients accept both.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 from local.access import ADMINISTRATOR, ADMINISTRATORS, authority
 from local.home import Home
 from local.pki import split
+from standins.aws import command
+from standins.aws.command import UsageError
 from standins.aws.session import AwsError, Session
 from standins.provider import RefusedError, Values
 
@@ -32,12 +34,8 @@ OFFICE = "203.0.113.10"
 USAGE = "aws [--region REGION] eks get-token --cluster-name NAME [--role-arn ARN] [--region REGION] [--output json]"
 
 
-class UsageError(Exception):
-    """A command that this stand-in does not have."""
-
-
 def arguments(given: Sequence[str]) -> dict[str, str]:
-    """The options of `eks get-token`. Raises UsageError for any other command."""
+    """The options of `eks get-token`. Raises UsageError for others."""
     options: dict[str, str] = {}
     words: list[str] = []
     rest = list(given)
@@ -53,7 +51,7 @@ def arguments(given: Sequence[str]) -> dict[str, str]:
         else:
             options[name] = value if equals else rest.pop(0)
     if words != ["eks", "get-token"] or "--cluster-name" not in options:
-        raise UsageError(f"this stand-in for AWS' CLI has one command: {USAGE}")
+        raise UsageError(f"this stand-in for AWS' CLI takes {USAGE}")
     if options.get("--output", "json") != "json":
         raise UsageError("this stand-in for AWS' CLI answers in JSON only: --output json")
     return options
@@ -111,16 +109,21 @@ def _is_private(address: str) -> bool:
 
 
 def main(given: Sequence[str]) -> int:
-    """Print the credential. Returns the exit code that AWS' CLI has for the same mistake."""
+    """Print the answer. Returns the exit code that AWS' CLI has for the same mistake."""
     if list(given) == ["--version"]:
         print(f"aws-cli/{VERSION} saas-in-eks-stand-in")
         return 0
     try:
-        print(json.dumps(credential(Home.default(), arguments(given))))
+        answer = credential(Home.default(), arguments(given)) if "get-token" in given else command.answer(given)
+        print(json.dumps(answer, default=str))
+    except AwsError as error:
+        operation = error.operation.partition(".")[2]
+        print(f"\nAn error occurred ({error.code}) when calling the {operation} operation: {error}", file=sys.stderr)
+        return 254
     except UsageError as error:
         print(f"aws: error: {error}", file=sys.stderr)
         return 252
-    except (AwsError, RefusedError) as error:
+    except RefusedError as error:
         print(f"aws: error: {error}", file=sys.stderr)
         return 254
     return 0

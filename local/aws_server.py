@@ -12,7 +12,7 @@ from moto.server import main as serve
 from local.access import administrator
 from local.home import Home
 from local.kubeapi import ApiError
-from standins.moto import api_gateway, backup, calls, cognito, ec2, eks, logs, ssm
+from standins.moto import api_gateway, backup, calls, cognito, ec2, eks, logs, s3, ssm
 
 DEFINITION_SECONDS = 30.0
 
@@ -48,7 +48,7 @@ def bring_auto_mode(home: Home) -> None:
 
 def main() -> None:
     home, port = Home(Path(sys.argv[1])), sys.argv[2]
-    for additions in (api_gateway, backup, cognito, ec2, logs, ssm):
+    for additions in (api_gateway, backup, cognito, ec2, logs, s3, ssm):
         additions.install()
     calls.install(home.aws_calls)
     eks.install(lambda: control_plane(home), lambda: bring_auto_mode(home))

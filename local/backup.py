@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from local import aws, controlplane
 from local.home import Home
 from standins.aws.session import AwsError, Session
 
-TENANT = "tenant-001"
 STORAGE_CLASS = "gp3"
 
 
@@ -18,10 +17,10 @@ class BackupError(Exception):
     """Something of a tenant would not be backed up, or not be restored."""
 
 
-def rehearse(home: Home) -> None:
-    """Make a volume as the driver would, back it up by the stack's plan, restore it. Raises BackupError."""
+def rehearse(home: Home, tenant: str, back_up: Callable[[], object]) -> None:
+    """Make a volume as the driver would, back it up by a command, restore it. Raises BackupError."""
     api = aws.session(home)
-    volume = _claim(home, api)
+    volume = _claim(home, api, tenant)
     plan, selection = _plan(api)
     arn = api.arn("ec2", f"volume/{volume['VolumeId']}")
     if not selects(selection, arn, volume["Tags"]):
@@ -36,7 +35,9 @@ def rehearse(home: Home) -> None:
             raise
     else:
         raise BackupError(f"the vault {vault} takes backups that are kept for a day: its lock has no minimum")
-    point = api.call("backup", "start_backup_job", **given, Lifecycle=rule["Lifecycle"])["RecoveryPointArn"]
+    back_up()
+    points = api.list("backup", "list_recovery_points_by_backup_vault", "RecoveryPoints", BackupVaultName=vault)
+    (point,) = [point["RecoveryPointArn"] for point in points if point["ResourceArn"] == arn]
     _keep(api, vault, point)
     api.call("ec2", "delete_volume", VolumeId=volume["VolumeId"])
     restored = _restore(api, point, role, volume["AvailabilityZone"])
@@ -45,14 +46,14 @@ def rehearse(home: Home) -> None:
     api.call("ec2", "delete_volume", VolumeId=restored["VolumeId"])
 
 
-def _claim(home: Home, api: Session) -> dict[str, Any]:
+def _claim(home: Home, api: Session, tenant: str) -> dict[str, Any]:
     """The volume that the driver creates for a claim, with the tags that the StorageClass says."""
     found = controlplane.administrator(home).get(f"/apis/storage.k8s.io/v1/storageclasses/{STORAGE_CLASS}")
     if found is None:
         raise BackupError(f"the cluster has no StorageClass {STORAGE_CLASS}")
     parameters = found["parameters"]
     written = [text for key, text in parameters.items() if key.startswith("tagSpecification_")]
-    tags = dict(text.replace("{{ .PVCNamespace }}", TENANT).split("=", 1) for text in written)
+    tags = dict(text.replace("{{ .PVCNamespace }}", tenant).split("=", 1) for text in written)
     return _volume(
         api.call(
             "ec2",

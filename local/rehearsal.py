@@ -7,7 +7,9 @@ embedded control plane, and GitHub is the embedded Git server.
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -311,7 +313,7 @@ def rehearse(
         rehearsal.change_tenants(let_it_leave)
         update("minor upgrade", "update", "delete")
         with step("a tenant's volume is backed up and restored"):
-            backup.rehearse(rehearsal.home)
+            backup.rehearse(rehearsal.home, TENANT, lambda: _back_up(rehearsal))
         rehearsal.configure(remove_protection)
         rehearsal.change_tenants(remove_it)
         update("a tenant departs, protection goes off", "update", "delete", "discard")
@@ -339,13 +341,14 @@ def _destroy(rehearsal: Rehearsal, step: Callable[[str], AbstractContextManager[
         raise RehearsalError(f"AWS has {json.dumps(left)}, instead of EKS' log group only")
 
 
-NEW_TENANT = """
-  - name: tenant-of-a-pull-request
-    source: {url: "ssh://git@github.com/acme/product", branch: main, private: true}
+TENANT = "tenant-of-a-pull-request"
+NEW_TENANT = f"""
+  - name: {TENANT}
+    source: {{url: "ssh://git@github.com/acme/product", branch: main, private: true}}
     aws:
       statements:
         - actions: [s3:GetObject, s3:PutObject]
-          resources: ["arn:aws:s3:::acme-data/${tenant}/*"]
+          resources: ["arn:aws:s3:::acme-data/${{tenant}}/*"]
 """
 
 TODAY = datetime.now(UTC).date()
@@ -366,6 +369,19 @@ def remove_it(content: dict[str, Any]) -> None:
     backup = {"id": "the vault's first recovery point", "restored": TODAY}
     departed = {"name": content["tenants"].pop()["name"], "since": TODAY, "backup": backup}
     content["departed"] = [*(content.get("departed") or []), departed]
+
+
+def _back_up(rehearsal: Rehearsal) -> None:
+    """Run `./saas tenant backup` for the tenant that leaves. Raises RehearsalError unless the bucket has its file."""
+    command = ["tenant", "backup", TENANT, "--stack", rehearsal.stack, "--file", rehearsal.tenants_file]
+    environment = pulumi.environment(rehearsal.home) | rehearsal.extra
+    before = rehearsal.tenants_file.read_text()
+    done = subprocess.run([PROJECT / "saas", *command], env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RehearsalError(f"./saas tenant backup failed: {done.stdout}{done.stderr}")
+    (recorded,) = re.findall(r"id: s3://([^/]+)/(\S+),", rehearsal.tenants_file.read_text())
+    rehearsal.tenants_file.write_text(before)
+    aws.session(rehearsal.home).call("s3", "get_object", Bucket=recorded[0], Key=recorded[1])
 
 
 def _only(changes: list[Change], *operations: str) -> list[Change]:

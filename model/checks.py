@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from model.config.aws import ADDON_ROLES, EBS_CSI, IdentitySettings
+from model.config.aws import ADDON_ROLES, EBS_CSI, IdentitySettings, backup_bucket
 from model.config.aws_access import OWN, PLACEHOLDER, AwsAccess, AwsStatement
 from model.config.base import Finding
 from model.config.errors import Problem
@@ -33,6 +34,10 @@ from model.kubernetes.storage import class_names
 LONGEST_ROLE = "aws-ebs-csi-driver"
 """The longest role in names of the form `<project>-<stack>-<role>`."""
 MAXIMUM_PREFIX = ROLE_NAME_LIMIT - len(f"-{LONGEST_ROLE}")
+MAXIMUM_HOOKS = 20
+"""How many webhooks GitHub takes for one event of a repository. Those of other stacks and people count, too."""
+BUCKET = 63
+"""The longest name of a bucket."""
 NODE_GROUP_SUFFIX = 26
 """Characters appended to a node group's name, so that its replacement gets another name."""
 MAXIMUM_CLUSTER = 63 - NODE_GROUP_SUFFIX - 1
@@ -58,6 +63,7 @@ def broken_rules(
     yield from unknown_public_subnets(tenants, settings.cluster_addresses)
     yield from aws_access(tenants, settings.aws.account if settings.aws else None)
     yield from unknown_images(tenants, settings)
+    yield from too_many_hooks(tenants, settings)
 
 
 def key_generations(
@@ -85,6 +91,21 @@ def flux_components(settings: Settings, tenants: TenantList) -> tuple[str, ...]:
     return tuple(needed)
 
 
+def too_many_hooks(tenants: TenantList, settings: Settings) -> Iterator[Problem]:
+    """Products whose repository gets more webhooks for pushes than GitHub takes; each product has one."""
+    seen: Counter[tuple[str, str]] = Counter()
+    for name, product in tenants.products.items() if settings.webhooks else ():
+        repository = product.source.github_repository
+        if product.wants_github_hook and repository:
+            seen[repository] += 1
+            if seen[repository] == MAXIMUM_HOOKS + 1:
+                message = (
+                    f"more than {MAXIMUM_HOOKS} products want a webhook of this repository, and GitHub takes no more"
+                )
+                remedy = "Write `webhook: {github: false}` for some of them: those are polled."
+                yield tenants.inheritance.file.problem(("products", name), message, remedy)
+
+
 def unknown_images(tenants: TenantList, settings: Settings) -> Iterator[Problem]:
     """Images in repositories that the stack's registry does not have."""
     registry = settings.aws.registry if settings.aws else None
@@ -106,6 +127,9 @@ def name_lengths(settings: Settings, file: YamlFile, project: str, stack: str) -
         message = f"{project}-{stack} is too long to be followed by -{LONGEST_ROLE} in the name of an IAM role"
         remedy = f"Choose a project and a stack name with at most {MAXIMUM_PREFIX - 1} characters together."
         yield file.problem(("aws",), message, remedy)
+    elif settings.aws.backup and (extra := len(backup_bucket(f"{project}-{stack}", settings.aws.account)) - BUCKET) > 0:
+        message = f"{project}-{stack} is too long by {extra} for the name of the bucket for backups"
+        yield file.problem(("aws", "backup"), message, "Choose shorter names of the project or the stack.")
     for name, addon in settings.aws.cluster.addons.items():
         if addon.policies and len(role := f"{project}-{stack}-{name}") > ROLE_NAME_LIMIT:
             message = f"{role} is too long for the name of the add-on's IAM role (at most {ROLE_NAME_LIMIT} characters)"

@@ -25,6 +25,7 @@ PROTECTED = frozenset(
         "aws:cognito/userPool:UserPool",
         "aws:ecr/repository:Repository",
         "aws:backup/vault:Vault",
+        "aws:s3/bucket:Bucket",
         "aws:ec2/vpc:Vpc",
         "github:index/repository:Repository",
         # With it goes every object of the kind, in every tenant.

@@ -1,7 +1,8 @@
-"""AWS Backup: a locked vault, and a daily plan for everything that belongs to a tenant."""
+"""AWS Backup: a locked vault, a daily plan for what belongs to tenants, and a locked bucket for files about them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -10,10 +11,10 @@ import pulumi_aws as aws
 from components.aws.context import AwsContext
 from components.aws.kms import EncryptionKey, EncryptionKeyArgs
 from components.aws.roles import create_role
-from model.config.aws import AWS_POLICY, MINIMUM_BACKUP_DAYS, BackupSettings
+from model.config.aws import AWS_POLICY, MINIMUM_BACKUP_DAYS, BackupSettings, backup_bucket
 from model.config.stack import Settings
 from model.iam.boundary import TENANT_TAG
-from model.iam.documents import service_trust
+from model.iam.documents import files_policy, service_trust
 
 CHANGEABLE_DAYS = 3
 """How long a vault in compliance mode can still be unlocked; the shortest time that AWS Backup takes."""
@@ -28,9 +29,14 @@ class BackupArgs:
 
 
 class Backup(pulumi.ComponentResource):
-    """Vault with a lock and a key of its own, a plan that selects by the tag `tenant`, and the role that it runs as."""
+    """Vault with a lock and a key of its own, a plan that selects by the tag `tenant`, and the role that it runs as.
+
+    And a bucket, with the same key and lock, for the Kubernetes objects of tenants that leave.
+    """
 
     vault_name: pulumi.Output[str]
+    summary: Mapping[str, pulumi.Input[str] | Mapping[str, str]]
+    """What `./saas tenant backup` needs: bucket, vault, role, and the tags of what belongs to the stack."""
 
     def __init__(self, name: str, args: BackupArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:backup:Backup", name, None, opts)
@@ -102,8 +108,59 @@ class Backup(pulumi.ComponentResource):
             # The role needs its policies when the selection is checked.
             opts=context.child(self, depends_on=attachments),
         )
+        bucket = self._bucket(name, args, key)
         self.vault_name = vault.name
+        self.summary = {"bucket": bucket.bucket, "vault": vault.name, "role": role.arn, "tags": tags}
         self.register_outputs({"vaultName": self.vault_name})
+
+    def _bucket(self, name: str, args: BackupArgs, key: EncryptionKey) -> aws.s3.Bucket:
+        """A bucket whose files nobody deletes before their time, and no pod reads."""
+        context, settings = args.context, args.settings
+        own_name = backup_bucket(context.prefix, context.account)
+        bucket = aws.s3.Bucket(
+            f"{name}-backups",
+            bucket=own_name,
+            # S3 keeps all versions of such a bucket's objects.
+            object_lock_enabled=True,
+            force_destroy=not context.protected,
+            opts=context.child(self, protect=context.protected),
+        )
+        aws.s3.BucketPublicAccessBlock(
+            f"{name}-backups",
+            bucket=bucket.bucket,
+            block_public_acls=True,
+            block_public_policy=True,
+            ignore_public_acls=True,
+            restrict_public_buckets=True,
+            opts=context.child(self),
+        )
+        aws.s3.BucketServerSideEncryptionConfiguration(
+            f"{name}-backups",
+            bucket=bucket.bucket,
+            rules=[
+                {
+                    "apply_server_side_encryption_by_default": {
+                        "sse_algorithm": "aws:kms",
+                        "kms_master_key_id": key.arn,
+                    },
+                    "bucket_key_enabled": True,
+                }
+            ],
+            opts=context.child(self),
+        )
+        aws.s3.BucketObjectLockConfiguration(
+            f"{name}-backups",
+            bucket=bucket.bucket,
+            rule={"default_retention": {"mode": settings.lock.upper(), "days": settings.keep_days}},
+            opts=context.child(self),
+        )
+        aws.s3.BucketPolicy(
+            f"{name}-backups",
+            bucket=bucket.bucket,
+            policy=files_policy(f"arn:aws:s3:::{own_name}"),
+            opts=context.child(self),
+        )
+        return bucket
 
 
 def create_backup(settings: Settings, context: AwsContext | None) -> Backup | None:

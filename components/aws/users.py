@@ -247,6 +247,8 @@ class TenantUsers(pulumi.ComponentResource):
 
     config_map_data: Mapping[str, pulumi.Input[str]]
     """Issuer, client and endpoints, for the tenant's product; see `model.kubernetes.manifests.identity_config_map`."""
+    own_issuer: pulumi.Output[str] | None = None
+    """The issuer of the tenant's own pool; None for one that has none."""
 
     def __init__(self, name: str, args: TenantUsersArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("saas:identity:TenantIdentity", name, None, opts)
@@ -267,6 +269,7 @@ class TenantUsers(pulumi.ComponentResource):
             own = UserPoolArgs(context=context, settings=settings, tenant=tenant.name)
             component = UserPool(name, own, pulumi.ResourceOptions(parent=self))
             pool, client_id = component.shared, component.client_id
+            self.own_issuer = component.issuer
             self._group(name, tenant, pool, component)
         self.config_map_data = {
             "OIDC_ISSUER": pool.issuer,

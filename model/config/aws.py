@@ -469,7 +469,15 @@ class BackupSettings(Model):
     keep_days: int = Field(default=35, alias="keepDays", ge=MINIMUM_BACKUP_DAYS, le=36500)
     """How long a backup is kept. While the vault is locked, nobody can delete it earlier."""
     lock: Literal["governance", "compliance"] = "governance"
-    """Who can remove the vault's lock: an administrator, or from three days after its creation nobody, AWS included."""
+    """Who can remove the vault's lock: an administrator, or from three days after its creation nobody, AWS included.
+
+    Files in the bucket are locked in the same mode, each for `keepDays`.
+    """
+
+
+def backup_bucket(prefix: str, account: str) -> str:
+    """Name of the bucket for files about tenants that leave; all accounts of AWS share such names."""
+    return f"{prefix}-backups-{account}"
 
 
 class RegistrySettings(Model):

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from model.config.aws_access import NAMESPACE_TAG
+
 Statement = Mapping[str, Any]
 
 ALARM_SERVICES = ("cloudwatch.amazonaws.com", "events.amazonaws.com")
@@ -161,4 +163,15 @@ def topic_policy(topic: str, account: str) -> str:
             "Resource": topic,
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
         },
+    )
+
+
+def files_policy(bucket: str) -> str:
+    """Policy of a bucket for the platform's files: no pod's role reaches it, whatever its policies and its name say."""
+    both = [bucket, f"{bucket}/*"]
+    denied = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": both}
+    return document(
+        {"Sid": "OnlyEncryptedConnections", **denied, "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
+        # EKS Pod Identity gives each session this tag.
+        {"Sid": "NoPods", **denied, "Condition": {"Null": {NAMESPACE_TAG: "false"}}},
     )

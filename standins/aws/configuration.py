@@ -20,6 +20,7 @@ from standins.aws import (
     load_balancers,
     logs,
     monitoring,
+    s3,
     security_groups,
 )
 from standins.aws.engine import AwsFunction, AwsKind
@@ -92,7 +93,7 @@ def _parameter(aws: Session, arguments: Values) -> Values:
 
 _MODULES = (
     *(ec2, security_groups, launch_template, load_balancers, api_gateway),
-    *(kms, logs, iam, eks, ecr, cognito, monitoring, backup),
+    *(kms, logs, iam, eks, ecr, cognito, monitoring, backup, s3),
 )
 KINDS: tuple[type[AwsKind], ...] = tuple(kind for module in _MODULES for kind in module.KINDS)
 

@@ -73,6 +73,9 @@ class Backend(BackupBackend):
     def start_backup_job(self, given: Values) -> Values:
         vault = self.describe_backup_vault(given["BackupVaultName"])
         self._role(given["IamRoleArn"], "backup")
+        token = given.get("IdempotencyToken")
+        if token and token in self._part("tokens"):
+            return self._part("tokens")[token]
         days = (given.get("Lifecycle") or {}).get("DeleteAfterDays")
         if vault.locked and vault.min_retention_days and (days or vault.min_retention_days) < vault.min_retention_days:
             raise InvalidRequestException(msg=f"Retention of {days} days is less than the vault's minimum retention")
@@ -100,6 +103,8 @@ class Backend(BackupBackend):
         }
         made = {"BackupJobId": identifier, "RecoveryPointArn": arn, "CreationDate": now}
         self._part("backup_jobs")[identifier] = {**made, "State": "COMPLETED", "PercentDone": "100.0"}
+        if token:
+            self._part("tokens")[token] = made
         return made
 
     def recovery_points(self, vault: str) -> list[Values]:

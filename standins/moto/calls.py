@@ -8,10 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from moto.core.responses import BaseResponse
+from moto.s3.responses import S3Response
 
 _call_action = BaseResponse.call_action
-_NAMES = {"elbv2": "elasticloadbalancing"}
+_set_action = S3Response._set_action
+_bucket_response_delete_keys = S3Response._bucket_response_delete_keys
+_NAMES = {"elbv2": "elasticloadbalancing", "resourcegroupstaggingapi": "tag"}
 """IAM's names of services that moto calls otherwise."""
+_OF_BUCKETS = {
+    "encryption": "EncryptionConfiguration",
+    "object-lock": "BucketObjectLockConfiguration",
+    "publicAccessBlock": "BucketPublicAccessBlock",
+}
+"""IAM's names of what moto's S3 has no action for, by the query. The permission to delete is the one to put."""
 
 
 def install(path: Path) -> None:
@@ -19,17 +28,33 @@ def install(path: Path) -> None:
     seen: set[str] = set()
     lock = threading.Lock()
 
-    def call_action(self: BaseResponse) -> Any:
-        signed = re.search(r"Credential=([^/]+)/", self.headers.get("Authorization", ""))
-        line = f"{signed[1] if signed else '-'} {_action(self)}\n"
+    def note(response: BaseResponse, action: str) -> None:
+        signed = re.search(r"Credential=([^/]+)/", response.headers.get("Authorization", ""))
+        line = f"{signed[1] if signed else '-'} {action}\n"
         with lock:
             if line not in seen:
                 seen.add(line)
                 with path.open("a") as file:
                     file.write(line)
+
+    def call_action(self: BaseResponse) -> Any:
+        note(self, _action(self))
         return _call_action(self)
 
+    def set_action(self: S3Response, kind: str, method: str, querystring: dict[str, Any]) -> None:
+        _set_action(self, kind, method, querystring)
+        verb = "Get" if method == "GET" else "Put"
+        special = [f"{verb}{name}" for key, name in _OF_BUCKETS.items() if kind == "BUCKET" and key in querystring]
+        action = special[0] if special else self.data["Action"]
+        note(self, f"s3:{'ListBucket' if action == 'HeadBucket' else action}")
+
+    def delete_keys(self: S3Response, *arguments: Any, **more: Any) -> Any:
+        note(self, "s3:DeleteObjectVersion")
+        return _bucket_response_delete_keys(self, *arguments, **more)
+
     BaseResponse.call_action = call_action
+    S3Response._set_action = set_action
+    S3Response._bucket_response_delete_keys = delete_keys
 
 
 def _action(response: BaseResponse) -> str:

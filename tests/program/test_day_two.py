@@ -9,7 +9,10 @@ import pytest
 
 from model import alarms
 from model.config.aws import ClusterSettings
+from model.iam.boundary import boundary
+from model.iam.documents import allow, document
 from model.kubernetes.storage import class_names
+from tests.iam_decisions import ACCOUNT, Attempt, Session
 from tests.iam_lint import findings
 from tests.program.conftest import Run
 from tests.program.recorder import CHECKOUT, ProgramError, Recording
@@ -19,6 +22,7 @@ from watchdog import watchdog
 STORAGE_CLASS = "kubernetes:storage.k8s.io/v1:StorageClass"
 LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
 NAMESPACE = "kubernetes:core/v1:Namespace"
+ENCRYPTION = "BucketServerSideEncryptionConfiguration"
 
 
 def classes(recording: Recording) -> dict[str, dict[str, Any]]:
@@ -115,8 +119,8 @@ def test_every_alarm_and_event_reaches_the_topic(run: Run) -> None:
     # An encrypted topic takes nothing from a service that may not use its key.
     key = json.loads(recording.resource("aws:kms/key:Key", "prod-eu-alarms").inputs["policy"])
     services = {"cloudwatch.amazonaws.com", "events.amazonaws.com"}
-    for document in (key, json.loads(topic.inputs["policy"])):
-        statements = [item for item in document["Statement"] if "Service" in item["Principal"]]
+    for policy in (key, json.loads(topic.inputs["policy"])):
+        statements = [item for item in policy["Statement"] if "Service" in item["Principal"]]
         assert {item["Principal"]["Service"] for item in statements} == services
         # EventBridge does not say for whom it asks.
         assert [item["Principal"]["Service"] for item in statements if "Condition" not in item] == [
@@ -184,6 +188,59 @@ def test_a_vault_with_backups_is_deleted_only_without_protection(run: Run) -> No
         vault = run_production(run, protection=protection).resource("aws:backup/vault:Vault", "prod-eu")
         assert vault.inputs["forceDestroy"] is not protection
         assert vault.request.protect is protection
+
+
+BUCKET = "aws:s3/bucket:Bucket"
+
+
+@pytest.mark.parametrize(("lock", "mode"), [("governance", "GOVERNANCE"), ("compliance", "COMPLIANCE")])
+def test_files_about_tenants_that_leave_are_locked_encrypted_and_not_public(run: Run, lock: str, mode: str) -> None:
+    recording = run_production(run, backup={"keepDays": 90, "lock": lock})
+    bucket = recording.resource(BUCKET, "prod-eu-backups")
+    assert (bucket.inputs["bucket"], bucket.inputs["objectLockEnabled"]) == (
+        f"saas-in-eks-prod-eu-backups-{ACCOUNT}",
+        True,
+    )
+    (closed,) = recording.of("aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock")
+    assert {value for key, value in closed.inputs.items() if key != "bucket"} == {True}
+    (encryption,) = recording.of(f"aws:s3/{ENCRYPTION[0].lower()}{ENCRYPTION[1:]}:{ENCRYPTION}")
+    (rule,) = encryption.inputs["rules"]
+    key = f"arn:aws:kms:eu-west-1:{ACCOUNT}:prod-eu-backups"
+    assert rule["applyServerSideEncryptionByDefault"] == {"sseAlgorithm": "aws:kms", "kmsMasterKeyId": key}
+    (locked,) = recording.of("aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration")
+    assert locked.inputs["rule"] == {"defaultRetention": {"mode": mode, "days": 90}}
+    assert recording.outputs["backups"]["tags"] == {"Project": "saas-in-eks", "Stack": "prod-eu"}
+
+
+def test_the_bucket_is_deleted_with_its_files_only_without_protection(run: Run) -> None:
+    for protection in (True, False):
+        bucket = run_production(run, protection=protection).resource(BUCKET, "prod-eu-backups")
+        assert (bucket.inputs["forceDestroy"], bucket.request.protect) == (not protection, protection)
+
+
+def test_no_pod_reaches_the_bucket_of_backups_whatever_its_tenant_is_called(run: Run) -> None:
+    (policy,) = run_production(run).of("aws:s3/bucketPolicy:BucketPolicy")
+    name = f"arn:aws:s3:::saas-in-eks-prod-eu-backups-{ACCOUNT}"
+    # By the names that a boundary lets a tenant use, this bucket would be one of `saas`'s.
+    for tenant in ("saas", "shop"):
+        pod = Session([document(allow(["s3:*"], ["*"]))], boundary(ACCOUNT), {"kubernetes-namespace": tenant})
+        attempts = [
+            Attempt(action, resource, {"aws:SecureTransport": "true"}, resource_policy=resource_policy)
+            for action, resource in (
+                ("s3:GetObject", f"{name}/tenant=shop/1.json"),
+                ("s3:DeleteObject", f"{name}/shop/1"),
+            )
+            for resource_policy in (None, policy.inputs["policy"])
+        ]
+        decisions = pod.decisions(*attempts)
+        assert "Allowed" not in decisions[1::2]
+        if tenant == "saas":
+            assert set(decisions[::2]) == {"Allowed"}, "the policy is what keeps it out"
+    person = Session([document(allow(["s3:*"], ["*"]))], None, {})
+    policy_given = {"resource_policy": policy.inputs["policy"]}
+    assert person.may(Attempt("s3:GetObject", f"{name}/x", {"aws:SecureTransport": "true"}, **policy_given))
+    assert not person.may(Attempt("s3:GetObject", f"{name}/x", {"aws:SecureTransport": "false"}, **policy_given))
+    assert findings(policy.inputs["policy"]) == []
 
 
 def test_the_roles_and_keys_of_day_two_pass_the_iam_linter(run: Run) -> None:

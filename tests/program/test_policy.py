@@ -129,6 +129,7 @@ def test_a_tenant_with_its_own_user_pool_breaks_no_rule(
     recording = program("prod-eu", preview=preview, more_tenants=tenant)
     pool = recording.resource("aws:cognito/userPool:UserPool", "tenant-003")
     assert (pool.request.retainOnDelete, pool.request.protect) == (True, False)
+    assert recording.outputs["identityPools"].keys() == {"tenant-003"}
     assert broken(recording, allowed) == []
     passed = [replace(item, retain_on_delete=None) for item in resources(recording)]
     assert [item.urn for item in passed if list(broken_by(item, protected_data))] == [], "as the engine tells it"

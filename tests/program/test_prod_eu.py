@@ -169,6 +169,7 @@ def test_resources_with_data_are_protected_until_protection_is_off(run: Run) -> 
         "aws:ecr/repository:Repository",
         "aws:cognito/userPool:UserPool",
         "aws:backup/vault:Vault",
+        "aws:s3/bucket:Bucket",
     }
     for protection in (True, False):
         recording = run_production(run, protection=protection)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from model.checks import too_many_hooks
 from model.config.aws import ZONES, VpcSettings, gateway_subnet, private_subnet, public_subnet
 from model.kubernetes.network_policies import flux_policies
 from tests.unit.test_inputs import AWS, listed, refused, settings
@@ -86,3 +87,19 @@ OIDC = {"issuer": "https://ci.acme.example", "audience": "flux", "claims": {"rep
 def test_webhooks_of_products_that_anybody_or_nobody_could_call_are_refused(webhook: Any, message: str) -> None:
     text = yaml.safe_dump({"products": {"shop": {"source": GITLAB, "webhook": webhook}}, "tenants": []})
     assert message in refused(listed, text)
+
+
+def test_a_repository_has_at_most_twenty_hooks() -> None:
+    source = {"url": "ssh://git@github.com/acme/shop", "branch": "main", "private": True}
+    products: dict[str, Any] = {f"shop-{number}": {"source": source} for number in range(21)}
+    stack = settings(webhooks={"by": "none", **HOST})
+
+    def found(stack: Any = stack) -> list[str]:
+        text = yaml.safe_dump({"products": products, "tenants": []}, sort_keys=False)
+        return [str(problem) for problem in too_many_hooks(listed(text), stack)]
+
+    (problem,) = found()
+    assert "products.shop-20: more than 20 products want a webhook of this repository" in problem
+    assert found(settings()) == [], "without webhooks"
+    products["shop-7"]["webhook"] = {"github": False}
+    assert found() == []

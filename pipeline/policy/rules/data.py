@@ -19,6 +19,7 @@ HOLDS_DATA: Mapping[str, str] = {
     "aws:ec2/eip:Eip": "an address that others may have allow-listed",
     LOG_GROUP: "the record of what happened",
     "aws:backup/vault:Vault": "all backups",
+    "aws:s3/bucket:Bucket": "all files in it",
 }
 """Type of a resource that has to be protected -> the data that is lost with it."""
 

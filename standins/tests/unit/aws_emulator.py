@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from moto.server import ThreadedMotoServer
 
-from standins.moto import api_gateway, backup, cognito, ec2, eks, logs, ssm
+from standins.moto import api_gateway, backup, cognito, ec2, eks, logs, s3, ssm
 from standins.moto.eks import ControlPlane
 from standins.tests.unit.aws_stand_in import emulated
 
@@ -19,7 +19,7 @@ CONTROL_PLANE = ControlPlane("https://127.0.0.1:6443", "Q0E=", "1.36")
 @contextmanager
 def emulator() -> Iterator[None]:
     """Runs the emulator; AWS' tools use it meanwhile. Its EKS clusters are described by CONTROL_PLANE."""
-    for additions in (api_gateway, backup, cognito, ec2, logs, ssm):
+    for additions in (api_gateway, backup, cognito, ec2, logs, s3, ssm):
         additions.install()
     eks.install(lambda: CONTROL_PLANE)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

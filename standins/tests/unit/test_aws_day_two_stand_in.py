@@ -198,3 +198,53 @@ def test_aws_publishes_the_newest_release_of_the_nodes_image(plugin: Plugin) -> 
     name = "/aws/service/eks/optimized-ami/1.36/amazon-linux-2023/arm64/standard/recommended/release_version"
     assert plugin.invoke("ssm/getParameter:getParameter", name=name)["insecureValue"] == "1.36.0-20261101"
     assert "ParameterNotFound" in plugin.refusal("invoke", "ssm/getParameter:getParameter", name=f"{name}s")
+
+
+BUCKET, BUCKET_LOCK = "s3/bucket:Bucket", "s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration"
+ENCRYPTION = "s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
+
+
+def test_a_locked_bucket_keeps_its_files_until_it_is_deleted_with_force(plugin: Plugin) -> None:
+    name = "saas-in-eks-locked-123456789012"
+    bucket, made = plugin.unchanged(BUCKET, bucket=name, objectLockEnabled=True)
+    assert (bucket, made["arn"], made["tagsAll"]) == (name, f"arn:aws:s3:::{name}", {"Project": "saas"})
+    lock: State = {"defaultRetention": {"mode": "GOVERNANCE", "days": 35}}
+    identifier, state = plugin.unchanged(BUCKET_LOCK, bucket=bucket, rule=lock)
+    longer = {"defaultRetention": {"mode": "GOVERNANCE", "days": 90}}
+    s3: Any = boto3.client("s3", region_name="eu-west-1")
+    version = s3.put_object(Bucket=bucket, Key="tenant=acme/1.json", Body=b"{}")["VersionId"]
+    state = plugin.update(BUCKET_LOCK, identifier, state, bucket=bucket, rule=longer)
+    assert state["rule"] == longer
+    with pytest.raises(s3.exceptions.ClientError, match="AccessDenied"):
+        s3.delete_object(Bucket=bucket, Key="tenant=acme/1.json", VersionId=version)
+    plugin.delete(BUCKET_LOCK, identifier, state)
+    assert plugin.read(BUCKET_LOCK, identifier) == ("", {})
+    assert "BucketNotEmpty" in plugin.refusal("delete", BUCKET, bucket, made)
+    plugin.delete(BUCKET, bucket, made | {"forceDestroy": True})
+    assert plugin.read(BUCKET, bucket) == ("", {})
+
+
+def test_a_bucket_without_a_lock_gets_none_later(plugin: Plugin) -> None:
+    bucket, _ = plugin.unchanged(BUCKET)
+    rule: State = {"defaultRetention": {"mode": "GOVERNANCE", "days": 35}}
+    assert "set objectLockEnabled" in plugin.refusal("create", BUCKET_LOCK, bucket=bucket, rule=rule)
+
+
+def test_a_bucket_is_encrypted_and_closed_to_the_public(plugin: Plugin) -> None:
+    _, key = plugin.create(KEY)
+    bucket, made = plugin.create(BUCKET, bucket="closed", tags={"a": "b"})
+    encrypted = {"sseAlgorithm": "aws:kms", "kmsMasterKeyId": key["arn"]}
+    rule: State = {"applyServerSideEncryptionByDefault": encrypted, "bucketKeyEnabled": True}
+    plugin.unchanged(ENCRYPTION, bucket=bucket, rules=[rule])
+    rule["applyServerSideEncryptionByDefault"] = encrypted | {"kmsMasterKeyId": "00000000-0000-0000-0000-000000000000"}
+    assert "NotFoundException" in plugin.refusal("create", ENCRYPTION, bucket=bucket, rules=[rule])
+    closed = dict.fromkeys(("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"), True)
+    identifier, state = plugin.unchanged("s3/bucketPublicAccessBlock:BucketPublicAccessBlock", bucket=bucket, **closed)
+    plugin.delete("s3/bucketPublicAccessBlock:BucketPublicAccessBlock", identifier, state)
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    plugin.unchanged("s3/bucketPolicy:BucketPolicy", bucket=bucket, policy=policy)
+    assert plugin.update(BUCKET, bucket, made, bucket=bucket, tags={"c": "d"})["tagsAll"] == {
+        "c": "d",
+        "Project": "saas",
+    }

@@ -23,7 +23,7 @@ from standins.provider import Property
 
 SERVICES = (
     *("ec2", "iam", "eks", "sts", "kms", "logs", "ecr", "cognito-idp"),
-    *("backup", "cloudwatch", "events", "guardduty", "sns", "ssm", "elbv2", "apigatewayv2"),
+    *("backup", "cloudwatch", "events", "guardduty", "sns", "ssm", "elbv2", "apigatewayv2", "s3"),
 )
 
 
@@ -37,7 +37,9 @@ def sdk_class(token: str) -> type:
 
 def arguments(kind: type[AwsKind]) -> type:
     module = importlib.import_module(sdk_class(kind.token).__module__)
-    return getattr(module, f"{kind.token.rpartition(':')[2]}Args")
+    name = kind.token.rpartition(":")[2]
+    # An object of the same name has the usual one.
+    return getattr(module, f"{name}InitArgs", None) or getattr(module, f"{name}Args")
 
 
 def described(args: type) -> dict[str, tuple[bool, Any]]:
