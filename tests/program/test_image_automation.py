@@ -69,6 +69,16 @@ def test_a_stack_that_does_not_write_gets_nothing_of_it(run: Run, complete: dict
     assert "imageSigningKeys" not in recording.outputs
 
 
+def test_of_two_stacks_that_deploy_the_same_file_exactly_one_writes(run: Run, complete: dict[str, str]) -> None:
+    listed, made = tenants(), {}
+    for cluster in ("eu", "us"):
+        recording = run(listed, config={"cluster": cluster, "mirrorsFile": "mirrors.yaml"}, files=complete)
+        keys = [r.inputs["title"] for r in recording.of(KEY) if r.inputs["readOnly"] is False]
+        made[cluster] = (sorted(automated(recording)), keys)
+        assert within(recording, "product-shop", SOURCE), "both read the product"
+    assert made == {"eu": (sorted(IMAGES), ["flux-eu-product-shop-write"]), "us": ([], [])}
+
+
 def test_nothing_of_the_automation_is_in_a_tenants_namespace(run: Run, complete: dict[str, str]) -> None:
     recording = run(tenants(), files=complete)
     assert within(recording, "alpha", *IMAGES, SECRET, SOURCE) == []
