@@ -25,7 +25,7 @@ def answer(given: Sequence[str]) -> Values:
 
     aws = Session()
     words, options = _parsed(given)
-    aws.open_from_environment(*options.pop("region", []))
+    aws.open_from_environment("".join(options.pop("region", [])))
     if options.pop("output", ["json"]) != ["json"]:
         raise UsageError("this stand-in for AWS' CLI answers in JSON only: --output json")
     if len(words) != 2:

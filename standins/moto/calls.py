@@ -41,10 +41,10 @@ def install(path: Path) -> None:
         note(self, _action(self))
         return _call_action(self)
 
-    def set_action(self: S3Response, kind: str, method: str, querystring: dict[str, Any]) -> None:
-        _set_action(self, kind, method, querystring)
-        verb = "Get" if method == "GET" else "Put"
-        special = [f"{verb}{name}" for key, name in _OF_BUCKETS.items() if kind == "BUCKET" and key in querystring]
+    def set_action(self: S3Response, action_resource_type: str, method: str, querystring: dict[str, Any]) -> None:
+        _set_action(self, action_resource_type, method, querystring)
+        verb, parts = "Get" if method == "GET" else "Put", _OF_BUCKETS if action_resource_type == "BUCKET" else {}
+        special = [f"{verb}{name}" for key, name in parts.items() if key in querystring]
         action = special[0] if special else self.data["Action"]
         note(self, f"s3:{'ListBucket' if action == 'HeadBucket' else action}")
 

@@ -160,8 +160,9 @@ def test_a_backup_that_does_not_come_back_is_not_recorded(
 
 
 def test_another_file_or_another_tenants_backup_is_refused(check: Callable[..., Any]) -> None:
+    cluster = Cluster()
     with pytest.raises(CommandError, match="is not the backup that is recorded"):
-        check(cluster := Cluster(), recorded="a" * 64)
+        check(cluster, recorded="a" * 64)
     assert cluster.seen == []
     with pytest.raises(CommandError, match="is a backup of shop-orders"):
         check(Cluster(), tenant="shop-orders")
