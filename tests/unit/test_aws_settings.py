@@ -154,6 +154,14 @@ def test_project_and_stack_names_have_at_most_44_characters() -> None:
     assert "at most 44 characters together" in problem
 
 
+def test_with_backups_project_and_stack_names_have_at_most_41_characters() -> None:
+    with_backups = configured()
+    with_backups.content["aws"]["backup"] = {}
+    assert too_long("p" * 20, "s" * 21, with_backups) == []
+    (problem,) = too_long("p" * 20, "s" * 22, with_backups)
+    assert "is too long by 1 for the name of the bucket for backups" in problem
+
+
 @pytest.mark.parametrize(
     ("today", "part"),
     [
