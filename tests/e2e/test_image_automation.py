@@ -55,11 +55,15 @@ class Shop:
 
     def scan(self) -> None:
         """Have the registry scanned, and wait until it was."""
+        self.reconcile("imagerepositories/app")
+
+    def reconcile(self, path: str) -> None:
+        """Have Flux reconcile an object, and wait until it has."""
         # Not by the time of the scan, which has whole seconds: several scans may be in one.
         at = str(time.monotonic_ns())
         annotation = f"reconcile.fluxcd.io/requestedAt={at}"
-        self.platform.kubectl("annotate", "--overwrite", "-n", "product-shop", "imagerepository/app", annotation)
-        eventually(lambda: self.get("imagerepositories/app")["status"].get("lastHandledReconcileAt") == at)
+        self.platform.kubectl("annotate", "--overwrite", "-n", "product-shop", path, annotation)
+        eventually(lambda: self.get(path)["status"].get("lastHandledReconcileAt") == at)
 
     def get(self, path: str) -> dict[str, Any]:
         found = self.platform.get(f"{IMAGES}/{path}")
@@ -119,6 +123,27 @@ def test_a_second_update_changes_nothing_while_the_automation_commits(shop: Shop
     assert shop.stack.preview() == []
     shop.committed("1.0.2")
     assert shop.stack.preview() == []
+
+
+def test_a_lost_cache_of_tags_downgrades_nothing(shop: Shop, platform: Platform) -> None:
+    tip, before = git.branch_tip(shop.repository, "main"), scanners(platform)
+    name = "deployment/image-reflector-controller"
+    platform.kubectl("rollout", "restart", "-n", "flux-system", name)
+    platform.kubectl("rollout", "status", "-n", "flux-system", name, "--timeout=120s")
+    # Another pod: its volume, which had the tags, is a new one.
+    eventually(lambda: (now := scanners(platform)) and not now & before)
+    shop.reconcile("imageupdateautomations/shop")
+    shop.scan()
+    assert shop.get("imagepolicies/app")["status"]["latestRef"]["tag"] == "1.0.2"
+    shop.reconcile("imageupdateautomations/shop")
+    assert (shop.version(), git.branch_tip(shop.repository, "main")) == ("1.0.2", tip)
+
+
+def scanners(platform: Platform) -> set[str]:
+    """The uids of image-reflector-controller's pods."""
+    found = platform.get("/api/v1/namespaces/flux-system/pods?labelSelector=app=image-reflector-controller")
+    assert found
+    return {item["metadata"]["uid"] for item in found["items"]}
 
 
 def test_keys_are_the_products_only_and_the_write_key_opens_one_repository(

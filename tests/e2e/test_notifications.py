@@ -80,7 +80,7 @@ def notified(article: Stack, platform: Platform, recorder: Recorder) -> Iterator
     article.configure(mirrorsFile="mirrors.yaml", notifications=PLATFORM)
     article.run("config", "set-all", *(f"--secret={key}={value}" for key, value in SECRETS.items()))
     usual, article.interval = article.interval, "2s"  # Flux tries often what fails
-    entries = {"alpha": {"notify": ALPHA}, "beta": {"notify": BETA}, "gamma": {"notify": GAMMA}}
+    entries = {"alpha": {"notify": ALPHA, "helm": True}, "beta": {"notify": BETA}, "gamma": {"notify": GAMMA}}
     article.tenants(SOURCES, entries=entries)
     file = platform.project / article.tenants_file
     content = yaml.safe_load(file.read_text())
@@ -115,9 +115,12 @@ def kustomization(platform: Platform, folder: Path) -> str:
     return (folder / "read" / "kustomize" / "kustomization.yaml").read_text()
 
 
-def report(platform: Platform, tenant: str, message: str, severity: str = "error") -> None:
-    """An event, as Flux's controllers send it."""
-    involved = {"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository", "name": tenant}
+RELEASE = {"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "name": "shop"}
+
+
+def report(platform: Platform, tenant: str, message: str, severity: str = "error", **other: str) -> None:
+    """An event, as Flux's controllers send it; of the tenant's source, or another object."""
+    involved = {"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository", "name": tenant, **other}
     event = {
         "involvedObject": {**involved, "namespace": tenant, "uid": f"uid-of-{tenant}"},
         "severity": severity,
@@ -204,6 +207,9 @@ def test_a_message_that_mentions_or_forges_is_not_passed_on(
     for text in (*FORGED, *TEMPORARY):
         report(platform, "alpha", f"failed {text}")
         report(platform, "beta", f"failed {text}")
+        # A chart chooses the text of its failure: {{ fail "…" }}
+        report(platform, "alpha", f"Helm install failed: execution error at (x.yaml:1:3): {text}", **RELEASE)
+    report(platform, "alpha", "Helm install failed: an ordinary chart", **RELEASE)
     mentions = commit(platform, {"README.md": "news\n"}, tmp_path, "<!channel> Pay here: <https://evil.example|bank>")
     eventually(lambda: applied(platform, "alpha") == mentions)
     calm = commit(platform, {"README.md": "more\n"}, tmp_path, "An ordinary change")
@@ -211,6 +217,7 @@ def test_a_message_that_mentions_or_forges_is_not_passed_on(
     report(platform, "beta", "an ordinary failure")
     eventually(lambda: "commit 'An ordinary change'" in recorder.texts(ALPHA_SLACK))
     eventually(lambda: "an ordinary failure" in recorder.texts(BETA_TEAMS))
+    eventually(lambda: "an ordinary chart" in recorder.texts(ALPHA_SLACK))
     for channel in (ALPHA_SLACK, BETA_TEAMS):
         said = recorder.texts(channel)
         assert not [text for text in (*FORGED, *TEMPORARY, "<!channel>", "evil.example") if text in said]
