@@ -7,7 +7,6 @@ embedded control plane, and GitHub is the embedded Git server.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
 import time
@@ -379,9 +378,10 @@ def _back_up(rehearsal: Rehearsal) -> None:
     done = subprocess.run([PROJECT / "saas", *command], env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RehearsalError(f"./saas tenant backup failed: {done.stdout}{done.stderr}")
-    (recorded,) = re.findall(r"id: s3://([^/]+)/(\S+),", rehearsal.tenants_file.read_text())
+    recorded = yaml.safe_load(rehearsal.tenants_file.read_text())["tenants"][-1]["leaving"]["backup"]["id"]
     rehearsal.tenants_file.write_text(before)
-    aws.session(rehearsal.home).call("s3", "get_object", Bucket=recorded[0], Key=recorded[1])
+    bucket, _, key = recorded.removeprefix("s3://").partition("/")
+    aws.session(rehearsal.home).call("s3", "get_object", Bucket=bucket, Key=key)
 
 
 def _only(changes: list[Change], *operations: str) -> list[Change]:
