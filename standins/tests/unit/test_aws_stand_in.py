@@ -79,7 +79,7 @@ def key_policy(*services: str) -> str:
 
 
 def test_a_type_a_property_or_a_function_without_mapping_is_an_error(plugin: Plugin) -> None:
-    assert "no mapping for aws:s3/bucket:Bucket" in plugin.refusal("failures", "s3/bucket:Bucket")
+    assert "no mapping for aws:sqs/queue:Queue" in plugin.refusal("failures", "sqs/queue:Queue")
     [(name, reason)] = plugin.failures(VPC, cidrBlock="10.0.0.0/16", ipv4IpamPoolId="pool")
     assert name == "ipv4IpamPoolId"
     assert "no mapping" in reason
