@@ -1,12 +1,15 @@
-"""Change to moto's S3: the default retention of a bucket with Object Lock can change while it has objects.
+"""Changes to moto's S3: a bucket with objects changes its default retention; a policy's conditions are not forgotten.
 
-`install` makes it in this process before the server starts.
+`install` makes them in this process before the server starts.
 """
 
 from __future__ import annotations
 
+import json
+
+from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.exceptions import InvalidBucketState
-from moto.s3.models import S3Backend
+from moto.s3.models import FakeBucket, S3Backend
 
 
 def put_object_lock_configuration(
@@ -26,6 +29,16 @@ def put_object_lock_configuration(
     bucket.default_lock_mode, bucket.default_lock_days, bucket.default_lock_years = mode, days, years
 
 
+def get_permission(self: FakeBucket, action: str, resource: str) -> PermissionResult:
+    """What the bucket's policy says without conditions. moto takes a statement with one for one without."""
+    document = json.loads(self.policy or b"{}")
+    plain = [statement for statement in document.get("Statement", ()) if not statement.get("Condition")]
+    if not plain:
+        return PermissionResult.NEUTRAL
+    return IAMPolicy(json.dumps({**document, "Statement": plain})).is_action_permitted(action, resource)
+
+
 def install() -> None:
-    """Change moto's class in place."""
+    """Change moto's classes in place."""
+    FakeBucket.get_permission = get_permission
     S3Backend.put_object_lock_configuration = put_object_lock_configuration

@@ -241,9 +241,17 @@ def test_a_bucket_is_encrypted_and_closed_to_the_public(plugin: Plugin) -> None:
     closed = dict.fromkeys(("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"), True)
     identifier, state = plugin.unchanged("s3/bucketPublicAccessBlock:BucketPublicAccessBlock", bucket=bucket, **closed)
     plugin.delete("s3/bucketPublicAccessBlock:BucketPublicAccessBlock", identifier, state)
+    secure = {"Bool": {"aws:SecureTransport": "false"}}
     statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{bucket}/*"}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    plugin.unchanged("s3/bucketPolicy:BucketPolicy", bucket=bucket, policy=policy)
+    policy = {"Version": "2012-10-17", "Statement": [{**statement, "Condition": secure}]}
+    plugin.unchanged("s3/bucketPolicy:BucketPolicy", bucket=bucket, policy=json.dumps(policy))
+    s3: Any = boto3.client("s3", region_name="eu-west-1")
+    s3.put_object(Bucket=bucket, Key="x", Body=b"{}")
+    plugin.create(
+        "s3/bucketPolicy:BucketPolicy", bucket=bucket, policy=json.dumps({**policy, "Statement": [statement]})
+    )
+    with pytest.raises(s3.exceptions.ClientError, match="403"):
+        s3.put_object(Bucket=bucket, Key="x", Body=b"{}")
     assert plugin.update(BUCKET, bucket, made, bucket=bucket, tags={"c": "d"})["tagsAll"] == {
         "c": "d",
         "Project": "saas",
