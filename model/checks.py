@@ -23,7 +23,7 @@ from model.config.notifications import Notification, secret_error
 from model.config.quantities import amount
 from model.config.sources import location
 from model.config.stack import GITHUB_APP_KEY, Settings, keys
-from model.config.tenants import Tenant, TenantList
+from model.config.tenants import PlacedSource, Tenant, TenantList
 from model.config.yaml_lines import YamlFile, YamlPath
 from model.iam.boundary import TENANT_TAG, ambiguous_names, own_names
 from model.iam.oidc import MAXIMUM_DOMAIN, tenant_domain
@@ -293,14 +293,33 @@ def without_deploy_keys(
         message = f"a GitHub App reads from GitHub only, and a mirror has the infra repository at {found}"
         yield file.problem(("deployKeys",), message, "Write deployKeys: keys, or take the mirror out.")
     for placed in tenants.sources:
-        if placed.source.private and placed.source.github_repository:
-            message = "a private repository on GitHub needs a deploy key, and deployKeys: app makes none"
-            remedy = (
-                f"In the namespace of its {'product' if placed.shared else 'tenant'}, the App's key would open more "
-                "than this repository. Let the organization have deploy keys and write deployKeys: keys, or mirror the "
-                "repository to another server."
-            )
-            yield tenants.source_problem(placed, ("source", "url"), message, remedy)
+        if placed.source.app_url and (finding := _unreadable_by_app(placed, settings, mirrors)):
+            yield tenants.source_problem(placed, ("source", "url"), *finding)
+    for name, product in tenants.products.items():
+        if product.source.app_url and product.written_by(settings.cluster):
+            message = "image automation pushes with a deploy key, and deployKeys: app makes none"
+            remedy = "Let the organization have deploy keys and write deployKeys: keys, or remove the automation."
+            yield tenants.inheritance.file.problem(("products", name, "automation"), message, remedy)
+
+
+def _unreadable_by_app(placed: PlacedSource, settings: Settings, mirrors: Sequence[Mirror]) -> tuple[str, str] | None:
+    """Message and remedy for a private repository on GitHub that the stack's App does not read."""
+    url, (owner, _) = placed.source.app_url or "", placed.source.github_repository or ("", "")
+    others = (
+        "Let the organization have deploy keys and write deployKeys: keys, or move the repository to another server."
+    )
+    if not placed.shared:
+        remedy = (
+            "The App's key opens more than this repository, and a tenant could read it in its namespace. Write the "
+            f"repository below `products:` and `product:` here: the platform's own namespace has the key then. {others}"
+        )
+        return "a tenant's private repository on GitHub needs a deploy key, and deployKeys: app makes none", remedy
+    if owner != settings.owner:
+        return f"githubApp is installed for {settings.owner}, and this is a repository of {owner}", others
+    if (found := locate(url, mirrors).url) != url:
+        message = f"a GitHub App reads from GitHub only, and a mirror has this repository at {found}"
+        return message, "Write deployKeys: keys, or take the mirror out."
+    return None
 
 
 def users(tenants: TenantList, settings: IdentitySettings | None) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -26,9 +27,10 @@ def check_github(configuration: Configuration, providers: Mapping[str, github.Pr
     """
     settings, listed = configuration.settings, configuration.tenant_list
     deployed = _deployed_sources(configuration.earlier)
-    closed = {owner for owner, provider in providers.items() if _deploy_keys_are_off(owner, provider)}
+    by_keys = settings.deploy_keys == "keys"
+    closed = {owner for owner, provider in providers.items() if by_keys and _deploy_keys_are_off(owner, provider)}
     problems: list[Problem] = []
-    if settings.owner in closed and settings.deploy_keys == "keys" and not settings.is_shard:
+    if settings.owner in closed and not settings.is_shard:
         message, remedy = _switched_off(settings.owner)
         problem = configuration.stack_file.problem(("owner",), message, f"{remedy} Or write deployKeys: app.")
         _report(problem, problems if deployed is None else None)
@@ -49,11 +51,11 @@ def check_github(configuration: Configuration, providers: Mapping[str, github.Pr
         if owner in closed:
             report(_switched_off(owner))
             continue
-        full_name, provider = f"{owner}/{name}", providers[owner]
+        question = _Question(f"{owner}/{name}", providers[owner], needs_key=by_keys)
         if new:
-            report(_unusable(full_name, provider))
+            report(question.unusable())
         else:  # nothing waits for these answers
-            pulumi.Output.from_input(_unusable_in_time(full_name, provider)).apply(report)
+            pulumi.Output.from_input(question.unusable_in_time()).apply(report)
     if problems:
         raise refusal(problems)
 
@@ -80,37 +82,44 @@ def _switched_off(owner: str) -> tuple[str, str]:
     return f"the organization {owner} has deploy keys switched off", f"An owner of it switches them on: `{setting}`."
 
 
-def _unusable(full_name: str, provider: github.Provider) -> tuple[str, str] | None:
-    """Message and remedy for a repository that cannot get a deploy key."""
-    try:
-        found = pulumi.runtime.invoke(REPOSITORY, {"fullName": full_name}, pulumi.InvokeOptions(provider=provider))
-    except Exception as error:  # the SDK has no narrower one
-        return _refused(full_name, error)
-    return _unsuitable(full_name, found.value)
+@dataclass(frozen=True)
+class _Question:
+    """Whether Flux can read a repository: message and remedy if not."""
 
+    full_name: str
+    provider: github.Provider
+    needs_key: bool
+    """Whether it gets a deploy key; otherwise a GitHub App reads it."""
 
-async def _unusable_in_time(full_name: str, provider: github.Provider) -> tuple[str, str] | None:
-    """The same, while the program goes on. A failed `get_repository_output` would end the program."""
-    options = pulumi.InvokeOptions(provider=provider)
-    try:
-        found = await pulumi.runtime.invoke_async(REPOSITORY, {"fullName": full_name}, options)
-    except Exception as error:  # as above
-        return _refused(full_name, error)
-    return _unsuitable(full_name, found)
+    def unusable(self) -> tuple[str, str] | None:
+        """The answer, before the program goes on."""
+        options = pulumi.InvokeOptions(provider=self.provider)
+        try:
+            found = pulumi.runtime.invoke(REPOSITORY, {"fullName": self.full_name}, options)
+        except Exception as error:  # the SDK has no narrower one
+            return self._refused(error)
+        return self._unsuitable(found.value)
 
+    async def unusable_in_time(self) -> tuple[str, str] | None:
+        """The same, while the program goes on. A failed `get_repository_output` would end the program."""
+        options = pulumi.InvokeOptions(provider=self.provider)
+        try:
+            found = await pulumi.runtime.invoke_async(REPOSITORY, {"fullName": self.full_name}, options)
+        except Exception as error:  # as above
+            return self._refused(error)
+        return self._unsuitable(found)
 
-def _refused(full_name: str, error: Exception) -> tuple[str, str]:
-    remedy = "Give these credentials access to it (an organization may ask for single sign-on)."
-    return f"GitHub does not tell whether github.com/{full_name} exists ({error})", remedy
+    def _refused(self, error: Exception) -> tuple[str, str]:
+        remedy = "Give these credentials access to it (an organization may ask for single sign-on)."
+        return f"GitHub does not tell whether github.com/{self.full_name} exists ({error})", remedy
 
-
-def _unsuitable(full_name: str, found: Mapping[str, Any]) -> tuple[str, str] | None:
-    if not found.get("nodeId"):  # a missing repository is not an error, it has no id
-        remedy = "Correct the URL, or select the repository in the installation of the platform's GitHub App."
-        return f"github.com/{full_name} does not exist, or these credentials may not see it", remedy
-    if found.get("archived"):
-        return f"github.com/{full_name} is archived, so it gets no deploy key", "Unarchive it on GitHub."
-    return None
+    def _unsuitable(self, found: Mapping[str, Any]) -> tuple[str, str] | None:
+        if not found.get("nodeId"):  # a missing repository is not an error, it has no id
+            remedy = "Correct the URL, or select the repository in the installation of the platform's GitHub App."
+            return f"github.com/{self.full_name} does not exist, or these credentials may not see it", remedy
+        if found.get("archived") and self.needs_key:
+            return f"github.com/{self.full_name} is archived, so it gets no deploy key", "Unarchive it on GitHub."
+        return None
 
 
 def _deploy_keys_are_off(owner: str, provider: github.Provider) -> bool:

@@ -16,14 +16,14 @@ from components.flux.deploy_key import DeployKey, SourceKeyArgs, source_key
 from components.flux.installation import FluxInstallation
 from components.objects import KubernetesObject
 from model.config.keys import by_hand
-from model.config.mirrors import Mirror
+from model.config.mirrors import Location, Mirror
 from model.config.names import product_namespace
 from model.config.products import Product
 from model.config.sources import location
-from model.config.stack import Settings
+from model.config.stack import GITHUB_APP_KEY, Settings
 from model.config.tenants import Tenant
 from model.kubernetes import products
-from model.kubernetes.manifests import Manifest
+from model.kubernetes.manifests import GITHUB_APP, Manifest, github_app_secret
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class ProductSpace(pulumi.ComponentResource):
     public_key: pulumi.Output[str] | None
     """Deploy key of a private source that its owner has to register by hand."""
     key: DeployKey | None
-    """The deploy key of a private source."""
+    """The deploy key of a private source; None if Flux reads it as a GitHub App."""
     summary: Mapping[str, Any]
     """Namespace, source and what its rings run, for the stack's outputs."""
 
@@ -100,28 +100,25 @@ class ProductSpace(pulumi.ComponentResource):
             child(manifest, depends_on=[self.namespace], deleted_with=self.namespace)
             for manifest in products.isolation_objects(args.name)
         ]
-        key = self.key = source_key(
-            name,
-            SourceKeyArgs(
-                source=product.source,
-                holder=product,
-                location=source_location,
-                settings=args.settings,
+        app = args.settings.github_app if product.source.app_url else None
+        key = self.key = None if app else self._deploy_key(args, source_location)
+        secret = key.ready if key else None
+        if app:
+            source_location = Location(product.source.app_url or "", known_hosts="")
+            manifest = github_app_secret(
+                app.id,
+                app.installation,
+                pulumi.Config().require_secret(GITHUB_APP_KEY),
                 namespace=product_namespace(args.name),
-                secret=args.name,
                 labels=products.product_labels(args.name),
-                kubernetes_provider=args.provider,
-                github_providers=args.github_providers,
-                depends_on=[self.namespace],
-            ),
-            pulumi.ResourceOptions(parent=self),
-        )
+            )
+            secret = child(manifest, depends_on=[self.namespace], logical_name=f"{name}/{GITHUB_APP}")
         interval = product.polled_every(args.settings.webhooks)
         self.sources = {
             revision.source: child(
-                products.git_repository(args.name, product, revision, source_location, interval),
+                products.git_repository(args.name, product, revision, source_location, interval, app=app is not None),
                 # Directly, not by the namespace only: a ring may go while the namespace stays.
-                depends_on=[self.namespace, *isolation, *([key.ready] if key else []), *args.depends_on],
+                depends_on=[self.namespace, *isolation, *([secret] if secret else []), *args.depends_on],
                 logical_name=name + revision.source.removeprefix(args.name).replace("-", "/", 1),
             )
             for revision in products.revisions(args.name, product, args.tenants)
@@ -136,6 +133,24 @@ class ProductSpace(pulumi.ComponentResource):
             rings = {each.title: each.reference for each in products.revisions(args.name, product, ())}
             self.summary = {**self.summary, "rings": rings}
         self.register_outputs({"namespace": product_namespace(args.name)})
+
+    def _deploy_key(self, args: ProductSpaceArgs, source_location: Location) -> DeployKey | None:
+        return source_key(
+            f"product-{args.name}",
+            SourceKeyArgs(
+                source=args.product.source,
+                holder=args.product,
+                location=source_location,
+                settings=args.settings,
+                namespace=product_namespace(args.name),
+                secret=args.name,
+                labels=products.product_labels(args.name),
+                kubernetes_provider=args.provider,
+                github_providers=args.github_providers,
+                depends_on=[self.namespace],
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
 
 
 def create_products(

@@ -145,6 +145,13 @@ class Source(Model):
         steps = urlsplit(self.url).path.strip("/").removesuffix(".git").split("/")
         return (steps[0], steps[1]) if self.host == GITHUB and len(steps) == 2 else None
 
+    @property
+    def app_url(self) -> str | None:
+        """The URL by which a GitHub App reads a private repository; None for all that needs no App."""
+        return (
+            f"https://{GITHUB}/{'/'.join(self.github_repository)}" if self.private and self.github_repository else None
+        )
+
 
 class DefaultSource(Model):
     """Default values of every tenant's source."""

@@ -116,7 +116,7 @@ EMPTY = BeforeValidator(lambda value: value or None)
 
 
 class GithubAppSettings(Model):
-    """The GitHub App by which Flux reads the infra repository. Its key is the secret `githubAppKey`."""
+    """The GitHub App by which Flux reads the infra repository and products. Its key is the secret `githubAppKey`."""
 
     id: str = Field(pattern=r"^\d+$")
     installation: str = Field(pattern=r"^\d+$")

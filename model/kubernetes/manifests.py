@@ -41,6 +41,8 @@ CLUSTER_LABEL = f"{PREFIX}cluster"
 ADOPTED = f"{PREFIX}adopted"
 """Annotation of a namespace that existed before its tenant, and stays after it."""
 GITHUB_APP = "github-app"
+READ_AS_APP: Manifest = {"provider": "github", "secretRef": {"name": GITHUB_APP}}
+"""In the spec of a GitRepository that Flux reads as a GitHub App."""
 """Secret of the GitHub App that Flux reads as; not the deploy key's, which would be deleted after its successor."""
 
 SERVICES = f"{PREFIX}services"
@@ -271,12 +273,22 @@ def source_secret(
     }
 
 
-def github_app_secret(app: str, installation: str, private_key: Any) -> Manifest:
-    """Secret by which Flux reads the infra repository as a GitHub App. No other namespace has the App's key."""
+def github_app_secret(
+    app: str,
+    installation: str,
+    private_key: Any,
+    *,
+    namespace: str = FLUX_NAMESPACE,
+    labels: Mapping[str, str] | None = None,
+) -> Manifest:
+    """Secret by which Flux reads as a GitHub App. The key opens several repositories: no tenant's namespace has it."""
+    metadata: Manifest = {"name": GITHUB_APP, "namespace": namespace}
+    if labels:
+        metadata["labels"] = dict(labels)
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": GITHUB_APP, "namespace": FLUX_NAMESPACE},
+        "metadata": metadata,
         "stringData": {
             "githubAppID": app,
             "githubAppInstallationID": installation,
@@ -289,7 +301,7 @@ def sync_git_repository(url: str, branch: str, *, app: bool = False) -> Manifest
     """GitRepository of the infra repository, read with its deploy key or as a GitHub App."""
     spec: Manifest = {"interval": "1m0s", "ref": {"branch": branch}, "secretRef": {"name": FLUX_NAMESPACE}, "url": url}
     if app:
-        spec |= {"provider": "github", "secretRef": {"name": GITHUB_APP}}
+        spec |= READ_AS_APP
     return {
         "apiVersion": "source.toolkit.fluxcd.io/v1",
         "kind": "GitRepository",

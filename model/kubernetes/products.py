@@ -21,6 +21,7 @@ from model.kubernetes.manifests import (
     OWNER_LABEL,
     PLATFORM,
     POD_SECURITY,
+    READ_AS_APP,
     Manifest,
     in_shard,
     kustomization_spec,
@@ -116,9 +117,13 @@ def _ring_revision(name: str, product: Product, ring: str | None, batch: Batch |
     return Revision(f"{name}-{ring}{part}" if ring else name, product.reference(ring, batch), ring, batch)
 
 
-def git_repository(name: str, product: Product, revision: Revision, location: Location, interval: str) -> Manifest:
+def git_repository(
+    name: str, product: Product, revision: Revision, location: Location, interval: str, *, app: bool = False
+) -> Manifest:
     """GitRepository of a revision, read from `location`: one clone for all tenants that run it."""
     spec = source_spec(product.source, location, interval=interval, secret=name)
+    if app:
+        spec |= READ_AS_APP
     return {
         "apiVersion": "source.toolkit.fluxcd.io/v1",
         "kind": "GitRepository",

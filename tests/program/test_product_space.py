@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from components.kubectl import KubectlError
 from components.product.moves import changes, moved
 from model.config import tenants, yaml_lines
 from tests.program.conftest import Run
-from tests.program.recorder import ProgramError, Recording, Registration
+from tests.program.recorder import Github, ProgramError, Recording, Registration
 from tests.program.test_tenant_space import BINDING, KUSTOMIZATION, NAMESPACE, POLICY, QUOTA, SECRET, within
 
 GET_STACK_TRACE = sdk._get_stack_trace
@@ -43,6 +44,33 @@ def test_a_product_has_a_closed_namespace_with_one_source_and_one_key(run: Run) 
     assert {quota.urn, policy.urn, secret.urn, namespace.urn} <= recording.needs(source)
     key = recording.resource("github:index/repositoryDeployKey:RepositoryDeployKey", "product-shop/acme")
     assert (key.inputs["repository"], key.inputs["title"]) == ("shop", "flux-eu-product-shop")
+
+
+APP = {"deployKeys": "app", "githubApp": {"id": "1234567", "installation": "12345678"}, "githubAppKey": "PEM"}
+
+
+def test_a_product_read_by_a_github_app_has_the_apps_key_in_its_namespace(run: Run) -> None:
+    tenants = SHOP + "tenants:\n  - {name: alpha, product: shop}\n"
+    closed = Github(organizations={"acme": {"deploy_keys_enabled_for_repositories": False}})
+    archived = {"acme/shop": {"fullName": "acme/shop", "nodeId": "R_1", "archived": True}}
+    recording = run(tenants, config=APP, github=replace(closed, repositories=archived))
+    assert not recording.of("github:index/repositoryDeployKey:RepositoryDeployKey")
+    (source,) = within(recording, "product-shop", SOURCE)
+    assert {key: source.inputs["spec"][key] for key in ("url", "provider", "secretRef")} == {
+        "url": "https://github.com/acme/shop",
+        "provider": "github",
+        "secretRef": {"name": "github-app"},
+    }
+    (secret,) = within(recording, "product-shop", SECRET)
+    assert secret.urn in recording.needs(source)
+    assert secret.inputs["stringData"]["githubAppPrivateKey"] == "PEM"
+    with_key = {
+        secret.inputs["metadata"]["namespace"]
+        for secret in recording.of(SECRET)
+        if "githubAppPrivateKey" in secret.inputs["stringData"]
+    }
+    assert with_key == {"flux-system", "product-shop"}
+    assert not set(recording.outputs["deployKeys"])
 
 
 RINGS = """\

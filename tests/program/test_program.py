@@ -502,7 +502,7 @@ def test_a_github_app_reads_the_infra_repository_without_a_deploy_key(run: Run) 
 
 def test_the_apps_key_is_in_no_tenants_namespace(run: Run) -> None:
     with pytest.raises(
-        ProgramError, match=r"tenants\[0\].source.url: a private repository on GitHub needs a deploy key"
+        ProgramError, match=r"tenants\[0\].source.url: a tenant's private repository on GitHub needs a deploy key"
     ):
         run(config=APP)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from cli import effective
 from model import checks
 from model.config import tenants
 from model.config.errors import InvalidConfigError
+from model.config.mirrors import Mirror
 from model.config.overrides import Patch
 from model.config.tenants import TenantList
 from model.config.yaml_lines import YamlFile, parse
@@ -182,11 +184,43 @@ def test_a_private_product_is_held_to_the_rules_of_private_sources() -> None:
     azure = load(PRIVATE.replace("git.example.com", "ssh.dev.azure.com") + ALPHA)
     (rsa,) = map(str, checks.rsa_only_servers(azure, []))
     assert rsa.startswith("tenants.yaml:2: products.shop.source.url: ssh.dev.azure.com takes RSA keys only")
-    app = settings(deployKeys="app", githubApp={"id": "1", "installation": "2"})
-    on_github = load(PRIVATE.replace("git.example.com", "github.com/acme") + ALPHA)
-    (key,) = map(str, checks.without_deploy_keys(app, YamlFile("Pulumi.x.yaml", {}, {}), on_github, []))
-    assert "products.shop.source.url: a private repository on GitHub needs a deploy key" in key
-    assert "In the namespace of its product" in key
+
+
+ON_GITHUB = PRIVATE.replace("git.example.com", "github.com/acme") + ALPHA
+OWN = "tenants: [{name: alpha, source: {url: ssh://git@github.com/acme/shop, branch: main, private: true}}]"
+AUTOMATED = ON_GITHUB.replace(
+    "}}", "}, images: {app: {repository: shop, semver: 1.x}}, automation: {writer: prod-eu, to: flux/images}}"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "mirrors", "said"),
+    [
+        (
+            OWN,
+            [],
+            r"tenants\[0\].source.url: a tenant's private repository .* needs a deploy key.*\n.*below `products:`",
+        ),
+        (ON_GITHUB.replace("acme", "globex"), [], "products.shop.source.url: githubApp is installed for acme"),
+        (
+            ON_GITHUB,
+            [Mirror(prefix="https://github.com/acme/shop", url="https://git.example.com/shop")],
+            "reads from GitHub only",
+        ),
+        (AUTOMATED, [], "products.shop.automation: image automation pushes with a deploy key"),
+    ],
+    ids=["a tenant's own", "of another owner", "a mirror", "image automation"],
+)
+def test_what_a_github_app_does_not_read_is_refused(text: str, mirrors: list[Mirror], said: str) -> None:
+    stack = settings(deployKeys="app", githubApp={"id": "1", "installation": "2"}, cluster="prod-eu")
+    infra = YamlFile("Pulumi.x.yaml", {}, {})
+    found = "\n".join(map(str, checks.without_deploy_keys(stack, infra, load(text), mirrors)))
+    assert re.search(said, found)
+
+
+def test_a_github_app_reads_a_private_product_of_the_infra_repositorys_owner() -> None:
+    stack = settings(deployKeys="app", githubApp={"id": "1", "installation": "2"})
+    assert not [*checks.without_deploy_keys(stack, YamlFile("Pulumi.x.yaml", {}, {}), load(ON_GITHUB), [])]
 
 
 def test_no_tenant_can_have_the_name_that_a_products_url_could_resolve_to() -> None:
