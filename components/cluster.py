@@ -64,6 +64,7 @@ def cluster_provider(
     kubeconfig: pulumi.Input[str],
     parent: pulumi.Resource,
     depends_on: Sequence[pulumi.Resource] = (),
+    hooks: pulumi.ResourceHookBinding | None = None,
 ) -> kubernetes.Provider:
     """Provider of the objects in a cluster; `kubeconfig` is a path or a kubeconfig's text."""
     return kubernetes.Provider(
@@ -78,7 +79,7 @@ def cluster_provider(
         # A changed key is updated in its Secret: a replacement would leave Flux without a key for a moment.
         enable_secret_mutable=True,
         enable_config_map_mutable=True,
-        opts=pulumi.ResourceOptions(parent=parent, depends_on=list(depends_on)),
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=list(depends_on), hooks=hooks),
     )
 
 

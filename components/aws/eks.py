@@ -12,6 +12,7 @@ import pulumi_eks as eks
 
 from components.aws.context import AwsContext
 from components.aws.kms import EncryptionKey, EncryptionKeyArgs
+from components.aws.left_on_aws import deletion_hook
 from components.aws.monitoring import ContainerLogs
 from components.aws.network import VpcNetwork
 from components.aws.nodes import AutoNodes, ManagedNodes, NodesArgs
@@ -150,7 +151,8 @@ class EksCluster(Cluster):
         self.node_role_arn = nodes.role_arn
         # The caller may need one of these access entries, or one of the rules.
         ready = [*nodes.ready, *access, *rules]
-        self.provider = cluster_provider(name, args.cluster_name, self.kubeconfig.apply(args.check), self, ready)
+        checked = self.kubeconfig.apply(args.check)
+        self.provider = cluster_provider(name, args.cluster_name, checked, self, ready, deletion_hook())
         self.ready = nodes.pool(self.provider) if isinstance(nodes, AutoNodes) else [self.provider]
         self.register_outputs({"arn": self.arn, "kubernetesVersion": self.kubernetes_version})
 
