@@ -302,6 +302,8 @@ class Account:
         endpoint = arguments["endpoint"]
         owner = endpoint.removeprefix("orgs/")
         found = self.store.organization(owner) if endpoint != owner and owner in self.store.owners() else None
+        if found and found.get(store.HIDDEN):
+            raise RefusedError(f"GET https://api.github.com/{endpoint}: 403 Resource not accessible by integration []")
         code, body = (404, {"message": "Not Found"}) if found is None else (200, found)
         status = f"{code} {'OK' if found else 'Not Found'}"
         answer: Values = {"id": endpoint, "endpoint": endpoint, "headers": "{}"}

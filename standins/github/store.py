@@ -25,6 +25,8 @@ from standins.github import git
 OWNER = re.compile(r"(?!.{40})[A-Za-z0-9](?:-?[A-Za-z0-9])*(?:_[A-Za-z0-9]+)?")
 NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
 ABANDONED_SECONDS = 3600.0
+HIDDEN = "hidden"
+"""Setting, not one of GitHub's: the organization is not shown to these credentials, and GitHub answers 403."""
 HOOKS_PER_EVENT = 20
 
 

@@ -219,6 +219,9 @@ def test_an_organization_may_have_deploy_keys_switched_off(plugin: Plugin, store
     assert answer("acme") == (200, False)
     with pytest.raises(AbortedError, match=r"422 .*Deploy keys are disabled for this repository"):
         plugin.create("RepositoryDeployKey", repository="one", title="flux", key=KEY)
+    store.set_organization("acme", hidden=True)
+    with pytest.raises(AbortedError, match="403 Resource not accessible by integration"):
+        answer("acme")
 
 
 def test_a_changed_deploy_key_is_deleted_before_it_is_replaced(plugin: Plugin, store: Store) -> None:
