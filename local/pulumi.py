@@ -106,11 +106,14 @@ _PRELOADED = (
     "standins.tls",
 )
 """Modules whose packages the Python programs of a `pulumi` command import."""
-_PRELOADED_FOR_AWS = tuple(
-    f"pulumi_aws.{service}"
-    for service in "apigatewayv2 backup cloudwatch cognito ec2 ecr eks iam kms lb sns ssm vpc".split()
+_PRELOADED_FOR_AWS = (
+    "standins.aws.preload",
+    # The SDK imports a service when the program uses it.
+    *(
+        f"pulumi_aws.{service}"
+        for service in "apigatewayv2 backup cloudwatch cognito ec2 ecr eks iam kms lb sns ssm vpc".split()
+    ),
 )
-"""The SDK imports a service when the program uses it."""
 
 
 def preload(home: Home, *, aws: bool = False) -> None:
