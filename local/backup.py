@@ -20,7 +20,7 @@ class BackupError(Exception):
 def rehearse(home: Home, tenant: str, back_up: Callable[[], object]) -> None:
     """Make a volume as the driver would, back it up by a command, restore it. Raises BackupError."""
     api = aws.session(home)
-    volume = _claim(home, api, tenant)
+    volume = create_volume(home, api, tenant)
     plan, selection = _plan(api)
     arn = api.arn("ec2", f"volume/{volume['VolumeId']}")
     if not selects(selection, arn, volume["Tags"]):
@@ -46,14 +46,14 @@ def rehearse(home: Home, tenant: str, back_up: Callable[[], object]) -> None:
     api.call("ec2", "delete_volume", VolumeId=restored["VolumeId"])
 
 
-def _claim(home: Home, api: Session, tenant: str) -> dict[str, Any]:
-    """The volume that the driver creates for a claim, with the tags that the StorageClass says."""
+def create_volume(home: Home, api: Session, namespace: str) -> dict[str, Any]:
+    """Create the volume that the driver creates for a claim, with the tags that the StorageClass says."""
     found = controlplane.administrator(home).get(f"/apis/storage.k8s.io/v1/storageclasses/{STORAGE_CLASS}")
     if found is None:
         raise BackupError(f"the cluster has no StorageClass {STORAGE_CLASS}")
     parameters = found["parameters"]
     written = [text for key, text in parameters.items() if key.startswith("tagSpecification_")]
-    tags = dict(text.replace("{{ .PVCNamespace }}", tenant).split("=", 1) for text in written)
+    tags = dict(text.replace("{{ .PVCNamespace }}", namespace).split("=", 1) for text in written)
     return _volume(
         api.call(
             "ec2",

@@ -63,6 +63,13 @@ class Api:
         except urllib.error.HTTPError as error:
             raise _explained(error) from error
 
+    def delete(self, path: str) -> None:
+        """Delete an object. Raises ApiError."""
+        try:
+            self._request("DELETE", path)
+        except urllib.error.HTTPError as error:
+            raise _explained(error) from error
+
     def _request(self, method: str, path: str, value: dict[str, Any] | None = None) -> dict[str, Any]:
         data = None if value is None else json.dumps(value).encode()
         kind = "application/apply-patch+yaml" if method == "PATCH" else "application/json"

@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,7 +23,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from local import aws, backup, controlplane, platform, pulumi, status
+from local import aws, backup, controlplane, left_on_aws, platform, pulumi, status
+from local.aws_cli import OFFICE
 from local.home import PROJECT, Home
 
 STACK = "prod-eu"
@@ -66,6 +68,8 @@ class Rehearsal:
     """AWS resources that existed before the program ran."""
     output: str = ""
     """What the last command said."""
+    events: Path = field(default_factory=Path)
+    """The last command's log of events, which the engine writes while it runs."""
 
     @property
     def project(self) -> Path:
@@ -89,8 +93,10 @@ class Rehearsal:
         shutil.rmtree(self.home.path, ignore_errors=True)
         self.home.create()
         pulumi.preload(self.home, aws=True)
-        platform.start(self.home, console)
-        aws.start(self.home)
+        with ThreadPoolExecutor() as pool:  # both wait more than they compute
+            started = pool.submit(aws.start, self.home)
+            platform.start(self.home, console)
+            started.result()
         self.extra = {**aws.environment(self.home), "SAAS_LOCAL_HOME": str(self.home.path)}
         self._copy_project()
         self._prepare_account()
@@ -125,15 +131,24 @@ class Rehearsal:
         finally:
             file.write_text(before)
 
-    def run(self, *arguments: str) -> list[Change]:
-        """Run `pulumi` and return all changes. Raises PulumiError with its output if it fails."""
-        log = self.home.path / f"events-{time.monotonic_ns()}.json"
-        command = [*arguments, "--stack", self.stack, "--event-log", str(log)]
+    def run(self, *arguments: str, refused: str = "") -> list[Change]:
+        """Run `pulumi` and return all changes. Raises PulumiError with its output if it fails.
+
+        A command that has to be refused raises RehearsalError unless it fails with these words.
+        """
+        self.events = self.home.path / f"events-{time.monotonic_ns()}.json"
+        command = [*arguments, "--stack", self.stack, "--event-log", str(self.events)]
         # Makes the command know --event-log, which the Automation API uses too.
         extra = {**self.extra, **pulumi.EPHEMERAL_STATE, "PULUMI_DEBUG_COMMANDS": "true"}
-        done = pulumi.run(self.home, command, cwd=self.project, stream=False, extra=extra)
+        done = pulumi.run(self.home, command, cwd=self.project, stream=False, check=not refused, extra=extra)
         self.output = done.stdout + done.stderr
-        return list(_changes(log))
+        if refused and (done.returncode == 0 or refused not in self.output):
+            raise RehearsalError(f"a refusal with {refused!r} was expected of `pulumi {arguments[0]}`: {self.output}")
+        return list(_changes(self.said()))
+
+    def said(self) -> str:
+        """What the last command has said in its log, so far if it still runs."""
+        return self.events.read_text() if self.events.is_file() else ""
 
     def state(self) -> list[dict[str, Any]]:
         """The resources in the state."""
@@ -200,8 +215,8 @@ def _stack_content(file: Path) -> dict[str, Any]:
     return content
 
 
-def _changes(log: Path) -> Iterator[Change]:
-    for line in log.read_text().splitlines():
+def _changes(log: str) -> Iterator[Change]:
+    for line in log.splitlines():
         event = json.loads(line).get("resourcePreEvent")
         if event and event["metadata"]["op"] not in ("same", "read", "refresh"):
             metadata = event["metadata"]
@@ -215,6 +230,11 @@ class Phase:
     name: str
     seconds: float
     changes: Sequence[Change]
+    ends: str = ""
+    """How the command ended, if not as usual; or what there is to say without a command."""
+
+    def __str__(self) -> str:
+        return ", ".join(part for part in (_counted(self.changes), self.ends) if part) or "no changes"
 
 
 OLDER_VERSION, VERSION = "1.35", "1.36"
@@ -230,6 +250,9 @@ NODE_GROUP_ADDONS = {
     "eks-pod-identity-agent": "v1.3.10-eksbuild.1",
     "aws-ebs-csi-driver": "v1.53.0-eksbuild.1",
 }
+DESTROY = ("destroy", "--yes", "--skip-preview", "--run-program")
+WAITS = f"Waiting until AWS has nothing left of PersistentVolume {left_on_aws.VOLUME}"
+"""What `pulumi destroy` says while the volume is there."""
 NEW_RELEASE = f"{VERSION}.2-20261201"
 
 
@@ -243,6 +266,16 @@ def change_administrators_and_size(config: dict[str, Any]) -> None:
     config["aws"]["cluster"]["viewers"] = []
     nodes = config["aws"]["cluster"].setdefault("nodes", {})
     nodes["cpuLimit"] = 2 * nodes.get("cpuLimit", 64)
+
+
+def lock_out(config: dict[str, Any]) -> None:
+    """Let in another network than that of this machine."""
+    config["aws"]["cluster"]["publicAccess"] = ["198.51.100.0/24"]
+
+
+def let_in(config: dict[str, Any]) -> None:
+    """Let in this machine again."""
+    config["aws"]["cluster"]["publicAccess"] = [f"{OFFICE}/32"]
 
 
 def upgrade(config: dict[str, Any]) -> None:
@@ -267,6 +300,9 @@ def add_nodes(config: dict[str, Any]) -> None:
     config["aws"]["cluster"]["nodes"]["desired"] = 5
 
 
+CORRECTED = "the way back; administrators change, nodes scale out, a tenant joins"
+
+
 def rehearse(
     rehearsal: Rehearsal, console: Console, *, then: Callable[[Rehearsal, str], None] = lambda rehearsal, step: None
 ) -> list[Phase]:
@@ -277,13 +313,13 @@ def rehearse(
     steps: list[Phase] = []
 
     @contextmanager
-    def step(name: str) -> Iterator[list[Change]]:
+    def step(name: str, ends: str = "") -> Iterator[list[Change]]:
         changes: list[Change] = []
         began = time.monotonic()
         with console.status(name):
             yield changes
-        steps.append(Phase(name, time.monotonic() - began, changes))
-        console.print(f"{name}: {_counted(changes)} ({steps[-1].seconds:.1f} s)", highlight=False)
+        steps.append(Phase(name, time.monotonic() - began, changes, ends))
+        console.print(f"{name}: {steps[-1]} ({steps[-1].seconds:.1f} s)", highlight=False)
         then(rehearsal, name)
 
     def update(name: str, *operations: str) -> list[Change]:
@@ -292,7 +328,7 @@ def rehearse(
         return changes
 
     try:
-        with step("platform and AWS' stand-in started"):
+        with step("platform and AWS' stand-in", "started"):
             rehearsal.start(console)
             rehearsal.configure(begin_with_an_older_version)
         with step("first preview") as changes:
@@ -302,39 +338,52 @@ def rehearse(
         if created != planned:
             raise RehearsalError(f"the preview showed {planned} resources, the update created {created}")
         _show_components(rehearsal, console)
-        with step("tenants ready"):
+        with step("tenants", "ready"):
             _wait_for_tenants(rehearsal)
         update("second pulumi up")
         rehearsal.configure(change_administrators_and_size)
+        rehearsal.configure(lock_out)
+        with step("a mistake in publicAccess locks this machine out", "then refused") as changes:
+            changes += rehearsal.run("up", "--yes", "--skip-preview", refused="cluster is unreachable")
+        rehearsal.configure(let_in)
         rehearsal.change_tenants(add_a_tenant)
-        update("administrators change, nodes scale out, a tenant joins", "create", "update", "delete")
+        update(CORRECTED, "create", "update", "delete")
         rehearsal.configure(upgrade)
         rehearsal.change_tenants(let_it_leave)
         update("minor upgrade", "update", "delete")
-        with step("a tenant's volume is backed up and restored"):
+        with step("backup of a tenant's volume", "restored"):
             backup.rehearse(rehearsal.home, TENANT, lambda: _back_up(rehearsal))
         rehearsal.configure(remove_protection)
         rehearsal.change_tenants(remove_it)
         update("a tenant departs, protection goes off", "update", "delete", "discard")
-        _destroy(rehearsal, step)
+        left_on_aws.make(rehearsal.home)
+        with step("pulumi destroy lists a load balancer and a volume that nothing deletes", "then refused") as changes:
+            rehearsal.run(*DESTROY[:-1], refused="You must run with the `--run-program` flag")
+            changes += _deleted(rehearsal.run(*DESTROY, refused=f"Service default/{left_on_aws.SERVICE}"))
+        if f"of the claim default/{left_on_aws.CLAIM}" not in rehearsal.output:
+            raise RehearsalError(f"the refusal does not name the volume: {rehearsal.output}")
+        left_on_aws.delete(rehearsal.home)
+        with left_on_aws.driver(rehearsal.home, lambda: WAITS in rehearsal.said()):
+            _destroy(rehearsal, step, "pulumi destroy waits for the volume, and deletes the rest")
         rehearsal.configure(run_a_node_group)
+        rehearsal.change_tenants(have_one_tenant)
         # EKS' late log group is imported, then gets its retention and key.
-        update("pulumi up after destroy, with a node group", "create", "import", "update")
+        update("pulumi up after destroy, with a node group and one tenant", "create", "import", "update")
         aws.publish_release(rehearsal.home, VERSION, NEW_RELEASE)
         rehearsal.configure(add_nodes)
         update("new AMI release, nodes scale out", "update")
         if "The nodes are behind" not in rehearsal.output:
             raise RehearsalError("the update does not warn that nodes lack the newest release of their image")
-        _destroy(rehearsal, step)
+        _destroy(rehearsal, step, "pulumi destroy")
     finally:
         rehearsal.stop()
     console.print(_table(steps))
     return steps
 
 
-def _destroy(rehearsal: Rehearsal, step: Callable[[str], AbstractContextManager[list[Change]]]) -> None:
-    with step("pulumi destroy") as changes:
-        changes += _only(rehearsal.run("destroy", "--yes", "--skip-preview"), "delete", "discard")
+def _destroy(rehearsal: Rehearsal, step: Callable[[str], AbstractContextManager[list[Change]]], name: str) -> None:
+    with step(name) as changes:
+        changes += _deleted(rehearsal.run(*DESTROY))
     # EKS writes its last logs late, and makes the group again: the next `up` takes it over.
     if (left := rehearsal.leftovers()) != {"log group": [f"/aws/eks/{STACK}/cluster"]}:
         raise RehearsalError(f"AWS has {json.dumps(left)}, instead of EKS' log group only")
@@ -356,6 +405,12 @@ TODAY = datetime.now(UTC).date()
 def add_a_tenant(content: dict[str, Any]) -> None:
     """Add a tenant as the last one."""
     content["tenants"] = [*(content.get("tenants") or []), *yaml.safe_load(NEW_TENANT)]
+
+
+def have_one_tenant(content: dict[str, Any]) -> None:
+    """Have one tenant and no product: the second life is for what AWS makes again."""
+    content["tenants"], content["products"] = yaml.safe_load(NEW_TENANT), {}
+    content.pop("departed", None)
 
 
 def let_it_leave(content: dict[str, Any]) -> None:
@@ -382,6 +437,14 @@ def _back_up(rehearsal: Rehearsal) -> None:
     rehearsal.tenants_file.write_text(before)
     bucket, _, key = recorded.removeprefix("s3://").partition("/")
     aws.session(rehearsal.home).call("s3", "get_object", Bucket=bucket, Key=key)
+
+
+def _deleted(changes: list[Change]) -> list[Change]:
+    """A destroy's changes. It runs the program, which registers components and providers again before they go."""
+    again = ("saas:", "eks:", "pulumi:")
+    return _only(
+        [each for each in changes if each.operation == "delete" or not each.type.startswith(again)], "delete", "discard"
+    )
 
 
 def _only(changes: list[Change], *operations: str) -> list[Change]:
@@ -414,16 +477,16 @@ def _show_components(rehearsal: Rehearsal, console: Console) -> None:
 
 
 def _table(steps: Sequence[Phase]) -> Table:
-    table = Table("step", "seconds", "changes")
+    table = Table("step", "seconds", "result")
     for step in steps:
-        table.add_row(step.name, f"{step.seconds:.1f}", _counted(step.changes))
+        table.add_row(step.name, f"{step.seconds:.1f}", str(step))
     table.add_row("all", f"{sum(step.seconds for step in steps):.1f}", "", style="bold")
     return table
 
 
 def _counted(changes: Sequence[Change]) -> str:
     counts = Counter(change.operation for change in changes)
-    return ", ".join(f"{count} {operation}" for operation, count in sorted(counts.items())) or "no changes"
+    return ", ".join(f"{count} {operation}" for operation, count in sorted(counts.items()))
 
 
 def _listed(changes: Sequence[Change]) -> str:
