@@ -113,10 +113,14 @@ def test_a_rehearsals_changes_of_its_files_are_what_the_program_takes(tmp_path: 
     assert states == [{**states[2], name: "active"}, {**states[2], name: "leaving"}, states[2]]
     assert len(states[2]) == len(yaml.safe_load(text)["tenants"])
     assert [left.name for left in listed.content.departed] == [name]
+    life.change_tenants(rehearsal.have_one_tenant)
+    assert [each.name for each in tenants.parse(yaml_lines.read(life.project, "tenants.yaml")).tenants] == [name]
     shutil.copy(PROJECT / STACK, life.stack_file)
     for change in (
         rehearsal.begin_with_an_older_version,
         rehearsal.change_administrators_and_size,
+        rehearsal.lock_out,
+        rehearsal.let_in,
         rehearsal.upgrade,
         rehearsal.remove_protection,
         rehearsal.run_a_node_group,
