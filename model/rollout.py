@@ -28,7 +28,14 @@ MISSED = 3
 """Intervals without a reconciliation after which a status is stale: its controller has stopped, or is held up."""
 NAMED = 3
 """How many tenants a sentence names."""
-WORKLOADS = ("deployments", "statefulsets", "daemonsets")
+WORKLOADS = {
+    "deployments": "apps/v1",
+    "statefulsets": "apps/v1",
+    "daemonsets": "apps/v1",
+    "jobs": "batch/v1",
+    "cronjobs": "batch/v1",
+}
+"""Resources that the gate looks at, with their API versions."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +54,22 @@ class Observed:
 
     @cached_property
     def unfinished(self) -> Mapping[str, str]:
-        """The first workload of each namespace that is not rolled out, in words."""
+        """The first workload of each namespace that is not rolled out, or a Job that is not complete, in words."""
         found: dict[str, str] = {}
         for kind, items in self.workloads.items():
             for item in items:
                 metadata = item["metadata"]
-                if metadata["namespace"] not in found and not _rolled_out(kind, item):
-                    found[metadata["namespace"]] = f"{kind}/{metadata['name']} is not rolled out"
+                if metadata["namespace"] not in found and (reason := _unfinished(kind, item)):
+                    found[metadata["namespace"]] = f"{kind}/{metadata['name']} {reason}"
+        return found
+
+    @cached_property
+    def failed_runs(self) -> Mapping[str, Sequence[tuple[str, datetime]]]:
+        """CronJobs of each namespace whose last run failed, and when that was scheduled."""
+        found: dict[str, list[tuple[str, datetime]]] = {}
+        for item in self.workloads.get("cronjobs", ()):
+            if failed := _failed_run(item):
+                found.setdefault(item["metadata"]["namespace"], []).append((item["metadata"]["name"], failed))
         return found
 
 
@@ -89,7 +105,7 @@ class RingState:
 
 
 def observe(api: Api, product: str) -> Observed:
-    """Read the lists: five requests."""
+    """Read the lists: seven requests."""
     namespace = product_namespace(product)
 
     def items(path: str) -> list[Object]:
@@ -99,7 +115,10 @@ def observe(api: Api, product: str) -> Observed:
     return Observed(
         items(f"/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/{namespace}/kustomizations"),
         items(f"/apis/source.toolkit.fluxcd.io/v1/namespaces/{namespace}/gitrepositories"),
-        {kind: items(f"/apis/apps/v1/{kind}?labelSelector={APPLIED_FROM}={namespace}") for kind in WORKLOADS},
+        {
+            kind: items(f"/apis/{version}/{kind}?labelSelector={APPLIED_FROM}={namespace}")
+            for kind, version in WORKLOADS.items()
+        },
     )
 
 
@@ -294,9 +313,15 @@ def _state(tenant: Tenant, observed: Observed, source: str, commit: str, now: da
     failure = _not_applied(kustomization, source, history, now)
     if not failure and (not commit or _commit(applied) != commit):
         failure = f"it runs {applied or 'nothing'}"
-    return TenantState(
-        tenant.name, tenant.synthetic, applied, since, failure or observed.unfinished.get(tenant.name, "")
-    )
+    failure = failure or observed.unfinished.get(tenant.name, "") or _failed_since(tenant.name, observed, since)
+    return TenantState(tenant.name, tenant.synthetic, applied, since, failure)
+
+
+def _failed_since(tenant: str, observed: Observed, since: datetime | None) -> str:
+    """The first CronJob whose last run failed. Runs of the content before do not count."""
+    runs = observed.failed_runs.get(tenant, ())
+    failed = ((name, scheduled) for name, scheduled in runs if since and scheduled >= since)
+    return next((f"cronjobs/{name} failed in its run of {at:%Y-%m-%d %H:%M} UTC" for name, at in failed), "")
 
 
 def _not_applied(kustomization: Object, source: str, history: Sequence[Object], now: datetime) -> str:
@@ -330,6 +355,29 @@ def _since(history: Sequence[Object]) -> datetime | None:
         return None
     times = [history[0]["firstReconciled"], *(entry["lastReconciled"] for entry in history[1:2])]
     return max(map(_time, times))
+
+
+def _unfinished(kind: str, item: Object) -> str:
+    """Why a workload does not count as running, or a Job as done; empty if it does."""
+    if kind == "cronjobs":
+        return ""
+    if kind == "jobs":
+        conditions = item.get("status", {}).get("conditions", [])
+        ended = {each["type"] for each in conditions if each["status"] == "True"}
+        if "Failed" in ended:
+            return "has failed"
+        return "" if "Complete" in ended or item["spec"].get("suspend") else "is not complete"
+    return "" if _rolled_out(kind, item) else "is not rolled out"
+
+
+def _failed_run(cron_job: Object) -> datetime | None:
+    """When the last run of a CronJob was scheduled, if it has ended and did not succeed."""
+    status = cron_job.get("status", {})
+    if status.get("active") or "lastScheduleTime" not in status:
+        return None
+    scheduled = _time(status["lastScheduleTime"])
+    succeeded = status.get("lastSuccessfulTime")
+    return scheduled if succeeded is None or _time(succeeded) < scheduled else None
 
 
 def _rolled_out(kind: str, item: Object) -> bool:

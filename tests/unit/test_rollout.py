@@ -155,6 +155,55 @@ def test_pods_that_are_not_rolled_out_stop_it(change: dict[str, Any], kind: str)
     assert f"the synthetic tenant canary-0 fails: {kind or 'deployments'}/web is not rolled out" in reasons
 
 
+def job(*conditions: str, **spec: Any) -> dict[str, Any]:
+    metadata = {"name": "migrate", "namespace": "canary-0", "generation": 1}
+    status = {"conditions": [{"type": each.strip("-"), "status": str(each[0] != "-")} for each in conditions]}
+    return {"metadata": metadata, "spec": spec, "status": status if conditions else {}}
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (job("SuccessCriteriaMet", "Complete"), ""),
+        (job("Suspended", suspend=True), ""),
+        (job(), "is not complete"),
+        (job("-Complete", "-Failed"), "is not complete"),
+        (job("FailureTarget", "Failed"), "has failed"),
+        (job("Failed", suspend=True), "has failed"),
+    ],
+)
+def test_a_job_that_failed_or_still_runs_stops_it(found: dict[str, Any], reason: str) -> None:
+    of = listed()
+    observed = healthy(of)
+    lists: Any = observed.workloads
+    lists["jobs"] = [found]
+    assert gate(of, observed) == ([f"the synthetic tenant canary-0 fails: jobs/migrate {reason}"] if reason else []) + (
+        ["no tenant of canary runs v1.5.0"] if reason else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "stops"),
+    [
+        ({}, False),
+        ({"lastScheduleTime": at(2), "lastSuccessfulTime": at(1.9)}, False),
+        ({"lastScheduleTime": at(2)}, True),
+        ({"lastScheduleTime": at(2), "lastSuccessfulTime": at(3)}, True),
+        ({"lastScheduleTime": at(2), "active": [{}]}, False),
+        ({"lastScheduleTime": at(31)}, False),  # before the version was applied
+    ],
+)
+def test_a_cron_job_stops_it_whose_last_run_of_this_version_failed(status: dict[str, Any], stops: bool) -> None:
+    of = listed()
+    observed = healthy(of)
+    lists: Any = observed.workloads
+    metadata = {"name": "nightly", "namespace": "canary-0", "generation": 1}
+    lists["cronjobs"] = [{"metadata": metadata, "spec": {}, "status": status}]
+    said = "the synthetic tenant canary-0 fails: cronjobs/nightly failed in its run of 2026-11-26 10:00 UTC"
+    assert (said in gate(of, observed)) == stops
+    assert stops or gate(of, observed) == []
+
+
 def test_a_status_while_flux_works_has_the_last_outcome() -> None:
     of = listed()
     observed = healthy(of)
