@@ -67,6 +67,7 @@ def _problems(kubeconfig: str, namespaces: Mapping[str, Any], configuration: Con
     settings, tenants = configuration.settings, configuration.tenant_list
     stack_file = configuration.stack_file
     yield from ownership.namespace_problems(namespaces, settings, tenants, stack_file)
+    yield from ownership.departure_problems(namespaces, settings.cluster, configuration.everyone)
     if not settings.is_shard:
         definitions = json.loads(kubectl(kubeconfig, "get", "--raw", DEFINITIONS)).get("items", [])
         for problem in stored_version_problems(definitions, configuration.flux.definitions):

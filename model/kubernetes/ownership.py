@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, cast
 
+from model.config.departures import LEAVING
 from model.config.errors import Problem
-from model.config.names import FLUX_NAMESPACE, PRODUCT_LABEL, product_namespace
+from model.config.names import FLUX_NAMESPACE, PRODUCT_LABEL, STATE_LABEL, product_namespace
 from model.config.stack import Settings
 from model.config.tenants import Tenant, TenantList
 from model.config.yaml_lines import YamlFile
@@ -43,6 +44,35 @@ def namespace_problems(
     for index, tenant in enumerate(tenants.tenants):
         if tenant.name in namespaces and (found := _claim_problem(namespaces[tenant.name], tenant, settings.cluster)):
             yield tenants.problem(index, *found)
+
+
+def departure_problems(
+    namespaces: Mapping[str, Mapping[str, Any]], cluster: str, everyone: TenantList
+) -> Iterator[Problem]:
+    """Tenants' namespaces that go although their tenants have not left, after an update that did not end.
+
+    Such an update has changed the cluster, and the stack's outputs, which `tenants.vanished` reads, say nothing of it.
+    `everyone` are the tenants of all shards.
+    """
+    file = everyone.inheritance.file
+    tenants = {tenant.name for tenant in everyone.tenants}
+    departed = {left.name: (index, left) for index, left in enumerate(everyone.content.departed)}
+    for name, namespace in sorted(namespaces.items()):
+        labels = _part(namespace, "labels")
+        mine = labels.get(CLUSTER_LABEL) == cluster and TIER_LABEL in labels
+        # An adopted namespace stays when its tenant goes.
+        if not mine or name in tenants or ADOPTED in _part(namespace, "annotations"):
+            continue
+        if name not in departed:
+            message = f"{name} was deployed by an update that did not end, and is neither in tenants nor in departed"
+            remedy = f"Restore its entry. If it is to go, run `./saas tenant leave {name} --keep 30d` then."
+            yield file.problem(("tenants",), message, remedy)
+            continue
+        index, left = departed[name]
+        if left.break_glass is None and labels.get(STATE_LABEL) != LEAVING:
+            message = f"{name} may not depart: an update that did not end has changed it, and it is not leaving"
+            remedy = f"Restore its entry, run `./saas tenant leave {name} --keep 30d`, and update."
+            yield file.problem(("departed", index), message, remedy)
 
 
 def _product_error(existing: Mapping[str, Any], namespace: str, cluster: str) -> tuple[str, str] | None:

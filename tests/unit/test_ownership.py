@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from model.config import tenants
 from model.config.tenants import TenantList
 from model.config.yaml_lines import YamlFile, parse
 from model.kubernetes import ownership
-from model.kubernetes.manifests import NOT_FLUX_BUSINESS, namespace
+from model.kubernetes.manifests import CLUSTER_LABEL, NOT_FLUX_BUSINESS, namespace
 from model.kubernetes.stored_versions import stored_version_problems
 from tests.unit.test_inputs import settings
 
@@ -76,6 +78,35 @@ def test_a_flux_that_this_stack_did_not_install_is_refused_with_both_ways_out() 
     assert "flux uninstall" in said
     assert "kubectl annotate namespace flux-system" in said
     assert problems({"flux-system": {"annotations": {**NOT_FLUX_BUSINESS, "other": "x"}}}, none) == []
+
+
+DEPARTED = "tenants: []\ndeparted: [{{name: monitoring, since: 2026-11-26{more}}}]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "entry", "said"),
+    [
+        ("tenants: []\n", {}, "monitoring was deployed by an update that did not end, and is neither in tenants nor"),
+        (DEPARTED.format(more=""), {}, "monitoring may not depart: an update that did not end has changed it"),
+        (DEPARTED.format(more=""), {"suspended": "{since: 2026-11-26, reason: unpaid}"}, "it is not leaving"),
+        (DEPARTED.format(more=""), {"leaving": "{since: 2026-11-26, until: 2026-11-26}"}, ""),
+        (DEPARTED.format(more=", breakGlass: a test"), {}, ""),
+        ("tenants: []\n", {"adopt": "true"}, ""),
+    ],
+)
+def test_a_tenant_of_an_update_that_did_not_end_is_not_deleted(text: str, entry: dict[str, Any], said: str) -> None:
+    everyone = tenants.merge_and_validate(parse(text, "tenants.yaml"))
+
+    def found(namespaces: dict[str, Any], cluster: str = "prod-eu") -> str:
+        return "".join(map(str, ownership.departure_problems(namespaces, cluster, everyone)))
+
+    existing = made(listed(**entry))
+    assert said in found(existing)
+    assert bool(said) == bool(found(existing))
+    # Those of other stacks and products, and namespaces that no stack made, are not this stack's to delete.
+    others = {"product-shop": {"labels": {CLUSTER_LABEL: "prod-eu"}}, "default": {}}
+    assert found(made(listed(**entry), "staging")) == found(others) == ""
+    assert [*ownership.departure_problems(existing, "prod-eu", listed(**entry))] == []
 
 
 def definition(*versions: str, stored: list[str] | None = None) -> dict[str, Any]:
