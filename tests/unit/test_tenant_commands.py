@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,9 +16,6 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from typer.testing import CliRunner
 
 from cli import __main__ as command_line
@@ -41,7 +37,6 @@ tenants:
 """
 Command = Callable[..., str]
 FORK = multiprocessing.get_context("fork")
-NAMES, TIERS = st.sampled_from(["alpha", "beta", "gamma"]), st.sampled_from(["basic", "premium"])
 
 
 @pytest.fixture
@@ -308,85 +303,3 @@ def test_the_file_keeps_its_mode_and_stays_a_link(file: Path, saas: Command, tmp
     assert file.is_symlink()
     assert "tier: basic" in real.read_text()
     assert real.stat().st_mode & 0o777 == 0o640
-
-
-class Commands(RuleBasedStateMachine):
-    """Commands in any order, some killed: no tenant is lost, none is there twice, none goes without leaving."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._folder = tempfile.TemporaryDirectory()
-        self.file = Path(self._folder.name) / "tenants.yaml"
-        self.file.write_text(TEXT)
-        self.tenants, self.departed = {"alpha": "premium"}, set[str]()
-        self.leaving, self.restored = set[str](), set[str]()
-
-    def teardown(self) -> None:
-        self._folder.cleanup()
-
-    def saas(self, *arguments: str, killed: bool) -> bool:
-        """Run a command, killed before its file is in place or not. Returns whether it succeeded."""
-        with pytest.MonkeyPatch.context() as patch:
-            if killed:
-                patch.setattr(os, "fsync", lambda descriptor: sys.exit(137))
-            result = CliRunner().invoke(command_line.app, ["tenant", *arguments, "--file", str(self.file)])
-        return result.exit_code == 0
-
-    @rule(name=NAMES, tier=TIERS, killed=st.booleans())
-    def add(self, name: str, tier: str, killed: bool) -> None:
-        done = self.saas("add", name, "--tier", tier, "--product", "shop", killed=killed)
-        same = self.tenants.get(name) == tier
-        assert done == (same or (name not in self.tenants and name not in self.departed and not killed))
-        if done:
-            self.tenants[name] = tier
-
-    @rule(name=NAMES, tier=TIERS, killed=st.booleans())
-    def change(self, name: str, tier: str, killed: bool) -> None:
-        done = self.saas("set", name, "--tier", tier, killed=killed)
-        assert done == (name in self.tenants and (not killed or self.tenants[name] == tier))
-        if done:
-            self.tenants[name] = tier
-
-    @rule(name=NAMES, killed=st.booleans())
-    def leave(self, name: str, killed: bool) -> None:
-        done = self.saas("leave", name, "--keep", "0d", killed=killed)
-        assert done == (name in self.tenants and (not killed or name in self.leaving))
-        if done:
-            self.leaving.add(name)
-
-    @rule(name=NAMES, killed=st.booleans())
-    def resume(self, name: str, killed: bool) -> None:
-        done = self.saas("resume", name, killed=killed)
-        assert done == (name in self.tenants and (not killed or name not in self.leaving))
-        if done:
-            self.leaving.discard(name)
-            self.restored.discard(name)
-
-    @rule(name=NAMES)
-    def back_up(self, name: str) -> None:
-        backup = f"{{id: s3://b/{name}, restored: {commands.today()}}}"
-        if name in self.leaving and self.saas("set", name, "--set", f"leaving.backup={backup}", killed=False):
-            self.restored.add(name)
-
-    @rule(name=NAMES, confirmed=NAMES, killed=st.booleans())
-    def purge(self, name: str, confirmed: str, killed: bool) -> None:
-        done = self.saas("purge", name, "--confirm", confirmed, killed=killed)
-        assert done == (name == confirmed and (name in self.departed or (name in self.restored and not killed)))
-        if done and name in self.tenants:
-            del self.tenants[name]
-            self.leaving.discard(name)
-            self.restored.discard(name)
-            self.departed.add(name)
-
-    @invariant()
-    def the_file_has_exactly_these_tenants(self) -> None:
-        content = yaml.safe_load(self.file.read_text())
-        assert [entry["name"] for entry in content["tenants"]] == [*self.tenants]
-        assert {entry["name"]: entry["tier"] for entry in content["tenants"]} == self.tenants
-        assert {entry["name"] for entry in content["tenants"] if "leaving" in entry} == self.leaving
-        assert sorted(left["name"] for left in content.get("departed", [])) == sorted(self.departed)
-        assert self.file.read_text().startswith("# Our customers.\nproducts:\n  shop: {source: {url:")
-
-
-TestCommands = Commands.TestCase
-TestCommands.settings = settings(max_examples=10, stateful_step_count=15, deadline=None)
