@@ -34,6 +34,10 @@ ABSENT = "absent"
 NAMES, TIERS = st.sampled_from(["gamma", "delta"]), st.sampled_from(["basic", "premium"])
 KILLED = st.sampled_from(["", "", "", "before", "after"])
 """Whether a command is killed, before or after its file is in place."""
+LATER = "later"
+UPDATES = st.sampled_from([LATER, None, None, 0, 2, 5])
+"""Whether an update follows a command: later, at once, or killed after so many steps."""
+Then = int | str | None
 REVERTED = st.sampled_from([True, True, False])
 """Whether a person undoes an edit, after the update that it was for."""
 Outcome = Literal["refused", "killed", "done"]
@@ -89,8 +93,8 @@ class Life(RuleBasedStateMachine):
 
     def begin(self) -> None:
         """One tenant that runs, and one that may be purged."""
-        self.add("gamma", "basic", "")
-        self.add("delta", "basic", "")
+        self.add("gamma", "basic")
+        self.add("delta", "basic")
         self.leave_in_order("delta", 0)
 
     def update(self, after: int | None) -> Outcome:
@@ -122,8 +126,8 @@ class Life(RuleBasedStateMachine):
         assert bool(refusal) == (not allowed or bool(changes and killed)), refusal
         return allowed and changes and killed != "before"
 
-    @rule(name=NAMES, tier=TIERS, killed=KILLED)
-    def add(self, name: str, tier: str, killed: str) -> None:
+    @rule(name=NAMES, tier=TIERS, killed=KILLED, then=UPDATES)
+    def add(self, name: str, tier: str, killed: str = "", then: Then = LATER) -> None:
         """Add a tenant; one that is there already stays as it is."""
         known, before = self.written, self.written.tenants.get(name)
         allowed = before.tier == tier if before else name not in known.departed
@@ -132,34 +136,38 @@ class Life(RuleBasedStateMachine):
             "add", name, "--tier", tier, *map(str, source), allowed=allowed, changes=not before, killed=killed
         ):
             known.tenants[name] = Entry(tier)
+        self.update_then(then)
 
-    @rule(name=NAMES, tier=TIERS, killed=KILLED)
-    def change(self, name: str, tier: str, killed: str) -> None:
+    @rule(name=NAMES, tier=TIERS, killed=KILLED, then=UPDATES)
+    def change(self, name: str, tier: str, killed: str = "", then: Then = LATER) -> None:
         """Change a tenant's tier."""
         entry = self.entry(name)
         changes = entry.known and entry.tier != tier
         if self.command("set", name, "--tier", tier, allowed=entry.known, changes=changes, killed=killed):
             entry.tier = tier
+        self.update_then(then)
 
-    @rule(name=NAMES, killed=KILLED)
-    def suspend(self, name: str, killed: str) -> None:
+    @rule(name=NAMES, killed=KILLED, then=UPDATES)
+    def suspend(self, name: str, killed: str = "", then: Then = LATER) -> None:
         """Suspend a tenant that is not leaving."""
         entry = self.entry(name)
         allowed = entry.known and entry.state != LEAVING
         changes = entry.state == ACTIVE
         if self.command("suspend", name, "--reason", "unpaid", allowed=allowed, changes=changes, killed=killed):
             entry.state = SUSPENDED
+        self.update_then(then)
 
-    @rule(name=NAMES, killed=KILLED)
-    def resume(self, name: str, killed: str) -> None:
+    @rule(name=NAMES, killed=KILLED, then=UPDATES)
+    def resume(self, name: str, killed: str = "", then: Then = LATER) -> None:
         """Let a tenant run again."""
         entry = self.entry(name)
         changes = entry.known and entry.state != ACTIVE
         if self.command("resume", name, allowed=entry.known, changes=changes, killed=killed):
             self.written.tenants[name] = Entry(entry.tier)
+        self.update_then(then)
 
-    @rule(name=NAMES, days=st.sampled_from([0, 0, 30]), killed=KILLED)
-    def leave(self, name: str, days: int, killed: str) -> None:
+    @rule(name=NAMES, days=st.sampled_from([0, 0, 30]), killed=KILLED, then=UPDATES)
+    def leave(self, name: str, days: int, killed: str = "", then: Then = LATER) -> None:
         """Let a tenant leave, or leave on another day."""
         entry = self.entry(name)
         since = entry.since or commands.today()
@@ -167,9 +175,10 @@ class Life(RuleBasedStateMachine):
         changes = entry.known and entry.until != until
         if self.command("leave", name, "--keep", f"{days}d", allowed=entry.known, changes=changes, killed=killed):
             entry.state, entry.since, entry.until = LEAVING, since, until
+        self.update_then(then)
 
-    @rule(name=NAMES, killed=KILLED)
-    def back_up(self, name: str, killed: str) -> None:
+    @rule(name=NAMES, killed=KILLED, then=UPDATES)
+    def back_up(self, name: str, killed: str = "", then: Then = LATER) -> None:
         """Record a backup that was restored."""
         entry = self.entry(name)
         backup = f"leaving.backup={{id: 's3://b/{name}', restored: {commands.today()}}}"
@@ -177,9 +186,10 @@ class Life(RuleBasedStateMachine):
         changes = not entry.restored
         if self.command("set", name, "--set", backup, allowed=allowed, changes=changes, killed=killed):
             entry.restored = True
+        self.update_then(then)
 
-    @rule(name=NAMES, confirmed=st.sampled_from([True, True, False]), killed=KILLED)
-    def purge(self, name: str, confirmed: bool, killed: str) -> None:
+    @rule(name=NAMES, confirmed=st.sampled_from([True, True, False]), killed=KILLED, then=UPDATES)
+    def purge(self, name: str, confirmed: bool, killed: str = "", then: Then = LATER) -> None:
         """Let a tenant depart whose time is over and whose backup was restored."""
         known, entry = self.written, self.entry(name)
         may = entry.restored and entry.until <= commands.today().isoformat()
@@ -189,13 +199,13 @@ class Life(RuleBasedStateMachine):
         ):
             del known.tenants[name]
             known.departed[name] = True
+        self.update_then(then)
 
     @rule(name=NAMES, days=st.sampled_from([0, 0, 30]))
     def leave_in_order(self, name: str, days: int) -> None:
         """The way to a purge, which random steps seldom find: leave, update, record a backup."""
-        self.leave(name, days, "")
-        self.update_all()
-        self.back_up(name, "")
+        self.leave(name, days, then=None)
+        self.back_up(name)
 
     @rule(name=NAMES, reverted=REVERTED)
     def delete_by_hand(self, name: str, reverted: bool) -> None:
@@ -228,22 +238,18 @@ class Life(RuleBasedStateMachine):
         self.file.write_text(self.accepted)
         self.written = deepcopy(self.deployed)
 
-    @rule()
-    def update_all(self) -> None:
-        """Update, and let the update end."""
-        self.updated(None)
-
-    @rule(after=st.integers(0, 12))
-    def update_killed(self, after: int) -> None:
-        """Update, and kill that."""
-        self.updated(after)
+    @rule(then=UPDATES)
+    def update_then(self, then: Then) -> None:
+        """Update now, or later."""
+        if not isinstance(then, str):
+            self.updated(then)
 
     @rule()
     def follow_the_remedies(self) -> None:
         """Every refusal names a way out: the last file that was accepted, with all that is in the cluster."""
         self.revert()
         for name in sorted(self.namespaces().keys() - self.written.tenants.keys()):
-            self.add(name, "basic", "")
+            self.add(name, "basic")
         assert self.updated(None) == "done"
 
     def updated(self, after: int | None) -> Outcome:
