@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +30,8 @@ SHOP = {"url": "ssh://git@github.com/acme/shop", "branch": "main", "path": "./ku
 PUBLIC = {"url": "https://github.com/stefanprodan/podinfo", "branch": "master"}
 DEFAULTS = {"source": {"path": "./kustomize"}}
 """The only default that the tests set besides the interval, so that they use the program's own defaults."""
+REFUSED = "nothing was changed"
+"""What the program says when it ends with the problems of its inputs."""
 
 
 @dataclass(frozen=True)
@@ -236,6 +240,35 @@ class Stack:
         self.applied = self._given()
         return steps
 
+    def killed(self, after: int) -> int:
+        """Run `pulumi up`, kill it after so many steps, and clean up as `make up` does.
+
+        Returns the exit code: -SIGKILL unless it has ended before, and another than 0 only for a refusal.
+        """
+        self.applied = "unknown"
+        log = self.platform.project / f"events-{time.monotonic_ns()}.json"
+        output = log.with_suffix(".txt")
+        command = [str(self.platform.home.bin / "pulumi"), "up", "--yes", "--skip-preview", "--non-interactive"]
+        with (
+            output.open("w") as written,
+            subprocess.Popen(
+                [*command, "--stack", self.name, "--event-log", str(log)],
+                cwd=self.platform.project,
+                env=pulumi.environment(self.platform.home) | {"PULUMI_DEBUG_COMMANDS": "true"},
+                stdout=written,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            ) as update,
+        ):
+            while update.poll() is None and not (log.exists() and steps_ended(log.read_text()) >= after):
+                time.sleep(0.01)
+            with suppress(ProcessLookupError):  # it has ended
+                os.killpg(update.pid, signal.SIGKILL)
+        pulumi.recover(self.platform.home, self.name, cwd=self.platform.project)
+        if update.returncode not in (0, -signal.SIGKILL) and REFUSED not in output.read_text():
+            raise CommandError(f"pulumi up:\n{output.read_text()}")
+        return update.returncode
+
     def preview(self) -> list[Step]:
         return changes(self._steps("preview"))
 
@@ -248,6 +281,13 @@ class Stack:
 
     def outputs(self) -> dict[str, Any]:
         return json.loads(self.run("stack", "output", "--json").stdout)
+
+
+def steps_ended(log: str) -> int:
+    """How many steps that change something have ended."""
+    lines = [line for line in log.splitlines(keepends=True) if line.endswith("\n")]
+    events = [json.loads(line) for line in lines if '"resOutputsEvent"' in line]
+    return sum(event["resOutputsEvent"]["metadata"]["op"] not in ("same", "read", "refresh") for event in events)
 
 
 def changes(steps: list[Step]) -> list[Step]:
