@@ -19,17 +19,19 @@ from standins.github import git
 from tests.platform import PRIVATE, PUBLIC, SHOP, Platform, Stack, Step, eventually
 
 TENANTS: dict[str, dict[str, Any] | str] = {"alpha": PRIVATE, "beta": PRIVATE, "gamma": PUBLIC}
-TENANTS |= dict.fromkeys(("canary-001", "early-001", "globex", "initech"), "shop")
+TENANTS |= dict.fromkeys(("canary-001", "early-001", "globex", "initech", "wayne"), "shop")
 ENTRIES = {
     "canary-001": {"synthetic": True, "values": {"colour": "blue"}},
     "early-001": {"synthetic": True, "ring": "early"},
     "globex": {"ring": "broad"},
     "initech": {"ring": "broad", "pin": {"tag": "v7.0.0", "until": "2099-12-31", "reason": "contract"}},
+    "wayne": {"ring": "broad"},
 }
+"""Of broad, wayne is in the first batch, and globex in the second."""
 RINGS = {
     "canary": {},
     "early": {"after": "canary", "ref": {"tag": "v7.0.0"}, "soak": "3s"},
-    "broad": {"after": "early", "ref": {"tag": "v7.0.0"}, "soak": "3s"},
+    "broad": {"after": "early", "ref": {"tag": "v7.0.0"}, "soak": "3s", "batches": "50%"},
 }
 KUSTOMIZATION = "kustomize/kustomization.yaml"
 COLOUR = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: colour}\ndata: {colour: '${colour}'}\n"
@@ -117,9 +119,9 @@ class Rollout:
         Flux writes the time of each reconciliation into a Kustomization's status: of these only the generation.
         """
         sources = "/apis/source.toolkit.fluxcd.io/v1/namespaces/product-shop/gitrepositories"
-        lists = {sources: {"shop-canary", "shop-broad", "shop-pin-v7.0.0"}}
+        lists = {sources: {"shop-canary", "shop-broad", "shop-broad.50-100", "shop-pin-v7.0.0"}}
         found: dict[str, Any] = {}
-        for tenant in ("canary-001", "globex", "initech"):
+        for tenant in ("canary-001", "globex", "initech", "wayne"):
             found[tenant] = self.kustomization(tenant)["metadata"]["generation"], self.pods(tenant)
             lists |= {f"/apis/apps/v1/namespaces/{tenant}/deployments": {"product"}}
             lists |= {f"/api/v1/namespaces/{tenant}/services": {"product"}}
@@ -150,9 +152,16 @@ def good(shop: Rollout) -> str:
     assert "early is to run v7.0.0@sha1:" in refused.stderr
     source = "kubernetes:source.toolkit.fluxcd.io/v1:GitRepository"
     assert shop.promoted("early", "v7.1.0", commit) == [Step("update", source, "product-shop/early")]
-    # Its commit is known now: early runs it.
+    # Its commit is known now: early runs it. It reaches the first half of broad, and the second once that runs it.
+    second = shop.pods("globex")
     assert shop.promoted("broad", "v7.1.0") == [Step("update", source, "product-shop/broad")]
-    for tenant in ("canary-001", "early-001", "globex"):
+    eventually(lambda: shop.runs("wayne", commit))
+    early = shop.gate("broad", "v7.1.0", commit, datetime.now(UTC) - timedelta(hours=1))
+    assert "broad 0-50% has to run it for 3s" in early[0]
+    assert not shop.runs("globex", commit)
+    assert shop.pods("globex") == second
+    assert shop.promoted("broad", "v7.1.0") == [Step("update", source, "product-shop/broad.50-100")]
+    for tenant in ("canary-001", "early-001", "globex", "wayne"):
         eventually(lambda tenant=tenant: shop.runs(tenant, commit))
     return commit
 
@@ -161,8 +170,9 @@ def test_a_version_goes_through_three_rings_and_past_a_pinned_tenant(shop: Rollo
     assert shop.stack.preview() == []
     assert not shop.runs("initech", good)
     lines = [line.split() for line in shop.saas("status").stdout.splitlines()]
-    assert [line[1:3] for line in lines[1:4]] == [["canary", "main"], ["early", "v7.1.0"], ["broad", "v7.1.0"]]
-    assert lines[3][4:7] == ["1", "1", "0"]
+    rings = [["canary", "main"], ["early", "v7.1.0"], ["broad", "0-50%", "v7.1.0"], ["broad", "50-100%", "v7.1.0"]]
+    assert [line[1 : 1 + len(ring)] for line, ring in zip(lines[1:5], rings, strict=True)] == rings
+    assert [line[5:8] for line in lines[3:5]] == [["1", "0", "0"], ["1", "1", "0"]]
 
 
 def test_a_status_without_a_controller_lets_nothing_go_on(shop: Rollout, good: str) -> None:
