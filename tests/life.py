@@ -31,11 +31,13 @@ from model.config.errors import InvalidConfigError
 SAAS = get_command(command_line.app)
 
 ABSENT = "absent"
-NAMES, TIERS = st.sampled_from(["gamma", "delta"]), st.sampled_from(["basic", "premium"])
+OWN = ("gamma", "delta", "epsilon")
+"""Names of the tenants that the rules are about."""
+NAMES, TIERS = st.sampled_from(OWN), st.sampled_from(["basic", "premium"])
 KILLED = st.sampled_from(["", "", "", "before", "after"])
 """Whether a command is killed, before or after its file is in place."""
 LATER = "later"
-UPDATES = st.sampled_from([LATER, None, None, 0, 2, 5])
+UPDATES = st.sampled_from([LATER, None, None, 0, 2, 4])
 """Whether an update follows a command: later, at once, or killed after so many steps."""
 Then = int | str | None
 REVERTED = st.sampled_from([True, True, False])
@@ -217,6 +219,12 @@ class Life(RuleBasedStateMachine):
             assert (self.updated(None) == "refused") or not deployed
             if reverted:
                 self.revert()
+
+    @rule(name=NAMES, after=st.integers(2, 6))
+    def delete_after_a_killed_update(self, name: str, after: int) -> None:
+        """Add a tenant, kill the update that deploys it, and delete its entry: no outputs know it."""
+        self.add(name, "basic", then=after)
+        self.delete_by_hand(name, reverted=True)
 
     @rule(name=NAMES, restored=st.booleans(), after=st.none() | st.integers(0, 5), reverted=REVERTED)
     def depart_by_hand(self, name: str, restored: bool, after: int | None, reverted: bool) -> None:

@@ -95,4 +95,4 @@ def test_no_order_of_commands_edits_and_killed_updates_loses_a_tenant(
     recorder.project(tmp_path, BEGINNING, manifest, modern_cluster)
     bounds = settings(max_examples=40, stateful_step_count=15, deadline=None, derandomize=True, database=None)
     run_state_machine_as_test(lambda: Simulated(tmp_path), settings=bounds)
-    assert Simulated.purges > 3
+    assert Simulated.purges, "no example has purged a tenant"
