@@ -28,6 +28,8 @@ from tests.platform import Platform, running_platform
 
 RUNS = 3
 KILLS, SEED = 20, 16
+COMPRESSED = {"PULUMI_DIY_BACKEND_ZSTD": "true"}
+"""As docs/limits.md advises for states in files, which the engine writes at each step."""
 RESULTS = PROJECT / ".local" / "bench.json"
 
 
@@ -38,6 +40,7 @@ def main() -> None:
     parser.add_argument("--kind", choices=KINDS, help="only tenants of this kind (default: both up to 100 tenants)")
     parser.add_argument("--faults", type=_count, metavar="TENANTS", help="add so many while processes are killed")
     arguments = parser.parse_args()
+    os.environ |= COMPRESSED
     counts: list[int] = arguments.tenants or ([] if arguments.faults else [10, 100])
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
         for on in running_platform(Path(place)):

@@ -167,8 +167,6 @@ def _variables(home: Home) -> dict[str, str]:
         "PULUMI_BACKEND_URL": home.backend.as_uri(),
         "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
-        # The state is written at each step: compressed, this costs a fifth less.
-        "PULUMI_DIY_BACKEND_ZSTD": "true",
         # Plugins on the user's PATH would take precedence over those installed here.
         "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
         "KUBECONFIG": str(home.kubeconfig),
