@@ -109,9 +109,13 @@ class Rollout:
             scale(1)
 
     def pods(self, tenant: str) -> list[str]:
-        """The identities of a tenant's pods. A change in a pod replaces it."""
-        pods = (self.platform.get(f"/api/v1/namespaces/{tenant}/pods") or {})["items"]
-        return sorted(pod["metadata"]["uid"] for pod in pods)
+        """The identities of a tenant's pods, once its autoscaler has made two of one. A change in a pod replaces it."""
+
+        def both() -> list[str] | None:
+            pods = (self.platform.get(f"/api/v1/namespaces/{tenant}/pods") or {})["items"]
+            return sorted(pod["metadata"]["uid"] for pod in pods) if len(pods) > 1 else None
+
+        return eventually(both, timeout=120)
 
     def others(self) -> dict[str, Any]:
         """ResourceVersions of the sources of other rings than early, and of what their tenants run.
