@@ -10,13 +10,14 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
-from cli import tenants_file, yaml_edit
+from cli import backup, tenants_file, yaml_edit
+from cli.backup import Object
 from cli.errors import CommandError
 from cli.status import Kubeconfig, Kubectl
 from cli.tenants import CHECKOUT, DryRun, File, Json, Known, Pr, entry_of, finish, today
+from model.config.names import PREFIX
 
-Object = dict[str, Any]
-TEST_LABEL = "saas-in-eks.io/restore-test"
+TEST_LABEL = f"{PREFIX}restore-test"
 """Label of the namespaces that a test makes. Tenants cannot write namespaces."""
 EVERYWHERE = {("v1", "ConfigMap", "kube-root-ca.crt"), ("v1", "ServiceAccount", "default")}
 """Objects that Kubernetes makes in each namespace."""
@@ -24,12 +25,8 @@ OF_THE_JOB = ("batch.kubernetes.io/controller-uid", "controller-uid")
 """Labels by which a Job finds its pods: each Job gets its own."""
 
 
-class Api(Protocol):
-    """A cluster's API."""
-
-    def get(self, path: str) -> Object | None:
-        """The object or list at a path; None if there is none."""
-        ...
+class Api(backup.Api, Protocol):
+    """A cluster's API, in which objects are made, too."""
 
     def create(self, objects: Sequence[Object], *, dry_run: bool = False) -> tuple[list[Object], list[str]]:
         """The objects that the cluster made, or would make, and why it refused others."""
@@ -65,21 +62,21 @@ def check_backup(
     if record is None or record.sha256 is None:
         remedy = f"Run `./saas tenant backup {name} --to {source}` first."
         raise CommandError(f"no backup of {name} is recorded with its checksum", remedy)
-    backup = _content(source, name, record.sha256)
-    if backup["volumes"] and not volumes_restored:
-        volumes = ", ".join(volume["id"] or volume["volume"] for volume in backup["volumes"])
+    content = _content(source, name, record.sha256)
+    if content["volumes"] and not volumes_restored:
+        volumes = ", ".join(volume["id"] or volume["volume"] for volume in content["volumes"])
         remedy = "Restore them as docs/operation.md says, look at their files, and add --volumes-restored."
         raise CommandError(f"{name} has volumes, which the file does not have: {volumes}", remedy)
-    if found := list(differences(Kubectl(kubeconfig), name, backup["objects"])):
+    if found := list(differences(Kubectl(kubeconfig), name, content["objects"])):
         listed = "".join(f"\n  - {difference}" for difference in found)
         raise CommandError(f"the backup cannot be restored as it is:{listed}", "Back the tenant up again, or mend it.")
 
     def edit(text: str) -> str:
         index, entry = entry_of(text, file, name)
-        backup = entry["leaving"].get("backup") or {}
-        if backup.get("sha256") != record.sha256:
+        recorded = entry["leaving"].get("backup") or {}
+        if recorded.get("sha256") != record.sha256:
             raise CommandError(f"another backup of {name} was recorded meanwhile", "Check that one.")
-        if backup.get("restored"):
+        if recorded.get("restored"):
             return text
         return yaml_edit.set_value(text, ("tenants", index, "leaving", "backup", "restored"), today())
 
@@ -96,10 +93,10 @@ def _content(source: Path, name: str, checksum: str) -> Object:
     if found != checksum:
         message = f"{source} is not the backup that is recorded: its checksum is {found}, not {checksum}"
         raise CommandError(message, "Fetch it again from where it is kept, or make another backup.")
-    backup = json.loads(content)
-    if backup["tenant"] != name:
-        raise CommandError(f"{source} is a backup of {backup['tenant']}", f"Make one of {name}.")
-    return backup
+    written = json.loads(content)
+    if written["tenant"] != name:
+        raise CommandError(f"{source} is a backup of {written['tenant']}", f"Make one of {name}.")
+    return written
 
 
 def differences(api: Api, name: str, objects: Sequence[Object]) -> Iterator[str]:

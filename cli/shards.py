@@ -13,7 +13,7 @@ import typer
 
 from cli import changes, effective, pulumi, tenants_file
 from cli.errors import CommandError
-from cli.tenants import CHECKOUT, DryRun, Json, place_of
+from cli.tenants import CHECKOUT, DryRun, Json, tenant_of
 from model.config.base import validate
 from model.config.errors import suggestion
 from model.config.stack import project_name, written
@@ -210,8 +210,7 @@ def _all_resources(state: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _chosen(listed: TenantList, names: Sequence[str] | None) -> list[Tenant]:
-    known = [tenant.name for tenant in listed.tenants]
-    return [listed.tenants[place_of(known, name)] for name in names] if names else list(listed.tenants)
+    return [tenant_of(listed, name) for name in names] if names else list(listed.tenants)
 
 
 def _shards(platform: str | None, project: Path) -> Shards:

@@ -36,7 +36,7 @@ class Kubectl:
 
     def get(self, path: str) -> dict[str, Any] | None:
         """The object or list at a path; None if there is none."""
-        done = subprocess.run([*self._command, "get", "--raw", path], capture_output=True, text=True, check=False)
+        done = self._run("get", "--raw", path)
         if done.returncode == 0:
             return json.loads(done.stdout)
         if "(NotFound)" in done.stderr:
@@ -45,10 +45,7 @@ class Kubectl:
 
     def annotate(self, kind: str, namespace: str, name: str, key: str, value: str) -> None:
         """Set an annotation of an object."""
-        change = ["annotate", kind, name, "--namespace", namespace, "--overwrite", f"{key}={value}"]
-        done = subprocess.run([*self._command, *change], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise self._unanswered(done)
+        self._change("annotate", kind, name, "--namespace", namespace, "--overwrite", f"{key}={value}")
 
     def create(
         self, objects: Sequence[dict[str, Any]], *, dry_run: bool = False
@@ -56,9 +53,9 @@ class Kubectl:
         """The objects that the cluster made, or would make, and why it refused others."""
         if not objects:
             return [], []
-        command = ["create", "--filename", "-", "--output", "json", *(["--dry-run=server"] if dry_run else [])]
         given = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
-        done = subprocess.run([*self._command, *command], input=given, capture_output=True, text=True, check=False)
+        options = ["--dry-run=server"] if dry_run else []
+        done = self._run("create", "--filename", "-", "--output", "json", *options, given=given)
         refused = [line for line in done.stderr.strip().splitlines() if not line.startswith("Warning: ")]
         if done.returncode and not refused:
             raise self._unanswered(done)
@@ -66,10 +63,15 @@ class Kubectl:
 
     def delete_namespace(self, name: str) -> None:
         """Delete a namespace, and wait until it is gone."""
-        change = ["delete", "namespace", name, "--ignore-not-found", f"--timeout={DELETION}"]
-        done = subprocess.run([*self._command, *change], capture_output=True, text=True, check=False)
+        self._change("delete", "namespace", name, "--ignore-not-found", f"--timeout={DELETION}")
+
+    def _change(self, *arguments: str) -> None:
+        done = self._run(*arguments)
         if done.returncode:
             raise self._unanswered(done)
+
+    def _run(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*self._command, *arguments], input=given, capture_output=True, text=True, check=False)
 
     @staticmethod
     def _unanswered(done: subprocess.CompletedProcess[str]) -> CommandError:

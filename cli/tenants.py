@@ -17,7 +17,7 @@ from cli.tenants_file import Edit
 from model.config import departures, yaml_lines
 from model.config.departures import Backup
 from model.config.errors import InvalidConfigError, suggestion
-from model.config.tenants import TenantList
+from model.config.tenants import Tenant, TenantList
 from model.config.yaml_lines import YamlPath
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -420,6 +420,11 @@ def _run_preview(stack: str | None, output: Any) -> None:
 
 def _plain(listed: TenantList, index: int) -> Mapping[str, Any]:
     return listed.tenants[index].model_dump(by_alias=True, exclude_none=True)
+
+
+def tenant_of(listed: TenantList, name: str) -> Tenant:
+    """The tenant of this name."""
+    return listed.tenants[_index(listed, name)]
 
 
 def _index(listed: TenantList, name: str) -> int:

@@ -10,7 +10,7 @@ import typer
 
 from cli import aws, changes, pulumi, tenants_file
 from cli.errors import CommandError
-from cli.tenants import CHECKOUT, DryRun, File, Json, Known, place_of
+from cli.tenants import CHECKOUT, DryRun, File, Json, Known, tenant_of
 from model.config.departures import ACTIVE
 
 MARK = ".suspended"
@@ -70,9 +70,9 @@ def users(
     \b
     ./saas tenant suspend acme --reason "invoice 4711 is not paid" && ./saas tenant users acme --stack prod-eu
     """
-    listed = tenants_file.load(file).tenants
-    tenant = listed[place_of([tenant.name for tenant in listed], name)]
-    running = {other.name for other in listed if other.state == ACTIVE} - {name}
+    listed = tenants_file.load(file)
+    tenant = tenant_of(listed, name)
+    running = {other.name for other in listed.tenants if other.state == ACTIVE} - {name}
     result = Result()
     for pool in _pools(pulumi.outputs(CHECKOUT, stack), name):
         if tenant.state == ACTIVE:
@@ -130,9 +130,10 @@ def _mark(pool: Pool, name: str, user: str) -> None:
 
 def _enable(pool: Pool, name: str, result: Result, *, dry_run: bool) -> None:
     marked = [user["Username"] for user in pool.users(name + MARK)]
-    for user in marked if not dry_run else ():
+    result.enabled += marked
+    if dry_run or not marked:
+        return
+    for user in marked:
         pool.of_user("admin-enable-user", user)
         pool.of_user("admin-remove-user-from-group", user, "--group-name", name + MARK)
-    if marked and not dry_run:
-        pool.call("delete-group", "--group-name", name + MARK)
-    result.enabled += marked
+    pool.call("delete-group", "--group-name", name + MARK)

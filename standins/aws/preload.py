@@ -14,7 +14,7 @@ from standins.aws.session import Session
 
 SERVICES = (
     *("apigatewayv2", "backup", "cloudwatch", "cognito-idp", "ec2", "ecr", "eks", "elbv2", "events", "iam", "kms"),
-    *("logs", "sns", "ssm", "sts"),
+    *("logs", "s3", "sns", "ssm", "sts"),
 )
 
 _read = JSONFileLoader.load_file
