@@ -114,7 +114,7 @@ class Backup(pulumi.ComponentResource):
         self.register_outputs({"vaultName": self.vault_name})
 
     def _bucket(self, name: str, args: BackupArgs, key: EncryptionKey) -> aws.s3.Bucket:
-        """A bucket whose files nobody deletes before their time, and no pod reads."""
+        """S3 bucket with Object Lock: files cannot be deleted before their retention ends, and no pod reads them."""
         context, settings = args.context, args.settings
         own_name = backup_bucket(context.prefix, context.account)
         bucket = aws.s3.Bucket(

@@ -101,7 +101,7 @@ class ProductSpace(pulumi.ComponentResource):
             for manifest in products.isolation_objects(args.name)
         ]
         app = args.settings.github_app if product.source.app_url else None
-        key = self.key = None if app else self._deploy_key(args, source_location)
+        key = self.key = None if app else self._deploy_key(name, args, source_location)
         secret = key.ready if key else None
         if app:
             source_location = Location(product.source.app_url or "", known_hosts="")
@@ -134,9 +134,9 @@ class ProductSpace(pulumi.ComponentResource):
             self.summary = {**self.summary, "rings": rings}
         self.register_outputs({"namespace": product_namespace(args.name)})
 
-    def _deploy_key(self, args: ProductSpaceArgs, source_location: Location) -> DeployKey | None:
+    def _deploy_key(self, name: str, args: ProductSpaceArgs, source_location: Location) -> DeployKey | None:
         return source_key(
-            f"product-{args.name}",
+            name,
             SourceKeyArgs(
                 source=args.product.source,
                 holder=args.product,

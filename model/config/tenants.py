@@ -200,6 +200,17 @@ class TenantList:
         ]
         return [*shared, *own]
 
+    @property
+    def departed(self) -> Mapping[str, tuple[int, Departed]]:
+        """Tenants that have left, by name, with their places in the list."""
+        return {left.name: (index, left) for index, left in enumerate(self.content.departed)}
+
+    def lost(self, name: str, update: str) -> Problem:
+        """A tenant that an update has deployed, and that the file does not have any more."""
+        message = f"{name} was deployed by {update} and is neither in tenants nor in departed"
+        remedy = f"Restore its entry. If it is to go, run `./saas tenant leave {name} --keep 30d` then."
+        return self.inheritance.file.problem(("tenants",), message, remedy)
+
     def part(self, indexes: Sequence[int], *, products: bool) -> TenantList:
         """Some of the tenants with their lines, with all products or with none."""
         file = self.inheritance.file
@@ -271,13 +282,10 @@ def vanished(
     `protected` says whether the last update protects the namespaces of those that were not leaving.
     """
     file = listed.inheritance.file
-    tenants = {tenant.name for tenant in listed.tenants}
-    departed = {left.name: (index, left) for index, left in enumerate(listed.content.departed)}
+    tenants, departed = {tenant.name for tenant in listed.tenants}, listed.departed
     for name in sorted(deployed.keys() - tenants):
         if name not in departed:
-            message = f"{name} was deployed by the last update and is neither in tenants nor in departed"
-            remedy = f"Restore its entry. If it is to go, run `./saas tenant leave {name} --keep 30d` then."
-            yield file.problem(("tenants",), message, remedy)
+            yield listed.lost(name, "the last update")
             continue
         index, left = departed[name]
         if obstacle := departure_obstacle(left, deployed[name], today, protected=protected):

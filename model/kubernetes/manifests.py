@@ -41,9 +41,9 @@ CLUSTER_LABEL = f"{PREFIX}cluster"
 ADOPTED = f"{PREFIX}adopted"
 """Annotation of a namespace that existed before its tenant, and stays after it."""
 GITHUB_APP = "github-app"
+"""Secret of the GitHub App that Flux reads as; not the deploy key's, which would be deleted after its successor."""
 READ_AS_APP: Manifest = {"provider": "github", "secretRef": {"name": GITHUB_APP}}
 """In the spec of a GitRepository that Flux reads as a GitHub App."""
-"""Secret of the GitHub App that Flux reads as; not the deploy key's, which would be deleted after its successor."""
 
 SERVICES = f"{PREFIX}services"
 REGISTRIES = f"{PREFIX}registries"

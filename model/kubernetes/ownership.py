@@ -55,8 +55,7 @@ def departure_problems(
     `everyone` are the tenants of all shards.
     """
     file = everyone.inheritance.file
-    tenants = {tenant.name for tenant in everyone.tenants}
-    departed = {left.name: (index, left) for index, left in enumerate(everyone.content.departed)}
+    tenants, departed = {tenant.name for tenant in everyone.tenants}, everyone.departed
     for name, namespace in sorted(namespaces.items()):
         labels = _part(namespace, "labels")
         mine = labels.get(CLUSTER_LABEL) == cluster and TIER_LABEL in labels
@@ -64,9 +63,7 @@ def departure_problems(
         if not mine or name in tenants or ADOPTED in _part(namespace, "annotations"):
             continue
         if name not in departed:
-            message = f"{name} was deployed by an update that did not end, and is neither in tenants nor in departed"
-            remedy = f"Restore its entry. If it is to go, run `./saas tenant leave {name} --keep 30d` then."
-            yield file.problem(("tenants",), message, remedy)
+            yield everyone.lost(name, "an update that did not end,")
             continue
         index, left = departed[name]
         if left.break_glass is None and labels.get(STATE_LABEL) != LEAVING:
