@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,7 +65,7 @@ class Fleet:
 
 
 def _registered(stack: Stack) -> list[dict[str, Any]]:
-    resources = json.loads(stack.run("stack", "export").stdout)["deployment"].get("resources", [])
+    resources = stack.exported()["deployment"].get("resources", [])
     return [resource for resource in resources if not resource["type"].startswith("pulumi:")]
 
 

@@ -1,4 +1,4 @@
-"""The life of many tenants with the real engine and Flux on an embedded platform, each step beside its lower bound."""
+"""Measures the life of many tenants on an embedded platform, with lower bounds of each step."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Measured:
 
 
 def measure(on: Platform, kind: str, count: int, folder: Path, say: Callable[[str], None]) -> Measured:
-    """All steps with an engine, for a number of tenants. Leaves the platform without tenants."""
+    """All steps with an engine, for a number of tenants. Several shards leave them on the platform."""
     names, found = workload.names(count), Measured(kind, count)
     fleet = Fleet(on, kind, count, webhooks=WEBHOOKS)
     with Sampler(on.home) as sampler:
@@ -130,7 +130,7 @@ def _promote(on: Platform, fleet: Fleet, names: Sequence[str], given: Mapping[st
 
 
 def _push(on: Platform, kind: str, names: Sequence[str], folder: Path) -> float:
-    """A push by which a webhook tells Flux of a shared product; of own sources Flux is told by annotations."""
+    """Seconds of a push. Flux fetches a shared product because of its webhook, own sources because of an annotation."""
     repository = REPOSITORIES[kind]
     asked = () if kind == SHARED else ("-A", "--all", "gitrepositories")
     return delivery.push(on, repository, workload.reading(kind, names, repository), folder, asked)

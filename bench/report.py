@@ -48,7 +48,7 @@ def load(file: Path) -> dict[str, Any]:
 
 
 def table(run: Run) -> Table:
-    """The seconds of one run, beside their lower bounds."""
+    """Table of one run: seconds, their lower bounds, and the ratios."""
     drawn = Table(title=f"{run['tenants']} tenants, {run['kind']}: seconds", title_justify="left")
     for column in ("what", "program", FLAT, KUBECTL):
         drawn.add_column(column, justify="left" if column == "what" else "right")
@@ -164,14 +164,14 @@ def _spent(run: Run) -> Iterator[str]:
 
 
 def _comparison(runs: Sequence[Run]) -> Iterator[str]:
-    """A shared product beside sources of the tenants' own, for each number of tenants that was measured with both."""
+    """Comparison of a shared product and own sources, for each number of tenants that was measured with both."""
     by_kind = {(run["tenants"], run["kind"]): run for run in runs}
     both = sorted(
         {run["tenants"] for run in runs if {(run["tenants"], SHARED), (run["tenants"], OWN)} <= by_kind.keys()}
     )
     if not both:
         return
-    yield from ("", "## A shared product beside own sources", "")
+    yield from ("", "## Shared product and own sources compared", "")
     yield "| tenants | | resources of one | its state, kB | clones | source-controller, MB | push until applied, s |"
     yield "|---|---|---|---|---|---|---|"
     for count in both:
@@ -183,7 +183,7 @@ def _comparison(runs: Sequence[Run]) -> Iterator[str]:
             cells = (f"{state:.1f}", str(run["clones"]), f"{megabytes:.1f}", f"{seconds:.1f}")
             yield f"| {count} | {kind} | {resources} | {' | '.join(cells)} |"
     yield ""
-    yield "Of a shared product a webhook tells Flux; of own sources Flux is told by annotations right after the push."
+    yield "Flux fetches a shared product because of its webhook, own sources because of annotations after the push."
 
 
 def _rows(run: Run) -> Iterator[tuple[str, str, str, str]]:
@@ -192,11 +192,11 @@ def _rows(run: Run) -> Iterator[tuple[str, str, str, str]]:
     seconds = {"the program alone, under mocks": alone["program"], **run["seconds"]}
     floors = {FLAT: {"the program alone, under mocks": alone["flat"], **run["flat"]}, KUBECTL: run["kubectl"]}
     for what, took in seconds.items():
-        cells = [_beside(took, floors[kind].get(what)) for kind in (FLAT, KUBECTL)]
+        cells = [_with_ratio(took, floors[kind].get(what)) for kind in (FLAT, KUBECTL)]
         yield what, f"{took:.1f}", cells[0], cells[1]
 
 
-def _beside(took: float, floor: float | None) -> str:
+def _with_ratio(took: float, floor: float | None) -> str:
     return f"{floor:.1f} (x {took / floor:.2f})" if floor else ""
 
 

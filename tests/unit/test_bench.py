@@ -73,7 +73,7 @@ def test_every_chart_of_the_page_is_drawn_and_every_drawn_one_shown() -> None:
 
 
 def test_a_run_without_the_other_kind_is_not_compared() -> None:
-    assert "beside own sources" not in report.figures({"runs": RESULTS["runs"][:1]})[0]
+    assert "own sources compared" not in report.figures({"runs": RESULTS["runs"][:1]})[0]
 
 
 def test_bars_are_as_long_as_their_values() -> None:
