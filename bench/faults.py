@@ -31,7 +31,7 @@ class Survived:
     tenants: int
     kills: dict[str, int]
     updates: int
-    """Runs of `pulumi up` until one succeeded."""
+    """Runs of `pulumi up` until the last kill was over and one had succeeded."""
     seconds: float
     """Until all tenants were ready."""
 
