@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from local.home import PROJECT
 from model.status import KUSTOMIZATIONS
-from tests.platform import CommandError, Platform, eventually
+from tests.platform import CommandError, Platform
 
-READY_SECONDS = 3600.0
+READY_SECONDS = 3600
+KUBECTL = PROJECT / ".venv/bin/kubectl"
 TENANT = "toolkit.fluxcd.io/tenant"
-
-
-def kustomizations(on: Platform) -> Mapping[str, dict[str, Any]]:
-    """The tenants' Kustomizations by tenant."""
-    items = (on.get(KUSTOMIZATIONS) or {"items": []})["items"]
-    labelled = ((item["metadata"].get("labels", {}).get(TENANT), item) for item in items)
-    return {tenant: item for tenant, item in labelled if tenant}
 
 
 def revision(item: Mapping[str, Any]) -> str | None:
@@ -29,20 +26,29 @@ def revision(item: Mapping[str, Any]) -> str | None:
     return status.get("lastAppliedRevision") if current and ready else None
 
 
-def ready(on: Platform, names: Sequence[str]) -> bool:
-    """Whether exactly these tenants exist, and all are ready."""
-    found = kustomizations(on)
-    return found.keys() == {*names} and all(revision(item) for item in found.values())
-
-
 def wait_until_ready(on: Platform, names: Sequence[str]) -> None:
-    """Wait for it."""
-    _wait(names, lambda: ready(on, names))
+    """Wait until all these tenants are ready."""
+    _wait(on, names, lambda item: bool(revision(item)))
 
 
-def _wait(names: Sequence[str], look: Callable[[], bool]) -> None:
-    """Wait, and look less often at many tenants: a list of a thousand keeps the API server busy."""
-    eventually(look, timeout=READY_SECONDS, every=max(0.05, len(names) / 1000))
+def _wait(on: Platform, names: Sequence[str], reached: Callable[[Mapping[str, Any]], bool]) -> None:
+    """Wait for the Kustomizations of these tenants. A watch: repeated lists of many would keep the API server busy."""
+    missing = {*names}
+    query = f"{KUSTOMIZATIONS}?watch=true&labelSelector={TENANT}&timeoutSeconds={READY_SECONDS}"
+    command = [str(KUBECTL), "--kubeconfig", str(on.home.kubeconfig), "get", "--raw", query]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watch:
+        assert watch.stdout
+        for line in watch.stdout:
+            event = json.loads(line)
+            tenant = event["object"]["metadata"]["labels"][TENANT]
+            if event["type"] == "DELETED" or not reached(event["object"]):
+                missing |= {tenant} & {*names}
+            else:
+                missing.discard(tenant)
+            if not missing:
+                watch.kill()
+                return
+    raise CommandError(f"not within {READY_SECONDS} s, or the watch ended: {', '.join(sorted(missing))}")
 
 
 def push(on: Platform, repository: str, names: Sequence[str], folder: Path, asked: Sequence[str] = ()) -> float:
@@ -71,25 +77,15 @@ def push(on: Platform, repository: str, names: Sequence[str], folder: Path, aske
 
 def wait_until_applied(on: Platform, names: Sequence[str], commit: str) -> None:
     """Wait until these tenants run a commit."""
-
-    def applied() -> bool:
-        found = kustomizations(on)
-        return all((revision(found[name]) or "").endswith(commit) for name in names)
-
-    _wait(names, applied)
+    _wait(on, names, lambda item: (revision(item) or "").endswith(commit))
 
 
 def restart(on: Platform, names: Sequence[str]) -> float:
     """Seconds from the end of all of Flux's pods until new ones have reconciled these tenants."""
-    before = {name: _reconciled(item) for name, item in kustomizations(on).items()}
+    before = {item["metadata"]["uid"]: _reconciled(item) for item in (on.get(KUSTOMIZATIONS) or {})["items"]}
     began = time.monotonic()
     on.kubectl("delete", "pods", "--all", "-n", "flux-system", "--wait=false")
-
-    def done() -> bool:
-        found = kustomizations(on)
-        return all(revision(found[name]) and _reconciled(found[name]) > before[name] for name in names)
-
-    _wait(names, done)
+    _wait(on, names, lambda item: bool(revision(item)) and _reconciled(item) > before[item["metadata"]["uid"]])
     return time.monotonic() - began
 
 

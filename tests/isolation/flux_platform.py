@@ -211,17 +211,29 @@ class HostilePlatform:
         before = self._controllers()
         self.stack.configure(fluxLockdown=locked)
         self.stack.up()
-        eventually(lambda: not before & self._controllers() and len(before) == len(self._controllers()))
+        self._wait_for_others_than(before)
 
     def _controllers(self) -> set[str]:
         """The pods of Flux's controllers."""
         return {pod for pod in agent.programs(self.platform.home) if "-controller-" in pod}
 
+    def _wait_for_others_than(self, before: set[str]) -> None:
+        """Wait until each Deployment of these pods has one pod, which is none of them.
+
+        There may have been two of a Deployment before: the watchdog restarts a controller that an attack holds up.
+        """
+
+        def replaced() -> bool:
+            now = self._controllers()
+            return not before & now and sorted(map(_deployment, now)) == sorted({*map(_deployment, before)})
+
+        eventually(replaced, PATIENCE)
+
     def restart(self) -> None:
         """Restart Flux' controllers, and wait until they run."""
         before = self._controllers()
         self.api.call("DELETE", "/api/v1/namespaces/flux-system/pods")
-        eventually(lambda: not before & self._controllers() and len(before) == len(self._controllers()))
+        self._wait_for_others_than(before)
 
     # Tenants
 
@@ -246,6 +258,10 @@ class HostilePlatform:
         news, deployment = (self.get(path.format(tenant)) or {} for path in paths)
         uids = [item.get("metadata", {}).get("uid", "") for item in (news, deployment)]
         return news.get("data", {}).get("news", ""), uids
+
+
+def _deployment(pod: str) -> str:
+    return pod.rsplit("-", 2)[0]
 
 
 def _entry(mode: str, path: str, content: bytes) -> list[bytes]:
