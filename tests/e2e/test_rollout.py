@@ -232,3 +232,27 @@ def test_a_tenant_in_another_ring_is_not_restarted(shop: Rollout, good: str) -> 
     eventually(lambda: shop.kustomization("globex")["status"]["observedGeneration"] == observed)
     assert shop.runs("globex", good)
     assert shop.pods("globex") == before
+
+
+def test_a_held_ring_gets_no_version_and_a_tenant_is_pinned_and_unpinned_by_commands(shop: Rollout, good: str) -> None:
+    def deployed(*command: str) -> set[tuple[str, str]]:
+        for _ in range(2):  # once more is as once
+            done = shop.saas(*command)
+            assert done.returncode == 0, done.stderr
+        return {(step.op, step.of) for step in shop.stack.up()}
+
+    commit = shop.release("v7.4.0", {"CHANGES": "7.4.0\n"})
+    shop.promoted("early", "v7.4.0", commit)
+    assert deployed("hold", "shop", "--ring", "broad", "--reason", "the fair is until Friday") == set()
+    eventually(lambda: shop.runs("early-001", commit))
+    assert "the fair is until Friday" in shop.promote("broad", "v7.4.0").stderr
+
+    assert deployed("release", "shop", "--ring", "broad") == set()
+    pinned = ("--tag", "v7.1.0", "--until", "2099-12-31", "--reason", "contract 4711")
+    changed = deployed("pin", "wayne", *pinned)
+    assert ("update", "wayne/product-shop") in changed
+    # No tenant of the first half is left to try it, so it reaches all of broad at once.
+    shop.promoted("broad", "v7.4.0")
+    assert shop.runs("wayne", good)
+    assert ("update", "wayne/product-shop") in deployed("unpin", "wayne")
+    eventually(lambda: shop.runs("wayne", commit))
