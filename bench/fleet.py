@@ -21,7 +21,8 @@ class Fleet:
         self.shards = -(-count // PER_STACK) if count >= PER_STACK else 0
         name = f"bench-{kind.partition(' ')[0]}-{count}"
         split = {"shard": {"count": self.shards}} if self.shards else {}
-        self.first = on.stack(name, **settings, **split)
+        size = {"fluxSize": "large"} if self.shards else {}
+        self.first = on.stack(name, **settings, **split, **size)
         self.stacks = [self.first, *(self._shard(on, index) for index in range(1, self.shards + 1))]
         for stack in self.stacks:
             stack.kept = True

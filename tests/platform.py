@@ -294,7 +294,7 @@ def changes(steps: list[Step]) -> list[Step]:
     return [step for step in steps if step.op not in ("same", "read", "refresh")]
 
 
-def eventually(look: Callable[[], T | None], timeout: float = 60, every: float = 0.2) -> T:
+def eventually(look: Callable[[], T | None], timeout: float = 180, every: float = 0.2) -> T:
     """The first truthy result of `look`. Fails with the last result after the timeout."""
     deadline = time.monotonic() + timeout
     while not (answer := look()):

@@ -33,6 +33,9 @@ class Size:
     the API server has no Priority and Fairness, which divides them by itself."""
     tmpfs: str | None = None
     """Size of kustomize-controller's temporary files, which are in memory: many workers would wait for the disk."""
+    gogc: int | None = None
+    """How many percent the memory in use may grow until Go collects garbage, instead of 100. Each build reads all
+    schemas of Kubernetes anew: with 300, a fifth less CPU. The release's GOMEMLIMIT bounds it by the memory limit."""
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -56,7 +59,7 @@ SIZES: Mapping[str, Mapping[str, Size]] = {
     # As many workers as in Flux's own benchmark of 1,000 objects, and the limits of its operator's `large`.
     LARGE: {
         "source-controller": Size(10, "2000m", "2Gi", "256Mi", queries=(500, 1000)),
-        BUILDER: Size(20, "3000m", "3Gi", "256Mi", queries=(500, 1000), tmpfs="1Gi"),
+        BUILDER: Size(20, "3000m", "3Gi", "256Mi", queries=(500, 1000), tmpfs="1Gi", gogc=300),
         "helm-controller": Size(20, "3000m", "3Gi", "256Mi", queries=(500, 1000)),
     },
 }
@@ -81,6 +84,8 @@ def _with_resources(manifest: Manifest, sizes: Mapping[str, Size]) -> Manifest:
     resources = container.setdefault("resources", {})
     resources["limits"] = {**resources.get("limits", {}), "cpu": size.cpu, "memory": size.memory}
     resources["requests"] = {**resources.get("requests", {}), "memory": size.requested_memory}
+    if size.gogc:
+        container["env"] = [*container.get("env", []), {"name": "GOGC", "value": str(size.gogc)}]
     if size.tmpfs:
         mounted = {mount["name"] for mount in container.get("volumeMounts", []) if mount["mountPath"] == TEMPORARY}
         for volume in pod.get("volumes", []):
