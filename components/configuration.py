@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
@@ -158,7 +159,7 @@ def _outputs(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
     return found | {name: _stack_outputs(name) for name in names if name != itself}
 
 
-def _stack_outputs(stack_name: str) -> Mapping[str, Any]:
+def _stack_outputs(stack_name: str, attempts: int = 5) -> Mapping[str, Any]:
     """The outputs of a stack's last update; empty before the first one."""
     # Not a StackReference, whose outputs come too late to end the program before anything is registered.
     try:
@@ -168,7 +169,11 @@ def _stack_outputs(stack_name: str) -> Mapping[str, Any]:
     except Exception as error:  # the SDK has no narrower one
         if "unknown stack" in str(error):
             return {}
-        raise
+        # In a folder, a file beside each state is not replaced at once: while an update writes it, it ends early.
+        if "EOF" not in str(error) or attempts == 1:
+            raise
+        time.sleep(0.2)
+        return _stack_outputs(stack_name, attempts - 1)
 
 
 def _flux_manifest(

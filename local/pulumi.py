@@ -164,7 +164,8 @@ def environment(home: Home) -> dict[str, str]:
 def _variables(home: Home) -> dict[str, str]:
     variables = {
         "PULUMI_HOME": str(home.pulumi_home),
-        "PULUMI_BACKEND_URL": home.backend.as_uri(),
+        # Without the files of attributes beside the states, which are not replaced at once as the states are.
+        "PULUMI_BACKEND_URL": f"{home.backend.as_uri()}?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         # Plugins on the user's PATH would take precedence over those installed here.

@@ -6,6 +6,7 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
+import grpc
 import pytest
 import yaml
 
@@ -318,3 +319,40 @@ def test_a_shard_leaves_moving_tenants_of_others_alone(
     given: Any = SimpleNamespace(tenants=here.tenants, everyone=everyone)
     moves.keep_objects_of_moving_tenants("", given)
     assert ("patch" in calls) is patched
+
+
+class Refused(grpc.RpcError):
+    """An answer of the engine."""
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNKNOWN
+
+    def details(self) -> str:
+        return str(self)
+
+
+@pytest.mark.parametrize(("failures", "error"), [(2, "failed to load checkpoint: EOF"), (9, "EOF"), (1, "denied")])
+def test_a_state_that_was_read_while_it_was_written_is_read_again(
+    run: Run, failures: int, error: str, tmp_path: Any
+) -> None:
+    left = [error] * failures
+
+    def outputs(args: Any) -> Any:
+        if left:
+            raise Refused(left.pop())
+        return {"outputs": {}}
+
+    def update() -> Recording:
+        return run(
+            "tenants: []",
+            config={**local(), "kubeconfig": str(tmp_path / "kubeconfig")},
+            answers={**THEIRS, "pulumi:pulumi:readStackOutputs": outputs},
+            secrets=SECRETS,
+        )
+
+    if failures == 2:
+        assert update().registrations
+        assert not left
+    else:
+        with pytest.raises(Exception, match=error):
+            update()
