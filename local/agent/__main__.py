@@ -56,7 +56,8 @@ class Agent:
         runner, task = self._runners[uid]
         if not runner.deleting:
             runner.deleting, runner.grace = True, min(grace, LONGEST_GRACE)
-            task.cancel()
+            if runner.begun:
+                task.cancel()
 
 
 async def run(home: Home, tools: Path) -> None:

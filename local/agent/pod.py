@@ -76,6 +76,8 @@ class PodRunner:
     """Runs a pod's program until cancelled; then removes the pod if `deleting` is set."""
 
     def __init__(self, pod: Object, context: PodContext) -> None:
+        self.begun = False
+        """Whether `run` has begun. A task that is cancelled before never does, and would not remove its pod."""
         self.deleting = False
         self.grace = LONGEST_GRACE
         self._pod, self._context = pod, context
@@ -97,8 +99,9 @@ class PodRunner:
 
     async def run(self) -> None:
         """Start the program, and start it again each time it ends."""
+        self.begun = True
         try:
-            while True:
+            while not self.deleting:
                 ended = await self._run_once()
                 log.warning("%s: %s", self._name, ended["message"])
                 self._status |= {"lastState": {"terminated": ended}, "restartCount": self._status["restartCount"] + 1}
