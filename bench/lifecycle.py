@@ -66,6 +66,7 @@ def measure(on: Platform, kind: str, count: int, folder: Path, say: Callable[[st
     """All steps with an engine, for a number of tenants. Several shards leave them on the platform."""
     names, found = workload.names(count), Measured(kind, count)
     fleet = Fleet(on, kind, count, webhooks=WEBHOOKS)
+    few = fleet.shards < 2
     with Sampler(on.home) as sampler:
 
         def step(name: str, action: Callable[[], float | None]) -> None:
@@ -88,7 +89,7 @@ def measure(on: Platform, kind: str, count: int, folder: Path, say: Callable[[st
         step(PREVIEW, fleet.preview)
         step(PUSH, lambda: _push(on, kind, names, folder))
         given: dict[str, Any] = {}
-        if fleet.shards < 2:  # of more shards it is as many times one shard's
+        if few:  # of more shards it is as many times one shard's
             given["pods"] = 21
             step(QUOTA, lambda: fleet.update(names, **given))
         more, place = [*names, "added"], fleet.place("added")
@@ -100,15 +101,16 @@ def measure(on: Platform, kind: str, count: int, folder: Path, say: Callable[[st
         step(RESTART, lambda: delivery.restart(on, names))
         if kind == SHARED:
             step(PROMOTION, lambda: _promote(on, fleet, names, given))
+        if kind == SHARED and few:
             fleet.first.configure(webhooks={})
             step(WITHOUT, lambda: fleet.update(names, only=0, interval=POLLED, **given))
             step(PUSH_POLLED, lambda: _push(on, kind, names, folder, times=1))
-        if fleet.shards < 2:  # else the platform's folder is thrown away
+        if few:  # else the platform's folder is thrown away
             step(DESTROY, fleet.destroy)
     for name in (BOOTSTRAP, WAIT, WITHOUT):
         found.seconds.pop(name, None)
     found.usage, found.memory = sampler.usage, peaks(sampler.usage)
-    if kind == SHARED and fleet.shards < 2:
+    if kind == SHARED and few:
         say("the same objects by kubectl")
         found.kubectl = _kubectl(on, fleet, names)
     if kind == SHARED:
