@@ -167,13 +167,15 @@ def _stack_outputs(stack_name: str, attempts: int = 5) -> Mapping[str, Any]:
             "outputs"
         ]
     except Exception as error:  # the SDK has no narrower one
-        if "unknown stack" in str(error):
+        # In a folder, files appear and vanish while the engine writes a state: readers find another one incomplete, or
+        # not at all.
+        unknown = "unknown stack" in str(error)
+        if attempts > 1 and (unknown or "failed to load checkpoint" in str(error)):
+            time.sleep(0.1)
+            return _stack_outputs(stack_name, attempts - 1)
+        if unknown and stack_name != pulumi.get_stack():
             return {}
-        # In a folder, a file beside each state is not replaced at once: while an update writes it, it ends early.
-        if "EOF" not in str(error) or attempts == 1:
-            raise
-        time.sleep(0.2)
-        return _stack_outputs(stack_name, attempts - 1)
+        raise
 
 
 def _flux_manifest(
