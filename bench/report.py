@@ -88,6 +88,7 @@ AIMS = (
     Aim(lifecycle.READY, 100, 3, KUBECTL),
     Aim(lifecycle.ADD, 1000, 30),
     Aim(lifecycle.DESTROY, 100, 2, FLAT),
+    Aim(lifecycle.PUSH, 100, 15),
     Aim(lifecycle.PUSH, 1000, 90),
 )
 
