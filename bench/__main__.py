@@ -29,7 +29,7 @@ from tests.platform import Platform, running_platform
 RUNS = 3
 KILLS, SEED = 20, 16
 COMPRESSED = {"PULUMI_DIY_BACKEND_ZSTD": "true"}
-"""As docs/limits.md advises for states in files, which the engine writes at each step."""
+"""A state is written at each step. No update here reads the state of another that runs."""
 RESULTS = PROJECT / ".local" / "bench.json"
 
 

@@ -38,16 +38,18 @@ def _wait(on: Platform, names: Sequence[str], reached: Callable[[Mapping[str, An
     command = [str(KUBECTL), "--kubeconfig", str(on.home.kubeconfig), "get", "--raw", query]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watch:
         assert watch.stdout
-        for line in watch.stdout:
-            event = json.loads(line)
-            tenant = event["object"]["metadata"]["labels"][TENANT]
-            if event["type"] == "DELETED" or not reached(event["object"]):
-                missing |= {tenant} & {*names}
-            else:
-                missing.discard(tenant)
-            if not missing:
-                watch.kill()
-                return
+        try:
+            for line in watch.stdout:
+                event = json.loads(line)
+                tenant = event["object"]["metadata"]["labels"][TENANT]
+                if event["type"] == "DELETED" or not reached(event["object"]):
+                    missing |= {tenant} & {*names}
+                else:
+                    missing.discard(tenant)
+                if not missing:
+                    return
+        finally:
+            watch.kill()
     raise CommandError(f"not within {READY_SECONDS} s, or the watch ended: {', '.join(sorted(missing))}")
 
 

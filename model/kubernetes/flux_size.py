@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from model.config.names import FLUX_SIZES
@@ -33,9 +33,8 @@ class Size:
     the API server has no Priority and Fairness, which divides them by itself."""
     tmpfs: str | None = None
     """Size of kustomize-controller's temporary files, which are in memory: many workers would wait for the disk."""
-    gogc: int | None = None
-    """How many percent the memory in use may grow until Go collects garbage, instead of 100. Each build reads all
-    schemas of Kubernetes anew: with 300, a fifth less CPU. The release's GOMEMLIMIT bounds it by the memory limit."""
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Variables that replace the manifest's."""
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -46,6 +45,9 @@ class Size:
         return tuple(arguments)
 
 
+GARBAGE = {"GOGC": "300", "GOMEMLIMIT": "1792MiB"}
+"""Memory may grow by 300 percent until Go collects garbage: each build reads all schemas of Kubernetes anew, and this
+takes a fifth less CPU. The limit leaves room for temporary files in memory, of which Go knows nothing."""
 SMALL, MEDIUM, LARGE = FLUX_SIZES
 SIZES: Mapping[str, Mapping[str, Size]] = {
     # The release's own: 2 workers of source-controller, 4 of the others, an interval's jitter of 5 %, 1 CPU, 1 GiB.
@@ -59,7 +61,7 @@ SIZES: Mapping[str, Mapping[str, Size]] = {
     # As many workers as in Flux's own benchmark of 1,000 objects, and the limits of its operator's `large`.
     LARGE: {
         "source-controller": Size(10, "2000m", "2Gi", "256Mi", queries=(500, 1000)),
-        BUILDER: Size(20, "3000m", "3Gi", "256Mi", queries=(500, 1000), tmpfs="1Gi", gogc=300),
+        BUILDER: Size(20, "3000m", "3Gi", "512Mi", queries=(500, 1000), tmpfs="1Gi", environment=GARBAGE),
         "helm-controller": Size(20, "3000m", "3Gi", "256Mi", queries=(500, 1000)),
     },
 }
@@ -84,8 +86,9 @@ def _with_resources(manifest: Manifest, sizes: Mapping[str, Size]) -> Manifest:
     resources = container.setdefault("resources", {})
     resources["limits"] = {**resources.get("limits", {}), "cpu": size.cpu, "memory": size.memory}
     resources["requests"] = {**resources.get("requests", {}), "memory": size.requested_memory}
-    if size.gogc:
-        container["env"] = [*container.get("env", []), {"name": "GOGC", "value": str(size.gogc)}]
+    kept = [entry for entry in container.get("env", []) if entry["name"] not in size.environment]
+    if size.environment:
+        container["env"] = kept + [{"name": name, "value": value} for name, value in size.environment.items()]
     if size.tmpfs:
         mounted = {mount["name"] for mount in container.get("volumeMounts", []) if mount["mountPath"] == TEMPORARY}
         for volume in pod.get("volumes", []):

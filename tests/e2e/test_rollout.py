@@ -252,6 +252,7 @@ def test_a_held_ring_gets_no_version_and_a_tenant_is_pinned_and_unpinned_by_comm
     assert ("update", "wayne") in deployed("pin", "wayne", *pinned)
     # No tenant of the first half is left to try it, so it reaches all of broad at once.
     shop.promoted("broad", "v7.4.0")
+    assert shop.kustomization("wayne")["spec"]["sourceRef"]["name"] == "shop-pin-v7.1.0"
     assert shop.runs("wayne", good)
     assert ("update", "wayne") in deployed("unpin", "wayne")
     eventually(lambda: shop.runs("wayne", commit))

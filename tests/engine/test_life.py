@@ -27,9 +27,12 @@ BOUNDS = settings(
 
 
 def pods(stack: Stack) -> dict[str, set[str]]:
-    """The neighbours' pods: a change in a pod replaces it."""
+    """The neighbours' pods that are to stay: a change in a pod replaces it."""
     lists = {name: stack.platform.get(f"/api/v1/namespaces/{name}/pods") or {"items": []} for name in NEIGHBOURS}
-    return {name: {pod["metadata"]["uid"] for pod in found["items"]} for name, found in lists.items()}
+    metadata = {name: [pod["metadata"] for pod in found["items"]] for name, found in lists.items()}
+    return {
+        name: {each["uid"] for each in found if "deletionTimestamp" not in each} for name, found in metadata.items()
+    }
 
 
 class OnPlatform(Life):
@@ -41,6 +44,7 @@ class OnPlatform(Life):
         self.stack = stack
         stack.deployed &= {*NEIGHBOURS}  # tenants of other tests have departed: their names may be given again
         stack.tenants(NEIGHBOURS)
+        stack.deployed |= {*OWN}  # so that they have departed for the next test, also if this one fails
         super().__init__(stack.platform.project / stack.tenants_file)
         self.pods = eventually(lambda: found if all((found := pods(stack)).values()) else None)
         self.begin()
@@ -53,7 +57,6 @@ class OnPlatform(Life):
         self.add("epsilon", "basic", then=4)
 
     def teardown(self) -> None:
-        self.stack.deployed |= {*OWN}
         self.stack.tenants(NEIGHBOURS)
         self.stack.up()
 

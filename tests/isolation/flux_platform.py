@@ -218,14 +218,16 @@ class HostilePlatform:
         return {pod for pod in agent.programs(self.platform.home) if "-controller-" in pod}
 
     def _wait_for_others_than(self, before: set[str]) -> None:
-        """Wait until each Deployment of these pods has one pod, which is none of them.
+        """Wait until each controller has one pod, which is none of these.
 
-        There may have been two of a Deployment before: the watchdog restarts a controller that an attack holds up.
+        There may have been two or none of one before: the watchdog restarts a controller that an attack holds up.
         """
+        deployments = (self.get("/apis/apps/v1/namespaces/flux-system/deployments") or {})["items"]
+        names = sorted(name for each in deployments if "-controller" in (name := each["metadata"]["name"]))
 
         def replaced() -> bool:
             now = self._controllers()
-            return not before & now and sorted(map(_deployment, now)) == sorted({*map(_deployment, before)})
+            return not before & now and sorted(map(_deployment, now)) == names
 
         eventually(replaced, PATIENCE)
 

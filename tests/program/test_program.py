@@ -250,7 +250,7 @@ def test_every_shard_has_the_size_and_a_secret_host_of_its_own(run: Run) -> None
         found, before = large.resource(DEPLOYMENT, name), small.resource(DEPLOYMENT, name)
         assert f"--concurrent={10 if name.startswith('source') else 20}" in _arguments(found)
         assert _arguments(before) <= _arguments(found)
-        garbage = {"GOGC": "300"} if name in readers else {}
+        garbage = {"GOGC": "300", "GOMEMLIMIT": "1792MiB"} if name in readers else {}
         assert _environment(found) == _environment(before) | garbage
     assert len({_environment(large.resource(DEPLOYMENT, name))[ARTIFACT_HOST] for name in readers}) == 3
     unchanged = [urn for urn, one in small.registrations.items() if one.inputs == large.registrations[urn].inputs]
