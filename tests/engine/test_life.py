@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -22,7 +23,12 @@ BOUNDS = settings(
     derandomize=True,
     database=None,
     phases=[Phase.generate],  # a smaller example would cost minutes for each try
-    suppress_health_check=[*HealthCheck],
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.filter_too_much,
+        HealthCheck.large_base_example,
+    ],
 )
 
 
@@ -105,5 +111,6 @@ def test_no_order_of_commands_edits_and_killed_updates_loses_data(brought_up: Br
     stack.configure(**CONFIGURATION)
     if stack.changed:
         stack.up()
-    run_state_machine_as_test(lambda: OnPlatform(stack), settings=BOUNDS)
+    machine: Any = lambda: OnPlatform(stack)  # noqa: E731 - the function takes more than its type says
+    run_state_machine_as_test(machine, settings=BOUNDS)
     assert {"refused", "killed", "done"} == {*OnPlatform.updates}
