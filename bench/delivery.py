@@ -9,12 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from local.home import PROJECT
 from model.status import KUSTOMIZATIONS
 from tests.platform import CommandError, Platform
 
 READY_SECONDS = 3600
-KUBECTL = PROJECT / ".venv/bin/kubectl"
 TENANT = "toolkit.fluxcd.io/tenant"
 
 
@@ -35,8 +33,7 @@ def _wait(on: Platform, names: Sequence[str], reached: Callable[[Mapping[str, An
     """Wait for the Kustomizations of these tenants. A watch: repeated lists of many would keep the API server busy."""
     missing = {*names}
     query = f"{KUSTOMIZATIONS}?watch=true&labelSelector={TENANT}&timeoutSeconds={READY_SECONDS}"
-    command = [str(KUBECTL), "--kubeconfig", str(on.home.kubeconfig), "get", "--raw", query]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watch:
+    with subprocess.Popen(on.kubectl_command("get", "--raw", query), stdout=subprocess.PIPE, text=True) as watch:
         assert watch.stdout
         try:
             for line in watch.stdout:

@@ -167,8 +167,8 @@ def _stack_outputs(stack_name: str, attempts: int = 5) -> Mapping[str, Any]:
             "outputs"
         ]
     except Exception as error:  # the SDK has no narrower one
-        # In a folder, files appear and vanish while the engine writes a state: readers find another one incomplete, or
-        # not at all.
+        # With `file://`, reads race with the engine's writes: a listing or a sidecar file with metadata may be
+        # incomplete.
         unknown = "unknown stack" in str(error)
         if attempts > 1 and (unknown or "failed to load checkpoint" in str(error)):
             time.sleep(0.1)

@@ -164,7 +164,7 @@ def environment(home: Home) -> dict[str, str]:
 def _variables(home: Home) -> dict[str, str]:
     variables = {
         "PULUMI_HOME": str(home.pulumi_home),
-        # Without the files of attributes beside the states, which are not replaced at once as the states are.
+        # No sidecar files with metadata: unlike the state itself, these are not written atomically.
         "PULUMI_BACKEND_URL": f"{home.backend.as_uri()}?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
         "PULUMI_SKIP_UPDATE_CHECK": "true",

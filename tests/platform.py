@@ -85,9 +85,13 @@ class Platform:
     def get(self, path: str) -> dict[str, Any] | None:
         return self.api.get(path)
 
+    def kubectl_command(self, *arguments: str) -> list[str]:
+        return [str(PROJECT / ".venv/bin/kubectl"), "--kubeconfig", str(self.home.kubeconfig), *arguments]
+
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
-        command = [str(PROJECT / ".venv/bin/kubectl"), "--kubeconfig", str(self.home.kubeconfig), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, input=stdin)
+        done = subprocess.run(
+            self.kubectl_command(*arguments), capture_output=True, text=True, check=False, input=stdin
+        )
         if check and done.returncode:
             raise CommandError(f"kubectl {' '.join(arguments)}: {done.stderr}")
         return done.stdout + ("" if check else done.stderr)

@@ -86,8 +86,8 @@ def _with_resources(manifest: Manifest, sizes: Mapping[str, Size]) -> Manifest:
     resources = container.setdefault("resources", {})
     resources["limits"] = {**resources.get("limits", {}), "cpu": size.cpu, "memory": size.memory}
     resources["requests"] = {**resources.get("requests", {}), "memory": size.requested_memory}
-    kept = [entry for entry in container.get("env", []) if entry["name"] not in size.environment]
     if size.environment:
+        kept = [entry for entry in container.get("env", []) if entry["name"] not in size.environment]
         container["env"] = kept + [{"name": name, "value": value} for name, value in size.environment.items()]
     if size.tmpfs:
         mounted = {mount["name"] for mount in container.get("volumeMounts", []) if mount["mountPath"] == TEMPORARY}
