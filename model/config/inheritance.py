@@ -15,7 +15,7 @@ from typing import Any, cast
 from model.config.errors import Problem
 from model.config.names import DEFAULT_SHARD
 from model.config.sources import REFERENCES
-from model.config.tiers import BASIC, BUILT_IN, DEFAULT_TIER, TENANT
+from model.config.tiers import BASIC, BUILT_IN, DEFAULT_TIER, SHARED_INTERVAL, TENANT
 from model.config.yaml_lines import YamlFile, YamlPath
 
 
@@ -111,6 +111,8 @@ class Inheritance:
         tier = entry.get("tier") or self.defaults.get("tier") or DEFAULT_TIER
         layers = [*self.tier_layers(tier), Layer("defaults", ("defaults",), self.defaults)]
         product = self._product(entry)
+        if product is not None:
+            layers.insert(1, Layer("shared product (built in)", None, {"interval": SHARED_INTERVAL}))
         if isinstance(product, str) and isinstance(self.products.get(product), dict):
             # Artifacts of a source can be fetched within its shard only.
             shard = self.products[product].get("shard", DEFAULT_SHARD)

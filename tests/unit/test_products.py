@@ -100,6 +100,26 @@ def test_a_products_tenants_are_in_its_shard_whatever_their_tier_says() -> None:
     assert [shard.name for shard in shards(nowhere, ["source-controller"])] == ["platform", "shops"]
 
 
+@pytest.mark.parametrize(
+    ("given", "tenant", "interval", "where"),
+    [
+        ("", "product: shop", "10m0s", "shared product (built in)"),
+        ("", "product: shop, tier: premium", "10m0s", "shared product (built in)"),
+        ("tiers: {gold: {interval: 5m}}\n", "product: shop, tier: gold", "5m", "tiers.gold, line 1"),
+        ("defaults: {interval: 1m0s}\n", "product: shop", "1m0s", "defaults, line 1"),
+        ("", "product: shop, interval: 20s", "20s", "its entry, line 4"),
+        ("", "source: {url: 'https://github.com/acme/own', branch: main}", "1m0s", "basic (built in)"),
+    ],
+)
+def test_a_products_tenants_are_reconciled_less_often_unless_their_interval_is_set(
+    given: str, tenant: str, interval: str, where: str
+) -> None:
+    table = effective.settings(load(f"{given}{SHOP}tenants:\n  - {{name: alpha, {tenant}}}\n"), "alpha")
+    settings, values, places = ([*column.cells] for column in table.columns)
+    row = settings.index("interval")
+    assert (values[row], places[row]) == (interval, where)
+
+
 OWN = {"source": {"url": "https://github.com/acme/beta", "branch": "main"}}
 
 
