@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent import futures
 
 import grpc
@@ -50,6 +50,11 @@ class Engine:
         except grpc.RpcError as error:
             # An engine that is shutting down must not turn a finished operation into a failed one.
             print(f"{severity}: {text} (the engine does not take logs: {error})", file=sys.stderr)
+
+
+def engine_address(arguments: Sequence[str]) -> str | None:
+    """The engine's address, after flags: `pulumi` passes on its own `--logtostderr`, `-v=9` and `--tracing URL`."""
+    return next((argument for argument in reversed(arguments) if not argument.startswith("-")), None)
 
 
 def fail_with_details(context: grpc.ServicerContext, text: str, details: message.Message) -> None:

@@ -452,8 +452,7 @@ def _without_null(item: Any) -> Any:
 
 def serve(stand_in: StandIn) -> None:
     """Serve as a plugin whose first argument, if any, is the engine's address; return when the engine is done."""
-    addresses = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-    servicer = Servicer(stand_in, protocol.Engine(addresses[0] if addresses else None))
+    servicer = Servicer(stand_in, protocol.Engine(protocol.engine_address(sys.argv[1:])))
     protocol.serve(
         lambda server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server),
         threads=THREADS,

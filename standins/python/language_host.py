@@ -162,7 +162,10 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
 
 def main() -> None:
     """Serve until the engine ends this process."""
-    host = LanguageHost(sys.argv[1])
+    address = protocol.engine_address(sys.argv[1:])
+    if address is None:
+        sys.exit("usage: python -m standins.python.language_host ENGINE_ADDRESS")
+    host = LanguageHost(address)
     protocol.serve(
         lambda server: language_pb2_grpc.add_LanguageRuntimeServicer_to_server(host, server),
         threads=16,

@@ -18,6 +18,7 @@ from google.protobuf import struct_pb2
 from pulumi.runtime.proto import language_pb2
 
 from local.home import PROJECT
+from standins import protocol
 from standins.python import language_host
 from standins.python.language_host import LanguageHost, OptionsError, python_of
 from tests.platform import eventually
@@ -43,6 +44,19 @@ def test_an_unsupported_option_is_an_error(tmp_path: Path, options: dict[str, st
 def test_a_missing_virtual_environment_is_an_error_that_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(OptionsError, match="run `make up`"):
         python_of(info(tmp_path, virtualenv="venv"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "address"),
+    [
+        (["127.0.0.1:1"], "127.0.0.1:1"),
+        (["-root=/work", "--logtostderr", "-v=9", "127.0.0.1:1"], "127.0.0.1:1"),
+        (["--tracing", "tcp://127.0.0.1:2", "127.0.0.1:1"], "127.0.0.1:1"),
+        ([], None),
+    ],
+)
+def test_the_engines_address_comes_after_its_flags(arguments: list[str], address: str | None) -> None:
+    assert protocol.engine_address(arguments) == address
 
 
 class Call:
