@@ -164,7 +164,7 @@ def _move_outputs(engine: Pulumi, stacks: Sequence[str], target: str, names: Seq
         for state in states.values():
             known = _outputs(state).get(output, {})
             found[output] |= {name: known[name] for name in names if name in known}
-    # The target first, which has the state: if this is interrupted, the other stack refuses to run.
+    # The target first: if this is interrupted, both stacks refuse to run rather than one that takes over.
     for stack in sorted(stacks, key=lambda stack: stack != target):
         outputs = _outputs(states[stack])
         before = {output: dict(outputs.get(output, {})) for output in OUTPUTS}

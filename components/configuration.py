@@ -99,7 +99,7 @@ def load(folder: Path) -> Configuration:
 
     problems += stack.broken_rules(settings, file)
     here, itself = stack_shards.tenants_of(tenant_list, settings.shard), pulumi.get_stack()
-    outputs = _outputs(settings, here)
+    outputs = _outputs(settings)
     earlier, platform = outputs[itself], settings.platform or itself
     problems += tenants.broken_rules(tenant_list)
     today = datetime.now(UTC).date()
@@ -146,19 +146,13 @@ def stack_path(stack_name: str) -> str:
     return f"{pulumi.get_organization()}/{pulumi.get_project()}/{stack_name}"
 
 
-def _outputs(settings: Settings, here: TenantList) -> Mapping[str, Mapping[str, Any]]:
-    """The outputs of this stack's last update, and those of its platform and of all shards that have had one.
-
-    The stack of a shard that has had all its tenants reads no other shard: each is a whole state, and nobody else can
-    have them.
-    """
+def _outputs(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
+    """The outputs of this stack's last update, and those of its platform and of all shards that have had one."""
     itself = pulumi.get_stack()
     found = {itself: _stack_outputs(itself)}
     platform = settings.platform or itself
     if settings.is_shard:
         found[platform] = _stack_outputs(platform)
-        if {tenant.name for tenant in here.tenants} <= {*found[itself].get("tenants", {})}:
-            return found
     # Shards that the platform had until now, too: they may have tenants still.
     count = max(settings.shard.count if settings.shard else 0, int(found[platform].get("shards", 0)))
     names = stack_shards.shard_names(platform, count)

@@ -103,9 +103,8 @@ def displaced(
 ) -> Iterator[Problem]:
     """Tenants whose state is in another stack than that of their shard, if either is this stack, or has no shard now.
 
-    `outputs` are those of the platform's stack and of its shards after their last update; a shard needs no others' for
-    tenants that it has. Without this, the stack that has a tenant would delete it, and another would take its objects
-    over.
+    `outputs` are those of the platform's stack and of its shards after their last update. Without this, the stack that
+    has a tenant would delete it, and another would take its objects over.
     """
     names = {tenant.name for tenant in here.tenants}
     stacks = {platform, *shard_names(platform, shard.count if shard else 0)}

@@ -45,8 +45,6 @@ class Stacks:
     def __init__(self, run: Run, config: dict[str, Any], tenants: str, **more: Any) -> None:
         self.run, self.config, self.tenants, self.more = run, config, tenants, more
         self.outputs: dict[str, dict[str, Any]] = {"eu": dict(PLATFORM_OUTPUTS)}
-        self.read: set[str] = set()
-        """Stacks whose outputs the last update has read."""
 
     def platform(self, count: int | None = COUNT, **changes: Any) -> Recording:
         shard = {"shard": {"count": count}} if count else {}
@@ -67,11 +65,8 @@ class Stacks:
 
     def update(self, name: str, config: dict[str, Any], files: dict[str, str] | None = None) -> Recording:
         def outputs(args: Any) -> Any:
-            stack = args["name"].rpartition("/")[2]
-            self.read.add(stack)
-            return {"outputs": self.outputs.get(stack, {})}
+            return {"outputs": self.outputs.get(args["name"].rpartition("/")[2], {})}
 
-        self.read.clear()
         return self.run(
             self.tenants,
             config=config,
@@ -269,22 +264,6 @@ def test_a_tenant_whose_state_is_elsewhere_holds_up_no_other_shard(small: Stacks
     small.outputs["eu-1"] = {"shard": 1, "tenants": {"beta": {"product": "shop"}}}
     assert small.shard(3).outputs["tenants"] == {}
     assert small.platform().outputs["tenants"] == {}
-
-
-@pytest.mark.usefixtures("platform_outputs")
-def test_a_shard_reads_another_ones_state_only_for_tenants_that_it_has_not_had(small: Stacks) -> None:
-    others = {"eu-1", "eu-3"}
-    small.shard(2)
-    assert others <= small.read
-    small.outputs["eu-2"] = {"shard": 2, "tenants": {"beta": {"product": "shop"}}}
-    small.shard(2)
-    assert others <= small.read, "gamma is new"
-    small.outputs["eu-2"]["tenants"]["gamma"] = {}
-    small.shard(2)
-    assert small.read == {"eu", "eu-2"}
-    small.tenants = SMALL.replace("stackShard: 2", "stackShard: 1")
-    with pytest.raises(ProgramError, match="beta belongs to the stack eu-1, and its state is in eu-2"):
-        small.shard(2)
 
 
 @pytest.mark.parametrize("count", [2, None])
