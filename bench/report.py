@@ -153,13 +153,12 @@ def _section(run: Run, name: str) -> Iterator[str]:
 
 def _spent(run: Run) -> Iterator[str]:
     """CPU seconds of each process in the steps of the engine."""
-    spent = {step: usage.spent(run["usage"], step) for step in PROFILED}
-    names = sorted(
-        {name for step in spent.values() for name in step}, key=lambda name: -spent[PROFILED[0]].get(name, 0)
-    )
-    yield from ("", f"| CPU seconds | {' | '.join(PROFILED)} |", f"|---|{'---|' * len(PROFILED)}")
+    steps = [step for step in PROFILED if step in run["seconds"]]
+    spent = {step: usage.spent(run["usage"], step) for step in steps}
+    names = sorted({name for step in spent.values() for name in step}, key=lambda name: -spent[steps[0]].get(name, 0))
+    yield from ("", f"| CPU seconds | {' | '.join(steps)} |", f"|---|{'---|' * len(steps)}")
     for name in names:
-        figures = [spent[step].get(name, 0.0) for step in PROFILED]
+        figures = [spent[step].get(name, 0.0) for step in steps]
         if max(figures) >= 1:
             yield f"| {name} | {' | '.join(f'{figure:.1f}' for figure in figures)} |"
 

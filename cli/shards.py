@@ -17,7 +17,7 @@ from cli.tenants import CHECKOUT, DryRun, Json, tenant_of
 from model.config.base import validate
 from model.config.errors import suggestion
 from model.config.stack import project_name, written
-from model.config.stack_shards import StackShard, shard_of, stack_name
+from model.config.stack_shards import MOVING_TO, StackShard, shard_of, stack_name
 from model.config.tenants import Tenant, TenantList
 from model.config.yaml_lines import YamlFile
 
@@ -103,7 +103,7 @@ def move(
             raise CommandError(f"the states of {' and '.join(holders)} both have {tenant.name}", remedy)
         if names and not holders:
             raise CommandError(f"no stack has {tenant.name} yet", f"Run `pulumi up --stack {target}`.")
-        if holders and (holders[0] != target or _known_elsewhere(states, tenant.name, target)):
+        if holders and (holders[0] != target or _unfinished(states, tenant.name, target)):
             plan.setdefault((holders[0], target), []).append(tenant.name)
     for (source, target), moving in plan.items():
         if target not in states:
@@ -112,6 +112,8 @@ def move(
         if not dry_run:
             urns = [urn for name in moving for urn in resources_of(states[source], name)]
             if source != target:
+                # Whatever interrupts this, and wherever the tenants' entries say then that they belong.
+                _mark(engine, source, target, moving)
                 engine.run("state", "move", "--yes", "--source", source, "--dest", target, *urns)
             _move_outputs(engine, [*states], target, moving)
     if not plan:
@@ -156,15 +158,29 @@ OUTPUTS = ("tenants", "deployKeys")
 """Outputs with an entry for each tenant, by which the program knows what the stack has after its last update."""
 
 
+def _mark(engine: Pulumi, source: str, target: str, names: Sequence[str]) -> None:
+    """Write in the outputs of a stack where its tenants go: neither stack runs until they are there."""
+    state = engine.export(source)
+    tenants = _outputs(state).setdefault("tenants", {})
+    for name in names:
+        tenants[name] = {**tenants.get(name, {}), MOVING_TO: target}
+    engine.import_(source, state)
+
+
 def _move_outputs(engine: Pulumi, stacks: Sequence[str], target: str, names: Sequence[str]) -> None:
-    """Move tenants' entries in the stacks' outputs."""
+    """Move tenants' entries in the stacks' outputs, and take back the marks."""
     states = {stack: engine.export(stack) for stack in stacks}
     found: dict[str, dict[str, Any]] = {output: {} for output in OUTPUTS}
     for output in OUTPUTS:
-        for state in states.values():
-            known = _outputs(state).get(output, {})
-            found[output] |= {name: known[name] for name in names if name in known}
-    # The target first: if this is interrupted, both stacks refuse to run rather than one that takes over.
+        # The target's own win, which an update may have written since an interrupted move.
+        for stack in sorted(stacks, key=lambda stack: stack == target):
+            known = _outputs(states[stack]).get(output, {})
+            found[output] |= {
+                name: {key: value for key, value in known[name].items() if key != MOVING_TO}
+                for name in names
+                if known.get(name, {}).keys() - {MOVING_TO}
+            }
+    # The marked stack last, so that both refuse to run until then.
     for stack in sorted(stacks, key=lambda stack: stack != target):
         outputs = _outputs(states[stack])
         before = {output: dict(outputs.get(output, {})) for output in OUTPUTS}
@@ -186,10 +202,11 @@ def _outputs(state: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _known_elsewhere(states: Mapping[str, Any], tenant: str, target: str) -> bool:
-    """Whether outputs name another stack than that which has the tenant, after an interrupted move."""
-    known = {stack for stack, state in states.items() if tenant in _outputs(state).get("tenants", {})}
-    return known not in (set[str](), {target})
+def _unfinished(states: Mapping[str, Any], tenant: str, target: str) -> bool:
+    """Whether outputs name another stack than that which has the tenant, or a move, after an interrupted one."""
+    outputs = {stack: _outputs(state).get("tenants", {}) for stack, state in states.items()}
+    known = {stack: tenants[tenant] for stack, tenants in outputs.items() if tenant in tenants}
+    return bool(known.keys() - {target}) or MOVING_TO in known.get(target, {})
 
 
 def resources_of(state: Mapping[str, Any], tenant: str) -> list[str]:

@@ -110,6 +110,7 @@ def load(folder: Path) -> Configuration:
     problems += checks.key_generations(settings, file, here, earlier.get("deployKeys", {}))
     problems += stack_shards.written_shards(tenant_list, settings.shard)
     problems += stack_shards.displaced(tenant_list, here, settings.shard, itself, platform, outputs)
+    problems += stack_shards.unfinished_moves(tenant_list, itself, platform, outputs)
     if settings.is_shard:
         problems += stack_shards.outdated_platform(file, settings.shard, platform, outputs[platform])
     else:

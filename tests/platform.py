@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import yaml
 from rich.console import Console
 
@@ -266,8 +267,12 @@ class Stack:
         ):
             while update.poll() is None and not (log.exists() and steps_ended(log.read_text()) >= after):
                 time.sleep(0.01)
-            with suppress(ProcessLookupError):  # it has ended
+            with suppress(ProcessLookupError, psutil.NoSuchProcess):  # it has ended
+                plugins = psutil.Process(update.pid).children(recursive=True)
                 os.killpg(update.pid, signal.SIGKILL)
+                # They do not notice, and would run until the machine stops.
+                for plugin in plugins:
+                    plugin.kill()
         pulumi.recover(self.platform.home, self.name, cwd=self.platform.project)
         if update.returncode not in (0, -signal.SIGKILL) and REFUSED not in output.read_text():
             raise CommandError(f"pulumi up:\n{output.read_text()}")

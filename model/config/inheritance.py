@@ -1,8 +1,8 @@
 """Merges what a tenant inherits: built-in tier < `tiers.<name>` < `defaults` < the tenant's own entry.
 
-A tenant of a shared product has its product's shard, whatever its tier and the defaults say. Mappings are merged key by
-key, lists are replaced. Each layer knows its place in the file, so that a problem of the merged value is reported at
-the line that defined it.
+A tenant of a shared product has another interval built in, and its product's shard, whatever its tier and the defaults
+say. Mappings are merged key by key, lists are replaced. Each layer knows its place in the file, so that a problem of
+the merged value is reported at the line that defined it.
 """
 
 from __future__ import annotations

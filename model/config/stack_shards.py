@@ -17,6 +17,8 @@ from model.config.tenants import Tenant, TenantList
 from model.config.yaml_lines import YamlFile
 
 MAXIMUM_SHARDS = 100
+MOVING_TO = "movingTo"
+"""Key of a tenant in the outputs of a stack: the stack to which `./saas shard move` is moving the tenant's state."""
 
 
 class StackShard(Model):
@@ -116,6 +118,27 @@ def displaced(
                 message = f"{tenant.name} belongs to the stack {owner}, and its state is in {holder}"
                 remedy = f"Move it with `./saas shard move {tenant.name} --platform {platform}`, then run this again."
                 yield everyone.problem(index, ("name",), message, remedy)
+
+
+def unfinished_moves(
+    everyone: TenantList, stack: str, platform: str, outputs: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Problem]:
+    """Tenants whose move from or to this stack was interrupted.
+
+    Their state may be in either stack or in both, wherever their entries say by now that they belong.
+    """
+    indexes = {tenant.name: index for index, tenant in enumerate(everyone.tenants)}
+    for holder, values in outputs.items():
+        for name, summary in values.get("tenants", {}).items():
+            target = summary.get(MOVING_TO)
+            if target and stack in (holder, target):
+                message = f"the move of {name} from {holder} to {target} was interrupted"
+                if name in indexes:
+                    remedy = f"Run `./saas shard move {name} --platform {platform}`, then this again."
+                    yield everyone.problem(indexes[name], ("name",), message, remedy)
+                else:
+                    remedy = f"Restore its entry, run `./saas shard move {name} --platform {platform}`, and go on then."
+                    yield everyone.inheritance.file.problem(("tenants",), message, remedy)
 
 
 def outdated_platform(

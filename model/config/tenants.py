@@ -304,8 +304,11 @@ def _rules_of_tiers_and_defaults(listed: TenantList) -> Iterator[Problem]:
     file, defaults = listed.inheritance.file, listed.content.defaults
     for name, tier in listed.content.tiers.items():
         layers = listed.inheritance.tier_layers(name)
+        own_interval = any(layer.path and layer.defines(("interval",)) for layer in layers)
         for paths, message, remedy in contradictions(tier):
-            yield file.problem(source_path(layers, paths), message, remedy)
+            # Without an interval of the tier's own, that of a tenant depends on whether its product is shared.
+            if own_interval or ("interval",) not in paths:
+                yield file.problem(source_path(layers, paths), message, remedy)
     if defaults:
         for path, message, remedy in _tier_rules(listed, defaults.tier):
             yield file.problem(("defaults", *path), message, remedy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,23 @@ from typer.testing import CliRunner
 
 from cli.__main__ import app
 from cli.errors import CommandError
+from model.config import stack_shards, tenants, yaml_lines
 from model.config.errors import InvalidConfigError
+from model.config.stack_shards import StackShard
 
 SOURCE = {"url": "https://github.com/acme/shop", "branch": "main"}
 PULUMI = """\
 import json, pathlib, sys
 states = pathlib.Path("states")
 def path(stack): return states / f"{stack}.json"
-def write(stack, state): path(stack).write_text(json.dumps(state))
+def write(stack, state):
+    left = pathlib.Path("writes-left")
+    if left.exists():
+        number = int(left.read_text())
+        if number == 0:
+            sys.exit("killed")
+        left.write_text(str(number - 1))
+    path(stack).write_text(json.dumps(state))
 arguments = sys.argv[1:-1]
 assert sys.argv[-1] == "--non-interactive"
 pathlib.Path("log").open("a").write(" ".join(arguments[:2]) + "\\n")
@@ -31,8 +41,6 @@ match arguments:
     case ["stack", "export", "--stack", stack]:
         print(path(stack).read_text())
     case ["stack", "import", "--stack", stack, "--file", file]:
-        if pathlib.Path("interrupted").exists():
-            sys.exit("killed")
         write(stack, json.loads(pathlib.Path(file).read_text()))
     case ["state", "move", "--yes", "--source", source, "--dest", dest, *urns]:
         one, other = (json.loads(path(stack).read_text()) for stack in (source, dest))
@@ -42,7 +50,7 @@ match arguments:
         one["deployment"]["resources"] = [found for found in resources if found not in moved]
         moved = [{**found, "urn": found["urn"].replace(f":{source}::", f":{dest}::")} for found in moved]
         other["deployment"]["resources"] += moved
-        write(source, one), write(dest, other)
+        write(dest, other), write(source, one)
 """
 
 
@@ -132,23 +140,73 @@ def test_states_go_where_the_file_says_and_a_second_run_changes_nothing(folder: 
     assert {*(folder.path / "log").read_text().splitlines()} == {"stack ls", "stack export"}
 
 
-def test_an_interrupted_move_is_finished_by_the_next(folder: Folder) -> None:
+def refused(folder: Folder, stack: str) -> bool:
+    """Whether the program ends before it touches anything, for the tenants that the files give to a stack."""
+    states = {
+        name: json.loads((folder.path / "states" / f"{name}.json").read_text()) for name in ("eu", "eu-1", "eu-2")
+    }
+    outputs = {name: state["deployment"]["resources"][0]["outputs"] for name, state in states.items()}
+    everyone = tenants.parse(yaml_lines.read(folder.path, "all.yaml"))
+    shard = StackShard(count=2, index=int(stack.removeprefix("eu-")) if stack != "eu" else None)
+    here = stack_shards.tenants_of(everyone, shard)
+    problems = [
+        *stack_shards.displaced(everyone, here, shard, stack, "eu", outputs),
+        *stack_shards.unfinished_moves(everyone, stack, "eu", outputs),
+        *tenants.vanished(everyone, outputs[stack]["tenants"], date(2026, 11, 26), protected=False),
+    ]
+    return bool(problems)
+
+
+@pytest.mark.parametrize("entry", ["kept", "reverted", "removed"])
+@pytest.mark.parametrize("writes", range(5))
+def test_a_move_that_is_interrupted_anywhere_lets_no_stack_delete_or_take_over_a_tenant(
+    folder: Folder, writes: int, entry: str
+) -> None:
     folder.state("eu")
     folder.state("eu-1", "acme", "initech")
     folder.state("eu-2", "globex")
-    (folder.path / "interrupted").touch()
-    with pytest.raises(CommandError, match="`pulumi stack import` failed: killed"):
+    (folder.path / "writes-left").write_text(str(writes))
+    with pytest.raises(CommandError, match="killed"):
         folder.saas("move", "acme")
-    (folder.path / "interrupted").unlink()
-    assert folder.holds("eu-1") == (["initech"], ["acme", "initech"])
+    (folder.path / "writes-left").unlink()
+    listed = yaml.safe_load((folder.path / "all.yaml").read_text())
+    acme = listed["tenants"].pop()
+    if entry != "removed":
+        listed["tenants"].append({**acme, "stackShard": 2 if entry == "kept" else 1})
+    (folder.path / "all.yaml").write_text(yaml.safe_dump(listed))
+
+    belongs = {"kept": "eu-2", "reverted": "eu-1", "removed": None}[entry]
+    for stack in ("eu", "eu-1", "eu-2"):
+        has = "acme" in folder.holds(stack)[0]
+        assert has == (stack == belongs) or refused(folder, stack), f"{stack} would run"
+    if entry == "removed":
+        return
+    if all("acme" in folder.holds(stack)[0] for stack in ("eu-1", "eu-2")):
+        with pytest.raises(CommandError, match="both have acme"):
+            folder.saas("move", "acme")
+        return
     folder.saas("move", "acme")
-    assert folder.holds("eu-1") == (["initech"], ["initech"])
-    assert folder.holds("eu-2") == (["acme", "globex"], ["acme", "globex"])
+    assert folder.holds("eu-1") == ((["initech"],) * 2 if entry == "kept" else (["acme", "initech"],) * 2)
+    assert folder.holds("eu-2") == ((["acme", "globex"],) * 2 if entry == "kept" else (["globex"],) * 2)
+    assert "movingTo" not in "".join(file.read_text() for file in (folder.path / "states").iterdir())
+    assert not any(refused(folder, stack) for stack in ("eu", "eu-1", "eu-2"))
+
+
+def test_a_move_that_is_finished_later_keeps_what_an_update_of_the_target_wrote(folder: Folder) -> None:
+    folder.state("eu")
+    folder.state("eu-1", "initech", outputs=["initech", "acme"])
+    folder.state("eu-2", "acme", "globex")
+    file = folder.path / "states" / "eu-2.json"
+    file.write_text(file.read_text().replace('"acme": {"generation": 2}', '"acme": {"generation": 5}'))
+    folder.saas("move", "acme")
+    state = json.loads(file.read_text())
+    assert state["deployment"]["resources"][0]["outputs"]["deployKeys"]["acme"] == {"generation": 5}
+    assert folder.holds("eu-1") == (["initech"],) * 2
 
 
 def test_a_stack_that_the_configuration_lacks_by_now_gives_its_tenants_back(folder: Folder) -> None:
-    for stack, tenants in (("eu", ()), ("eu-1", ("initech",)), ("eu-2", ("globex",)), ("eu-3", ("acme",))):
-        folder.state(stack, *tenants)
+    for stack, names in (("eu", ()), ("eu-1", ("initech",)), ("eu-2", ("globex",)), ("eu-3", ("acme",))):
+        folder.state(stack, *names)
     assert folder.saas("move").startswith("eu-3 -> eu-2: acme\n")
     folder.path.joinpath("Pulumi.eu.yaml").write_text("config: {saas-in-eks:tenantsFile: all.yaml}\n")
     folder.saas("move", "--platform", "eu")

@@ -253,6 +253,14 @@ def test_an_invalid_tier_is_refused_even_if_no_tenant_has_it(tier: Mapping[str, 
     assert part in problem
 
 
+def test_a_tiers_timeout_is_compared_with_the_interval_that_each_of_its_tenants_has() -> None:
+    head = "products: {shop: {source: {url: 'https://github.com/acme/shop', branch: main}}}\n"
+    text = head + "tiers: {gold: {timeout: 5m}}\ntenants: [{name: alpha, tier: gold, %s}]\n"
+    tenants.parse(parse(text % "product: shop", "tenants.yaml"))
+    (problem,) = problems(text % "source: {url: 'https://github.com/acme/own', branch: main}")
+    assert problem.startswith("tenants.yaml:2: tiers.gold.timeout: timeout of 5m is above interval of 1m0s")
+
+
 def test_a_tier_name_must_be_a_label() -> None:
     (problem,) = problems("tiers:\n  Gold: {}\ntenants: []\n")
     assert problem.startswith("tenants.yaml:2: tiers.Gold: 'Gold' is not a valid tier name\n    Use lower-case")
