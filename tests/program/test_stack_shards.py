@@ -266,6 +266,20 @@ def test_a_tenant_whose_state_is_elsewhere_holds_up_no_other_shard(small: Stacks
     assert small.platform().outputs["tenants"] == {}
 
 
+@pytest.mark.usefixtures("platform_outputs")
+@pytest.mark.parametrize("entry", ["stackShard: 2", "stackShard: 1"], ids=["kept", "reverted"])
+def test_the_stacks_of_an_interrupted_move_refuse_to_run_until_it_is_finished(small: Stacks, entry: str) -> None:
+    small.tenants = SMALL.replace("beta, product: shop, stackShard: 2", f"beta, product: shop, {entry}")
+    small.outputs["eu-1"] = {"shard": 1, "tenants": {"beta": {"product": "shop", "movingTo": "eu-2"}}}
+    for index in (1, 2):
+        with pytest.raises(
+            ProgramError, match=r"(?s)move of beta from eu-1 to eu-2 was interrupted.*`./saas shard mov"
+        ):
+            small.shard(index)
+    assert small.shard(3).outputs["tenants"] == {}
+    assert small.platform().outputs["tenants"] == {}
+
+
 @pytest.mark.parametrize("count", [2, None])
 def test_fewer_shards_are_refused_while_one_that_goes_has_tenants(small: Stacks, count: int | None) -> None:
     small.tenants, small.outputs["eu-3"] = SMALL.replace("stackShard: 2", "stackShard: 1"), {"tenants": {"beta": {}}}
