@@ -112,7 +112,7 @@ def move(
         if not dry_run:
             urns = [urn for name in moving for urn in resources_of(states[source], name)]
             if source != target:
-                # Whatever interrupts this, and wherever the tenants' entries say then that they belong.
+                # First, so that an interruption at any point lets neither stack run, even if entries are changed back.
                 _mark(engine, source, target, moving)
                 engine.run("state", "move", "--yes", "--source", source, "--dest", target, *urns)
             _move_outputs(engine, [*states], target, moving)

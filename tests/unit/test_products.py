@@ -36,6 +36,12 @@ def problems(text: str) -> list[str]:
     return [str(problem) for problem in refused.value.problems]
 
 
+def shown(listed: TenantList, name: str) -> dict[Any, tuple[Any, Any]]:
+    """Value and source by setting, as `./saas tenant show` prints them."""
+    settings, values, sources = (column.cells for column in effective.settings(listed, name).columns)
+    return dict(zip(settings, zip(values, sources, strict=True), strict=True))
+
+
 def of_alpha(**entry: Any) -> str:
     return SHOP + yaml.safe_dump({"tenants": [{"name": "alpha", "product": "shop", **entry}]})
 
@@ -76,12 +82,11 @@ tiers:
     alpha, beta = listed.tenants
     assert alpha.values == {"greeting": "Hello", "host": "alpha.example.com", "colour": "blue"}
     assert beta.values == {}
-    table = effective.settings(listed, "alpha")
-    rows = dict(zip(*(list(table.columns[number].cells) for number in (0, 2)), strict=True))
-    assert rows["values greeting"] == "defaults, line 1"
-    assert rows["values host"] == "tiers.gold, line 3"
-    assert rows["values colour"] == "its entry, line 7"
-    assert rows["product"] == "its entry, line 7"
+    rows = shown(listed, "alpha")
+    assert rows["values greeting"][1] == "defaults, line 1"
+    assert rows["values host"][1] == "tiers.gold, line 3"
+    assert rows["values colour"][1] == "its entry, line 7"
+    assert rows["product"][1] == "its entry, line 7"
 
 
 def test_a_products_tenants_are_in_its_shard_whatever_their_tier_says() -> None:
@@ -114,10 +119,8 @@ def test_a_products_tenants_are_in_its_shard_whatever_their_tier_says() -> None:
 def test_a_products_tenants_are_reconciled_less_often_unless_their_interval_is_set(
     given: str, tenant: str, interval: str, where: str
 ) -> None:
-    table = effective.settings(load(f"{given}{SHOP}tenants:\n  - {{name: alpha, {tenant}}}\n"), "alpha")
-    settings, values, places = ([*column.cells] for column in table.columns)
-    row = settings.index("interval")
-    assert (values[row], places[row]) == (interval, where)
+    listed = load(f"{given}{SHOP}tenants:\n  - {{name: alpha, {tenant}}}\n")
+    assert shown(listed, "alpha")["interval"] == (interval, where)
 
 
 OWN = {"source": {"url": "https://github.com/acme/beta", "branch": "main"}}
