@@ -50,9 +50,9 @@ def settings(listed: TenantList, name: str) -> Table:
     if index is None:
         raise KeyError(name)
     layers = listed.inheritance.tenant_layers(index)
-    table = new_table("setting", "value", "from")
+    table = new_table("setting", "from", "value")  # a long value last: in a pipe, columns are as wide as their longest
     for path, value in _values(listed.tenants[index], layers):
-        table.add_row(" ".join(map(str, path)), value, _source(listed.inheritance.file, layers, path))
+        table.add_row(" ".join(map(str, path)), _source(listed.inheritance.file, layers, path), value)
     return table
 
 

@@ -44,7 +44,7 @@ def rows(table: Table) -> list[str]:
 def shown(name: str) -> dict[str, tuple[str, str]]:
     """Value and source by setting."""
     cells = [re.split(r"\s{2,}", row) for row in rows(effective.settings(LISTED, name))]
-    return {setting: (value, source) for setting, value, source in cells}
+    return {setting: (value, source) for setting, source, value in cells}
 
 
 def test_every_value_has_the_line_that_defines_it() -> None:
