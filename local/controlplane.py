@@ -225,8 +225,8 @@ def _start_kwok(home: Home, program: Path, api: Api) -> None:
 def _start(home: Home, name: str, argv: Sequence[str | Path], ready: Callable[[], bool]) -> None:
     # Not the user's environment, with a kubeconfig, proxies or a kwok configuration.
     env = {"PATH": "/usr/bin:/bin", "HOME": str(home.path), "TMPDIR": str(home.path)}
-    if "GOGC" in os.environ:  # tests have the Go runtime collect less often
-        env["GOGC"] = os.environ["GOGC"]
+    # Tests have the Go runtime collect less often, and etcd not wait for the disk.
+    env |= {name: os.environ[name] for name in ("GOGC", "GOMEMLIMIT", "ETCD_UNSAFE_NO_FSYNC") if name in os.environ}
     processes.start(home, name, argv, env=env, ready=ready, timeout=START_TIMEOUT)
 
 

@@ -123,7 +123,8 @@ def preload(home: Home, *, aws: bool = False) -> None:
     """
     socket_path = _fork_server(home)
     if len(os.fsencode(socket_path)) <= fork_server.LONGEST_ADDRESS:
-        socket_path.unlink(missing_ok=True)
+        if "fork-server" not in processes.running(home):
+            socket_path.unlink(missing_ok=True)
         argv = [
             sys.executable,
             "-m",

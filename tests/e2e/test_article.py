@@ -18,7 +18,7 @@ import yaml
 from local import agent, pulumi
 from local.home import PROJECT
 from standins.github.store import Store
-from tests.e2e.conftest import applied
+from tests.e2e.conftest import applied, fetch, requested_now
 from tests.platform import PRIVATE, PUBLIC, Platform, Stack, deploy_keys, eventually
 
 FOLDER = "clusters/prod-eu/flux-system"
@@ -310,8 +310,7 @@ def push_product(platform: Platform, files: dict[str, str | None], folder: Path)
     content["resources"] = resources + [name for name, text in files.items() if text is not None]
     changed = {f"kustomize/{name}": text for name, text in files.items()}
     commit = platform.push("acme/product", {**changed, "kustomize/kustomization.yaml": yaml.safe_dump(content)}, folder)
-    sources = ("gitrepositories.source.toolkit.fluxcd.io", "--all", "--all-namespaces")
-    platform.kubectl("annotate", "--overwrite", *sources, requested_now(), "--field-manager=flux-client")
+    fetch(platform)
     return commit
 
 
@@ -320,7 +319,3 @@ def reconcile(platform: Platform, name: str) -> None:
     for kind in ("gitrepositories.source.toolkit.fluxcd.io", "kustomizations.kustomize.toolkit.fluxcd.io"):
         annotate = ("-n", name, "annotate", "--overwrite", f"{kind}/{name}", "--field-manager=flux-client")
         platform.kubectl(*annotate, requested_now())
-
-
-def requested_now() -> str:
-    return f"reconcile.fluxcd.io/requestedAt={time.time_ns()}"

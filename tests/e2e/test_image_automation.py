@@ -42,7 +42,12 @@ class Shop:
 
     def automate(self, **automation: str) -> None:
         """Run `pulumi up` with other settings of the automation."""
-        product = {"source": SHOP, "images": {"app": IMAGE}, "automation": {"writer": "prod-eu", **automation}}
+        product = {
+            "source": SHOP,
+            "interval": "10s",
+            "images": {"app": IMAGE},
+            "automation": {"writer": "prod-eu", **automation},
+        }
         self.stack.tenants(TENANTS, products={"shop": product})
         self.stack.up()
 

@@ -15,7 +15,7 @@ import yaml
 from local.home import PROJECT
 from model.kubernetes.manifests import Manifest
 from standins.github.store import Store
-from tests.e2e.conftest import applied
+from tests.e2e.conftest import applied, fetch
 from tests.isolation import objects as of
 from tests.platform import PRIVATE, PUBLIC, Platform, Stack, eventually
 
@@ -158,6 +158,7 @@ def test_a_tenant_is_suspended_resumed_kept_and_purged(life: Stack, platform: Pl
     assert "patched" in as_the_product(platform, "patch", "deployment/escaping", *more)
     another = named(of.deployment(NAME), "another", **CREATED_ONCE)
     commit = platform.push("acme/leaver", product(another), tmp_path)
+    fetch(platform)
     eventually(lambda: applied(platform, NAME) == commit)
     assert replicas(platform)["another"] == (0, 0)
     refused = "exceeded quota: tenant, requested: pods=1"
@@ -166,6 +167,7 @@ def test_a_tenant_is_suspended_resumed_kept_and_purged(life: Stack, platform: Pl
     assert "forbidden" in as_the_product(platform, "delete", "networkpolicy/default-deny").lower()
     assert pods(platform) == {}
     platform.push("acme/leaver", product(), tmp_path)
+    fetch(platform)
 
     # Resumed
     saas(life, "resume", NAME)

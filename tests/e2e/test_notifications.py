@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from local import agent
-from tests.e2e.conftest import applied
+from tests.e2e.conftest import applied, fetch
 from tests.e2e.recorder import Recorder, record
 from tests.e2e.test_article import reconcile
 from tests.platform import PRIVATE, PUBLIC, Platform, Stack, eventually
@@ -79,9 +79,8 @@ def notified(article: Stack, platform: Platform, recorder: Recorder) -> Iterator
     (platform.project / "mirrors.yaml").write_text(yaml.safe_dump(mirrors))
     article.configure(mirrorsFile="mirrors.yaml", notifications=PLATFORM)
     article.run("config", "set-all", *(f"--secret={key}={value}" for key, value in SECRETS.items()))
-    usual, article.interval = article.interval, "2s"  # Flux tries often what fails
     entries = {"alpha": {"notify": ALPHA, "helm": True}, "beta": {"notify": BETA}, "gamma": {"notify": GAMMA}}
-    article.tenants(SOURCES, entries=entries)
+    article.tenants(SOURCES, entries=entries, retryInterval="2s")  # Flux tries often what fails
     file = platform.project / article.tenants_file
     content = yaml.safe_load(file.read_text())
     source = {**PRIVATE, "path": "./kustomize"}
@@ -92,7 +91,6 @@ def notified(article: Stack, platform: Platform, recorder: Recorder) -> Iterator
     article.up()
     yield article
     article.configure(mirrorsFile=".local/mirrors.yaml", notifications=[])
-    article.interval = usual
     article.tenants(SOURCES)
     article.up()
 
@@ -107,6 +105,7 @@ def commit(platform: Platform, files: dict[str, str], folder: Path, message: str
     platform.git("commit", "--message", message, folder=clone)
     done = platform.git("push", folder=clone)
     assert done.returncode == 0, done.stderr
+    fetch(platform)
     return platform.git("rev-parse", "HEAD", folder=clone).stdout.strip()
 
 

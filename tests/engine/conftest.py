@@ -43,11 +43,18 @@ def brought_up(platform: Platform) -> BroughtUp:
 
 
 @pytest.fixture
-def stack(brought_up: BroughtUp) -> Stack:
-    """The same stack, reset to its two tenants and its first configuration."""
+def reused(brought_up: BroughtUp) -> Stack:
+    """The same stack with its first configuration, for tests that begin with an update of any tenants."""
     stack = brought_up.stack
     stack.tenants({"alpha": PRIVATE, "beta": PUBLIC})
     stack.configure(**CONFIGURATION)
+    return stack
+
+
+@pytest.fixture
+def stack(reused: Stack) -> Stack:
+    """The same stack, updated to its two tenants and its first configuration."""
+    stack = reused
     if stack.changed:
         stack.up()
     return stack

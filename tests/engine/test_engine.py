@@ -81,6 +81,23 @@ def test_a_changed_role_is_another_binding_and_changes_nothing_else(stack: Stack
         assert sorted(map(repr, steps)) == sorted(map(repr, stack.up()))
 
 
+def test_a_repaired_product_is_applied_long_before_the_next_interval(reused: Stack) -> None:
+    stack = reused
+    none = {"quota": {"count/deployments.apps": "0"}, "retryInterval": "2s"}
+    stack.tenants({"alpha": PRIVATE, "beta": PUBLIC, "gamma": PUBLIC}, entries={"gamma": none})
+    stack.up()
+    path = "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/gamma/kustomizations/gamma"
+
+    def ready() -> dict[str, str]:
+        conditions = (stack.platform.get(path) or {}).get("status", {}).get("conditions", [])
+        return next((condition for condition in conditions if condition["type"] == "Ready"), {})
+
+    eventually(lambda: "exceeded quota" in ready().get("message", ""))
+    patch = '{"spec":{"hard":{"count/deployments.apps":"5"}}}'
+    stack.platform.kubectl("patch", "resourcequota", "tenant", "-n", "gamma", "--type=merge", "-p", patch)
+    eventually(lambda: ready().get("status") == "True")
+
+
 def test_a_namespace_of_others_is_refused_or_adopted_and_then_kept(stack: Stack) -> None:
     platform = stack.platform
     kubectl, theirs = platform.kubectl, "/api/v1/namespaces/monitoring/configmaps/theirs"
@@ -126,22 +143,6 @@ def test_the_next_update_wins_over_a_change_by_kubectl(stack: Stack) -> None:
     assert quota["spec"]["hard"]["persistentvolumeclaims"] == "9"
 
 
-def test_a_repaired_product_is_applied_long_before_the_next_interval(stack: Stack) -> None:
-    none = {"quota": {"count/deployments.apps": "0"}, "retryInterval": "2s"}
-    stack.tenants({"alpha": PRIVATE, "beta": PUBLIC, "gamma": PUBLIC}, entries={"gamma": none})
-    stack.up()
-    path = "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/gamma/kustomizations/gamma"
-
-    def ready() -> dict[str, str]:
-        conditions = (stack.platform.get(path) or {}).get("status", {}).get("conditions", [])
-        return next((condition for condition in conditions if condition["type"] == "Ready"), {})
-
-    eventually(lambda: "exceeded quota" in ready().get("message", ""))
-    patch = '{"spec":{"hard":{"count/deployments.apps":"5"}}}'
-    stack.platform.kubectl("patch", "resourcequota", "tenant", "-n", "gamma", "--type=merge", "-p", patch)
-    eventually(lambda: ready().get("status") == "True")
-
-
 def test_a_deploy_key_whose_creation_was_interrupted_is_adopted(stack: Stack) -> None:
     """GitHub refuses a key that is in use: the next update must neither fail on it nor leave it behind."""
     (file,) = stack.platform.home.backend.rglob(f"stacks/*/{stack.name}.json")
@@ -177,29 +178,6 @@ def test_a_source_that_moves_to_another_owner_gets_a_key_there_and_loses_the_old
     assert title not in deploy_keys(stack.platform, "product")
     assert deploy_keys(stack.platform, "product", owner="globex") == [title]
     stack.run("preview", "--expect-no-changes")
-
-
-def test_upgrading_flux_changes_its_objects_in_place(stack: Stack) -> None:
-    manifest = (stack.platform.home.manifest).read_text()
-    assert "v2.9.2" in manifest
-    (stack.platform.project / "next.yaml").write_text(manifest.replace("v2.9.2", "v2.9.3"))
-    stack.configure(fluxManifest="next.yaml")
-    for command in stored_in_a_dropped_version(stack):
-        path = f"{stack.platform.home.bin}:/usr/bin:/bin"
-        environment = {"PATH": path, "KUBECONFIG": str(stack.platform.home.kubeconfig)}
-        subprocess.run(command, shell=True, env=environment, check=True, capture_output=True)
-    preview = stack.preview()
-    assert {step.op for step in preview} == {"update"}, [step for step in preview if step.op != "update"]
-    touched = {step.type.split(":")[-1] for step in preview}
-    assert touched >= {"CustomResourceDefinition", "Deployment", "RepositoryFile"}
-    definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/gitrepositories.source.toolkit.fluxcd.io"
-    before = stack.platform.get(definition)
-    stack.up()
-    after = stack.platform.get(definition)
-    assert before is not None
-    assert after is not None
-    assert before["metadata"]["uid"] == after["metadata"]["uid"]
-    assert after["metadata"]["labels"]["app.kubernetes.io/version"] == "v2.9.3"
 
 
 def test_a_changed_kubeconfig_replaces_nothing(stack: Stack) -> None:
@@ -243,6 +221,31 @@ def test_the_outputs_name_every_tenant(stack: Stack) -> None:
     outputs = stack.outputs()
     assert set(outputs["tenants"]) == {"alpha", "beta"}
     assert outputs["tenants"]["alpha"]["source"] == "ssh://git@github.com/acme/product"
+
+
+def test_upgrading_flux_changes_its_objects_in_place(stack: Stack) -> None:
+    manifest = (stack.platform.home.manifest).read_text()
+    assert "v2.9.2" in manifest
+    (stack.platform.project / "next.yaml").write_text(manifest.replace("v2.9.2", "v2.9.3"))
+    stack.configure(fluxManifest="next.yaml")
+    for command in stored_in_a_dropped_version(stack):
+        path = f"{stack.platform.home.bin}:/usr/bin:/bin"
+        environment = {"PATH": path, "KUBECONFIG": str(stack.platform.home.kubeconfig)}
+        # kubectl has its cache below the folder, as there is no HOME.
+        folder = stack.platform.project
+        subprocess.run(command, shell=True, env=environment, cwd=folder, check=True, capture_output=True)
+    preview = stack.preview()
+    assert {step.op for step in preview} == {"update"}, [step for step in preview if step.op != "update"]
+    touched = {step.type.split(":")[-1] for step in preview}
+    assert touched >= {"CustomResourceDefinition", "Deployment", "RepositoryFile"}
+    definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/gitrepositories.source.toolkit.fluxcd.io"
+    before = stack.platform.get(definition)
+    stack.up()
+    after = stack.platform.get(definition)
+    assert before is not None
+    assert after is not None
+    assert before["metadata"]["uid"] == after["metadata"]["uid"]
+    assert after["metadata"]["labels"]["app.kubernetes.io/version"] == "v2.9.3"
 
 
 def stored_in_a_dropped_version(stack: Stack) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,26 @@ from tests.platform import PRIVATE, PUBLIC, SHOP, Platform, Stack, deploy_keys, 
 TWO: dict[str, dict[str, Any] | str] = {"alpha": PRIVATE, "beta": PUBLIC}
 SAME = {**PUBLIC, "path": "./kustomize"}
 KUSTOMIZATION = "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/{0}/kustomizations/{1}"
+
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def stack(reused: Stack) -> Stack:
+    """As the test before left it: nearly all begin with an update that brings other tenants."""
+    return reused
+
+
+@pytest.fixture
+def tenant() -> str:
+    """A name of the test's own, as the product's: those of the test before go in the update that brings these."""
+    return f"shopper-{next(NUMBERS)}"
+
+
+@pytest.fixture
+def product(tenant: str) -> str:
+    return f"of-{tenant}"
 
 
 def kustomization(stack: Stack, namespace: str, tenant: str) -> dict[str, Any] | None:
@@ -55,6 +76,8 @@ def settled(stack: Stack, tenant: str, pods: int = 2) -> dict[str, str]:
 
 def test_tenants_share_one_clone_and_have_values_images_and_patches_of_their_own(stack: Stack) -> None:
     platform = stack.platform
+    if stack.changed:
+        stack.up()
     patch = "[{op: add, path: /metadata/labels, value: {contract: gold}}]"
     stack.tenants(
         {**TWO, "gamma": "shop", "delta": "shop"},
@@ -110,105 +133,113 @@ def state_bytes(stack: Stack, tenant: str) -> tuple[int, int]:
     return whole, without_outputs
 
 
-def test_a_variable_without_a_value_is_an_error_that_changes_nothing(stack: Stack, tmp_path: Path) -> None:
-    stack.tenants({**TWO, "gamma": "shop"}, products={"shop": {"source": SHOP, "interval": "2s"}})
+def test_a_variable_without_a_value_is_an_error_that_changes_nothing(
+    stack: Stack, tenant: str, product: str, tmp_path: Path
+) -> None:
+    stack.tenants({**TWO, tenant: product}, products={product: {"source": SHOP, "interval": "2s"}})
     stack.up()
-    wait_until_ready(stack, "product-shop", "gamma")
-    before, file = settled(stack, "gamma"), "kustomize/service.yaml"
+    wait_until_ready(stack, f"product-{product}", tenant)
+    before, file = settled(stack, tenant), "kustomize/service.yaml"
     stack.platform.git("clone", stack.platform.repository("acme/shop"), "shop", folder=tmp_path)
     text = (tmp_path / "shop" / file).read_text()
     broken = text.replace("name: product", "name: product\n  annotations: {example.com/owner: '${owner}'}", 1)
     stack.platform.push("acme/shop", {file: broken}, tmp_path)
     eventually(
-        lambda: 'variable not set (strict mode): "owner"' in ready(stack, "product-shop", "gamma").get("message", "")
+        lambda: (
+            'variable not set (strict mode): "owner"' in ready(stack, f"product-{product}", tenant).get("message", "")
+        )
     )
-    assert running(stack.platform, "gamma") == before
+    assert running(stack.platform, tenant) == before
     stack.platform.push("acme/shop", {file: text}, tmp_path)
 
 
-def test_a_tenant_moves_to_a_product_and_back_and_nothing_is_restarted(stack: Stack) -> None:
+def test_a_tenant_moves_to_a_product_and_back_and_nothing_is_restarted(stack: Stack, tenant: str, product: str) -> None:
     platform = stack.platform
-    shop = {"shop": {"source": SAME}}
-    stack.tenants({**TWO, "gamma": PUBLIC}, products=shop)
+    shop = {product: {"source": SAME}}
+    stack.tenants({**TWO, tenant: PUBLIC}, products=shop)
     stack.up()
-    wait_until_ready(stack, "gamma", "gamma")
-    before = settled(stack, "gamma")
+    wait_until_ready(stack, tenant, tenant)
+    before = settled(stack, tenant)
 
-    stack.tenants({**TWO, "gamma": "shop"}, products=shop)
+    stack.tenants({**TWO, tenant: product}, products=shop)
     kinds = [(step.op, step.type.rpartition(":")[2]) for step in stack.up()]
     moved = ["Kustomization", "RoleBinding", "ServiceAccount"]
     assert sorted(kind for op, kind in kinds if op == "create") == moved
     assert sorted(kind for op, kind in kinds if op == "delete") == ["GitRepository", *moved]
     deleted = [kind for op, kind in kinds if op == "delete"]
     assert deleted.index("Kustomization") < min(deleted.index("ServiceAccount"), deleted.index("RoleBinding"))
-    wait_until_ready(stack, "product-shop", "gamma")
-    assert kustomization(stack, "gamma", "gamma") is None
-    assert running(platform, "gamma") == before
+    wait_until_ready(stack, f"product-{product}", tenant)
+    assert kustomization(stack, tenant, tenant) is None
+    assert running(platform, tenant) == before
     assert stack.up() == []
 
-    stack.tenants({**TWO, "gamma": PUBLIC}, products=shop)
+    stack.tenants({**TWO, tenant: PUBLIC}, products=shop)
     stack.up()
-    wait_until_ready(stack, "gamma", "gamma")
-    assert kustomization(stack, "product-shop", "gamma") is None
-    assert running(platform, "gamma") == before
+    wait_until_ready(stack, tenant, tenant)
+    assert kustomization(stack, f"product-{product}", tenant) is None
+    assert running(platform, tenant) == before
 
 
 @pytest.mark.parametrize("flags", [(), ("--continue-on-error",)], ids=["as usual", "continue on error"])
-def test_a_move_deletes_nothing_even_if_the_product_cannot_be_applied(stack: Stack, flags: tuple[str, ...]) -> None:
+def test_a_move_deletes_nothing_even_if_the_product_cannot_be_applied(
+    stack: Stack, tenant: str, product: str, flags: tuple[str, ...]
+) -> None:
     """The old Kustomization goes in the same update, whatever Flux makes of the new one."""
-    platform, missing = stack.platform, {"shop": {"source": {**SAME, "branch": "missing"}}}
-    stack.tenants({**TWO, "gamma": PUBLIC}, products=missing)
+    platform, missing = stack.platform, {product: {"source": {**SAME, "branch": "missing"}}}
+    stack.tenants({**TWO, tenant: PUBLIC}, products=missing)
     stack.up()
-    wait_until_ready(stack, "gamma", "gamma")
-    before = settled(stack, "gamma")
-    stack.tenants({**TWO, "gamma": "shop"}, products=missing)
+    wait_until_ready(stack, tenant, tenant)
+    before = settled(stack, tenant)
+    stack.tenants({**TWO, tenant: product}, products=missing)
     quota = "count/kustomizations.kustomize.toolkit.fluxcd.io=0"
     if flags:  # not even created
-        platform.kubectl("create", "quota", "none", "-n", "product-shop", f"--hard={quota}")
+        platform.kubectl("create", "quota", "none", "-n", f"product-{product}", f"--hard={quota}")
         assert stack.run("up", "--yes", "--skip-preview", *flags, check=False).returncode
-        assert kustomization(stack, "product-shop", "gamma") is None
-        platform.kubectl("delete", "quota", "none", "-n", "product-shop")
+        assert kustomization(stack, f"product-{product}", tenant) is None
+        platform.kubectl("delete", "quota", "none", "-n", f"product-{product}")
     stack.up()
-    assert kustomization(stack, "gamma", "gamma") is None
-    assert running(platform, "gamma") == before
-    stack.tenants({**TWO, "gamma": "shop"}, products={"shop": {"source": SAME}})
+    assert kustomization(stack, tenant, tenant) is None
+    assert running(platform, tenant) == before
+    stack.tenants({**TWO, tenant: product}, products={product: {"source": SAME}})
     stack.up()
-    wait_until_ready(stack, "product-shop", "gamma")
-    assert running(platform, "gamma") == before
+    wait_until_ready(stack, f"product-{product}", tenant)
+    assert running(platform, tenant) == before
 
 
-def test_a_tenant_that_stays_after_all_is_pruned_again(stack: Stack) -> None:
-    stack.tenants({**TWO, "gamma": "shop"}, products={"shop": {"source": SAME}})
+def test_a_tenant_that_stays_after_all_is_pruned_again(stack: Stack, tenant: str, product: str) -> None:
+    stack.tenants({**TWO, tenant: product}, products={product: {"source": SAME}})
     stack.up()
-    place = ("-n", "product-shop", "kustomizations.kustomize.toolkit.fluxcd.io", "gamma")
+    place = ("-n", f"product-{product}", "kustomizations.kustomize.toolkit.fluxcd.io", tenant)
     stack.platform.kubectl("patch", *place, "--type=merge", '--patch={"spec":{"deletionPolicy":"Orphan"}}')
     stack.up()
-    assert "deletionPolicy" not in (kustomization(stack, "product-shop", "gamma") or {})["spec"]
+    assert "deletionPolicy" not in (kustomization(stack, f"product-{product}", tenant) or {})["spec"]
 
 
-def test_a_product_goes_after_its_tenants_and_an_adopted_namespace_stays(stack: Stack) -> None:
+def test_a_product_goes_after_its_tenants_and_an_adopted_namespace_stays(
+    stack: Stack, tenant: str, product: str
+) -> None:
     platform = stack.platform
-    platform.kubectl("create", "namespace", "gamma")
-    platform.kubectl("create", "configmap", "theirs", "-n", "gamma")
-    stack.tenants({**TWO, "gamma": "shop"}, products={"shop": {"source": SHOP}}, entries={"gamma": {"adopt": True}})
+    platform.kubectl("create", "namespace", tenant)
+    platform.kubectl("create", "configmap", "theirs", "-n", tenant)
+    stack.tenants({**TWO, tenant: product}, products={product: {"source": SHOP}}, entries={tenant: {"adopt": True}})
     stack.up()
-    wait_until_ready(stack, "product-shop", "gamma")
+    wait_until_ready(stack, f"product-{product}", tenant)
     stack.tenants(TWO)
     kinds = [f"{step.type.rpartition(':')[2]} {step.of}" for step in stack.up()]
     place = {kind: kinds.index(kind) for kind in kinds}
     for first, then in (
-        ("Kustomization gamma", "ServiceAccount gamma"),
-        ("Kustomization gamma", "RoleBinding gamma"),
-        ("Kustomization gamma", "GitRepository product-shop"),
-        ("GitRepository product-shop", "Secret product-shop"),
-        ("ServiceAccount gamma", "Namespace product-shop"),
-        ("Secret product-shop", "Namespace product-shop"),
+        (f"Kustomization {tenant}", f"ServiceAccount {tenant}"),
+        (f"Kustomization {tenant}", f"RoleBinding {tenant}"),
+        (f"Kustomization {tenant}", f"GitRepository product-{product}"),
+        (f"GitRepository product-{product}", f"Secret product-{product}"),
+        (f"ServiceAccount {tenant}", f"Namespace product-{product}"),
+        (f"Secret product-{product}", f"Namespace product-{product}"),
     ):
         assert place[first] < place[then], (first, then)
-    assert platform.get("/api/v1/namespaces/product-shop") is None
+    assert platform.get(f"/api/v1/namespaces/product-{product}") is None
     assert deploy_keys(platform, "shop") == []
-    assert running(platform, "gamma").keys() == {"ConfigMap/kube-root-ca.crt", "ConfigMap/theirs"}
-    assert platform.kubectl("get", "rolebindings,serviceaccounts", "-n", "gamma", "-o", "name").split() == [
+    assert running(platform, tenant).keys() == {"ConfigMap/kube-root-ca.crt", "ConfigMap/theirs"}
+    assert platform.kubectl("get", "rolebindings,serviceaccounts", "-n", tenant, "-o", "name").split() == [
         "serviceaccount/default"
     ]
-    platform.kubectl("delete", "namespace", "gamma")
+    platform.kubectl("delete", "namespace", tenant)

@@ -33,7 +33,7 @@ CUSTOMERS = ("customer-hostile", "customer-neighbour")
 """Tenants of a shard of their own, one of which holds it up."""
 
 TIERS: dict[str, Any] = {
-    "basic": {"interval": "1h", "hosts": ["{tenant}.example.com"]},
+    "basic": {"hosts": ["{tenant}.example.com"]},
     "customers": {"helm": True, "shard": "customers"},
     "with-helm": {"helm": True},
     "with-admin": {"role": "admin"},
@@ -68,7 +68,7 @@ def tenants_file(*without: str) -> str:
         entries.append({"name": name, "tier": "customers", "source": {"url": url, "branch": name}})
     sample = {"url": "https://github.com/stefanprodan/podinfo", "branch": "master"}
     entries.append({"name": SAMPLE, "source": sample})
-    defaults = {"source": {"path": "./kustomize"}}
+    defaults = {"interval": "1h", "source": {"path": "./kustomize"}}
     content = {"defaults": defaults, "tiers": TIERS, "products": products, "tenants": entries}
     departed = [{"name": name, "since": "2026-11-26", "breakGlass": "a test"} for name in without]
     return yaml.safe_dump({**content, "departed": departed}, sort_keys=False)
