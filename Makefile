@@ -57,7 +57,7 @@ FAST := lint program stand-ins unit
 PLATFORMS := engine isolation e2e embedded
 
 # Tests on platforms wait for two fifths of their time, so that three at a time keep two cores busy.
-test: tools  ## all tests
+test: tools pipeline/policy/.venv/installed  ## all tests
 	@echo "All tests, three kinds at a time; engine, end-to-end and isolation tests have a platform each."
 	$(MAKE) --no-print-directory --jobs=3 --keep-going --old-file=tools $(PLATFORMS) $(FAST)
 

@@ -38,7 +38,7 @@ def problems(text: str) -> list[str]:
 
 def shown(listed: TenantList, name: str) -> dict[Any, tuple[Any, Any]]:
     """Value and source by setting, as `./saas tenant show` prints them."""
-    settings, values, sources = (column.cells for column in effective.settings(listed, name).columns)
+    settings, sources, values = (column.cells for column in effective.settings(listed, name).columns)
     return dict(zip(settings, zip(values, sources, strict=True), strict=True))
 
 

@@ -248,7 +248,7 @@ def test_a_file_with_problems_is_not_edited(refused: Command, file: Path) -> Non
 def test_tenants_are_listed_and_shown_for_people_and_machines(saas: Command) -> None:
     assert saas("list").splitlines()[1].startswith("alpha   premium")
     assert [tenant["name"] for tenant in json.loads(saas("list", "--json"))] == ["alpha"]
-    assert re.search(r"(?m)^quota pods +7 +its entry, line 8$", saas("show", "alpha"))
+    assert re.search(r"(?m)^quota pods +its entry, line 8 +7$", saas("show", "alpha"))
     assert json.loads(saas("show", "alpha", "--json"))["quota"]["pods"] == "7"
 
 

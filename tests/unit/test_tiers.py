@@ -93,9 +93,9 @@ def nested(layer: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
 
 
 def rows(table: Table) -> dict[str, str]:
-    """The last cell of each row by the first: what tests/unit/test_effective.py prints."""
-    first, *_, last = ([str(cell) for cell in column.cells] for column in table.columns)
-    return dict(zip(first, last, strict=True))
+    """The second cell of each row by the first: the source of each setting."""
+    first, second, *_ = ([str(cell) for cell in column.cells] for column in table.columns)
+    return dict(zip(first, second, strict=True))
 
 
 def at(path: tuple[str, ...], values: Any) -> Any:
