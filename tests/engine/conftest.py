@@ -54,7 +54,6 @@ def reused(brought_up: BroughtUp) -> Stack:
 @pytest.fixture
 def stack(reused: Stack) -> Stack:
     """The same stack, updated to its two tenants and its first configuration."""
-    stack = reused
-    if stack.changed:
-        stack.up()
-    return stack
+    if reused.changed:
+        reused.up()
+    return reused

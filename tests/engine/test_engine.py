@@ -82,19 +82,18 @@ def test_a_changed_role_is_another_binding_and_changes_nothing_else(stack: Stack
 
 
 def test_a_repaired_product_is_applied_long_before_the_next_interval(reused: Stack) -> None:
-    stack = reused
     none = {"quota": {"count/deployments.apps": "0"}, "retryInterval": "2s"}
-    stack.tenants({"alpha": PRIVATE, "beta": PUBLIC, "gamma": PUBLIC}, entries={"gamma": none})
-    stack.up()
+    reused.tenants({"alpha": PRIVATE, "beta": PUBLIC, "gamma": PUBLIC}, entries={"gamma": none})
+    reused.up()
     path = "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/gamma/kustomizations/gamma"
 
     def ready() -> dict[str, str]:
-        conditions = (stack.platform.get(path) or {}).get("status", {}).get("conditions", [])
+        conditions = (reused.platform.get(path) or {}).get("status", {}).get("conditions", [])
         return next((condition for condition in conditions if condition["type"] == "Ready"), {})
 
     eventually(lambda: "exceeded quota" in ready().get("message", ""))
     patch = '{"spec":{"hard":{"count/deployments.apps":"5"}}}'
-    stack.platform.kubectl("patch", "resourcequota", "tenant", "-n", "gamma", "--type=merge", "-p", patch)
+    reused.platform.kubectl("patch", "resourcequota", "tenant", "-n", "gamma", "--type=merge", "-p", patch)
     eventually(lambda: ready().get("status") == "True")
 
 

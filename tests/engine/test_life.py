@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from model.config.names import STATE_LABEL
-from tests.engine.conftest import CONFIGURATION, BroughtUp
 from tests.life import OWN, Life, Namespace, Outcome
 from tests.platform import PRIVATE, PUBLIC, REFUSED, CommandError, Stack, deploy_keys, eventually
 
@@ -105,12 +104,7 @@ class OnPlatform(Life):
         return found is not None and "deletionTimestamp" in found["metadata"]
 
 
-def test_no_order_of_commands_edits_and_killed_updates_loses_data(brought_up: BroughtUp) -> None:
-    stack = brought_up.stack
-    stack.tenants(NEIGHBOURS)
-    stack.configure(**CONFIGURATION)
-    if stack.changed:
-        stack.up()
+def test_no_order_of_commands_edits_and_killed_updates_loses_data(stack: Stack) -> None:
     machine: Any = lambda: OnPlatform(stack)  # noqa: E731 - the function takes more than its type says
     run_state_machine_as_test(machine, settings=BOUNDS)
     assert {"refused", "killed", "done"} == {*OnPlatform.updates}

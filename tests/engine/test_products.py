@@ -20,12 +20,6 @@ NUMBERS = itertools.count()
 
 
 @pytest.fixture
-def stack(reused: Stack) -> Stack:
-    """As the test before left it: nearly all begin with an update that brings other tenants."""
-    return reused
-
-
-@pytest.fixture
 def tenant() -> str:
     """A name of the test's own, as the product's: those of the test before go in the update that brings these."""
     return f"shopper-{next(NUMBERS)}"
@@ -76,8 +70,6 @@ def settled(stack: Stack, tenant: str, pods: int = 2) -> dict[str, str]:
 
 def test_tenants_share_one_clone_and_have_values_images_and_patches_of_their_own(stack: Stack) -> None:
     platform = stack.platform
-    if stack.changed:
-        stack.up()
     patch = "[{op: add, path: /metadata/labels, value: {contract: gold}}]"
     stack.tenants(
         {**TWO, "gamma": "shop", "delta": "shop"},
@@ -134,98 +126,100 @@ def state_bytes(stack: Stack, tenant: str) -> tuple[int, int]:
 
 
 def test_a_variable_without_a_value_is_an_error_that_changes_nothing(
-    stack: Stack, tenant: str, product: str, tmp_path: Path
+    reused: Stack, tenant: str, product: str, tmp_path: Path
 ) -> None:
-    stack.tenants({**TWO, tenant: product}, products={product: {"source": SHOP, "interval": "2s"}})
-    stack.up()
-    wait_until_ready(stack, f"product-{product}", tenant)
-    before, file = settled(stack, tenant), "kustomize/service.yaml"
-    stack.platform.git("clone", stack.platform.repository("acme/shop"), "shop", folder=tmp_path)
+    reused.tenants({**TWO, tenant: product}, products={product: {"source": SHOP, "interval": "2s"}})
+    reused.up()
+    wait_until_ready(reused, f"product-{product}", tenant)
+    before, file = settled(reused, tenant), "kustomize/service.yaml"
+    reused.platform.git("clone", reused.platform.repository("acme/shop"), "shop", folder=tmp_path)
     text = (tmp_path / "shop" / file).read_text()
     broken = text.replace("name: product", "name: product\n  annotations: {example.com/owner: '${owner}'}", 1)
-    stack.platform.push("acme/shop", {file: broken}, tmp_path)
+    reused.platform.push("acme/shop", {file: broken}, tmp_path)
     eventually(
         lambda: (
-            'variable not set (strict mode): "owner"' in ready(stack, f"product-{product}", tenant).get("message", "")
+            'variable not set (strict mode): "owner"' in ready(reused, f"product-{product}", tenant).get("message", "")
         )
     )
-    assert running(stack.platform, tenant) == before
-    stack.platform.push("acme/shop", {file: text}, tmp_path)
+    assert running(reused.platform, tenant) == before
+    reused.platform.push("acme/shop", {file: text}, tmp_path)
 
 
-def test_a_tenant_moves_to_a_product_and_back_and_nothing_is_restarted(stack: Stack, tenant: str, product: str) -> None:
-    platform = stack.platform
+def test_a_tenant_moves_to_a_product_and_back_and_nothing_is_restarted(
+    reused: Stack, tenant: str, product: str
+) -> None:
+    platform = reused.platform
     shop = {product: {"source": SAME}}
-    stack.tenants({**TWO, tenant: PUBLIC}, products=shop)
-    stack.up()
-    wait_until_ready(stack, tenant, tenant)
-    before = settled(stack, tenant)
+    reused.tenants({**TWO, tenant: PUBLIC}, products=shop)
+    reused.up()
+    wait_until_ready(reused, tenant, tenant)
+    before = settled(reused, tenant)
 
-    stack.tenants({**TWO, tenant: product}, products=shop)
-    kinds = [(step.op, step.type.rpartition(":")[2]) for step in stack.up()]
+    reused.tenants({**TWO, tenant: product}, products=shop)
+    kinds = [(step.op, step.type.rpartition(":")[2]) for step in reused.up()]
     moved = ["Kustomization", "RoleBinding", "ServiceAccount"]
     assert sorted(kind for op, kind in kinds if op == "create") == moved
     assert sorted(kind for op, kind in kinds if op == "delete") == ["GitRepository", *moved]
     deleted = [kind for op, kind in kinds if op == "delete"]
     assert deleted.index("Kustomization") < min(deleted.index("ServiceAccount"), deleted.index("RoleBinding"))
-    wait_until_ready(stack, f"product-{product}", tenant)
-    assert kustomization(stack, tenant, tenant) is None
+    wait_until_ready(reused, f"product-{product}", tenant)
+    assert kustomization(reused, tenant, tenant) is None
     assert running(platform, tenant) == before
-    assert stack.up() == []
+    assert reused.up() == []
 
-    stack.tenants({**TWO, tenant: PUBLIC}, products=shop)
-    stack.up()
-    wait_until_ready(stack, tenant, tenant)
-    assert kustomization(stack, f"product-{product}", tenant) is None
+    reused.tenants({**TWO, tenant: PUBLIC}, products=shop)
+    reused.up()
+    wait_until_ready(reused, tenant, tenant)
+    assert kustomization(reused, f"product-{product}", tenant) is None
     assert running(platform, tenant) == before
 
 
 @pytest.mark.parametrize("flags", [(), ("--continue-on-error",)], ids=["as usual", "continue on error"])
 def test_a_move_deletes_nothing_even_if_the_product_cannot_be_applied(
-    stack: Stack, tenant: str, product: str, flags: tuple[str, ...]
+    reused: Stack, tenant: str, product: str, flags: tuple[str, ...]
 ) -> None:
     """The old Kustomization goes in the same update, whatever Flux makes of the new one."""
-    platform, missing = stack.platform, {product: {"source": {**SAME, "branch": "missing"}}}
-    stack.tenants({**TWO, tenant: PUBLIC}, products=missing)
-    stack.up()
-    wait_until_ready(stack, tenant, tenant)
-    before = settled(stack, tenant)
-    stack.tenants({**TWO, tenant: product}, products=missing)
+    platform, missing = reused.platform, {product: {"source": {**SAME, "branch": "missing"}}}
+    reused.tenants({**TWO, tenant: PUBLIC}, products=missing)
+    reused.up()
+    wait_until_ready(reused, tenant, tenant)
+    before = settled(reused, tenant)
+    reused.tenants({**TWO, tenant: product}, products=missing)
     quota = "count/kustomizations.kustomize.toolkit.fluxcd.io=0"
     if flags:  # not even created
         platform.kubectl("create", "quota", "none", "-n", f"product-{product}", f"--hard={quota}")
-        assert stack.run("up", "--yes", "--skip-preview", *flags, check=False).returncode
-        assert kustomization(stack, f"product-{product}", tenant) is None
+        assert reused.run("up", "--yes", "--skip-preview", *flags, check=False).returncode
+        assert kustomization(reused, f"product-{product}", tenant) is None
         platform.kubectl("delete", "quota", "none", "-n", f"product-{product}")
-    stack.up()
-    assert kustomization(stack, tenant, tenant) is None
+    reused.up()
+    assert kustomization(reused, tenant, tenant) is None
     assert running(platform, tenant) == before
-    stack.tenants({**TWO, tenant: product}, products={product: {"source": SAME}})
-    stack.up()
-    wait_until_ready(stack, f"product-{product}", tenant)
+    reused.tenants({**TWO, tenant: product}, products={product: {"source": SAME}})
+    reused.up()
+    wait_until_ready(reused, f"product-{product}", tenant)
     assert running(platform, tenant) == before
 
 
-def test_a_tenant_that_stays_after_all_is_pruned_again(stack: Stack, tenant: str, product: str) -> None:
-    stack.tenants({**TWO, tenant: product}, products={product: {"source": SAME}})
-    stack.up()
+def test_a_tenant_that_stays_after_all_is_pruned_again(reused: Stack, tenant: str, product: str) -> None:
+    reused.tenants({**TWO, tenant: product}, products={product: {"source": SAME}})
+    reused.up()
     place = ("-n", f"product-{product}", "kustomizations.kustomize.toolkit.fluxcd.io", tenant)
-    stack.platform.kubectl("patch", *place, "--type=merge", '--patch={"spec":{"deletionPolicy":"Orphan"}}')
-    stack.up()
-    assert "deletionPolicy" not in (kustomization(stack, f"product-{product}", tenant) or {})["spec"]
+    reused.platform.kubectl("patch", *place, "--type=merge", '--patch={"spec":{"deletionPolicy":"Orphan"}}')
+    reused.up()
+    assert "deletionPolicy" not in (kustomization(reused, f"product-{product}", tenant) or {})["spec"]
 
 
 def test_a_product_goes_after_its_tenants_and_an_adopted_namespace_stays(
-    stack: Stack, tenant: str, product: str
+    reused: Stack, tenant: str, product: str
 ) -> None:
-    platform = stack.platform
+    platform = reused.platform
     platform.kubectl("create", "namespace", tenant)
     platform.kubectl("create", "configmap", "theirs", "-n", tenant)
-    stack.tenants({**TWO, tenant: product}, products={product: {"source": SHOP}}, entries={tenant: {"adopt": True}})
-    stack.up()
-    wait_until_ready(stack, f"product-{product}", tenant)
-    stack.tenants(TWO)
-    kinds = [f"{step.type.rpartition(':')[2]} {step.of}" for step in stack.up()]
+    reused.tenants({**TWO, tenant: product}, products={product: {"source": SHOP}}, entries={tenant: {"adopt": True}})
+    reused.up()
+    wait_until_ready(reused, f"product-{product}", tenant)
+    reused.tenants(TWO)
+    kinds = [f"{step.type.rpartition(':')[2]} {step.of}" for step in reused.up()]
     place = {kind: kinds.index(kind) for kind in kinds}
     for first, then in (
         (f"Kustomization {tenant}", f"ServiceAccount {tenant}"),
