@@ -15,7 +15,7 @@ import yaml
 from local.home import PROJECT
 from model.kubernetes.manifests import Manifest
 from standins.github.store import Store
-from tests.e2e.conftest import applied, fetch
+from tests.e2e.conftest import applied
 from tests.isolation import objects as of
 from tests.platform import PRIVATE, PUBLIC, Platform, Stack, eventually
 
@@ -135,6 +135,7 @@ def test_a_tenant_is_suspended_resumed_kept_and_purged(life: Stack, platform: Pl
 
     # Added
     source = ("--url", "ssh://git@github.com/acme/leaver", "--branch", "main", "--private", "--path", "./kustomize")
+    source += ("--set", "interval=10s")  # Flux applies its product all the time
     saas(life, "add", NAME, *source)
     life.up()
     running = {"usual": (2, 2), "database": (1, 1), "escaping": (1, 1)}
@@ -158,7 +159,6 @@ def test_a_tenant_is_suspended_resumed_kept_and_purged(life: Stack, platform: Pl
     assert "patched" in as_the_product(platform, "patch", "deployment/escaping", *more)
     another = named(of.deployment(NAME), "another", **CREATED_ONCE)
     commit = platform.push("acme/leaver", product(another), tmp_path)
-    fetch(platform)
     eventually(lambda: applied(platform, NAME) == commit)
     assert replicas(platform)["another"] == (0, 0)
     refused = "exceeded quota: tenant, requested: pods=1"
@@ -167,7 +167,6 @@ def test_a_tenant_is_suspended_resumed_kept_and_purged(life: Stack, platform: Pl
     assert "forbidden" in as_the_product(platform, "delete", "networkpolicy/default-deny").lower()
     assert pods(platform) == {}
     platform.push("acme/leaver", product(), tmp_path)
-    fetch(platform)
 
     # Resumed
     saas(life, "resume", NAME)
