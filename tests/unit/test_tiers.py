@@ -11,9 +11,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.table import Table
 
-from cli import effective
 from model import warnings
 from model.config import tenants
 from model.config.errors import InvalidConfigError
@@ -22,6 +20,7 @@ from model.config.tenants import Tenant
 from model.config.tiers import BASIC, PREMIUM, Tier
 from model.config.yaml_lines import parse
 from model.kubernetes.roles import reconciler_roles
+from tests.unit.test_products import shown
 
 OTHERS = ("toolkit.fluxcd.io", "gateway.networking.k8s.io")
 """Groups of kinds that Kubernetes itself does not have."""
@@ -92,12 +91,6 @@ def nested(layer: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
     return whole
 
 
-def rows(table: Table) -> dict[str, str]:
-    """The second cell of each row by the first: the source of each setting."""
-    first, second, *_ = ([str(cell) for cell in column.cells] for column in table.columns)
-    return dict(zip(first, second, strict=True))
-
-
 def at(path: tuple[str, ...], values: Any) -> Any:
     for step in path:
         values = values.get(step) if isinstance(values, dict) else None
@@ -117,7 +110,7 @@ def test_precedence_entry_defaults_tier_builtin(
     source = parse(text, "tenants.yaml")
     listed = tenants.parse(source)
     found = listed.tenants[0].model_dump(by_alias=True)
-    shown = rows(effective.settings(listed, "tenant-0"))
+    sources = {setting: source for setting, (_, source) in shown(listed, "tenant-0").items()}
     for path in VALUES:
         layers = {"its entry": own, "defaults": defaults, f"tiers.{name}": tier}
         wins = next((layer for layer in layers if path in layers[layer]), None)
@@ -128,7 +121,7 @@ def test_precedence_entry_defaults_tier_builtin(
             wins = "basic (built in)" if above is None else "premium (built in)"
             expected = at(path, BASIC) if above is None else above
         assert at(path, found) == expected, path
-        assert shown[" ".join(path)].startswith(wins), path
+        assert sources[" ".join(path)].startswith(wins), path
 
 
 def test_the_default_limit_refuses_nothing_that_the_maximum_allows() -> None:
